@@ -1,0 +1,67 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// Language settings shared by every target of the project.
+let common: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// The kernels are compiled for the machine that builds them: without `-march=native` each
+/// `SIMD16.addingProduct` becomes a call into libm, some eighty times slower.
+let kernels: [SwiftSetting] = common + [.unsafeFlags(["-Ounchecked", "-Xcc", "-march=native"], .when(configuration: .release))]
+
+let package = Package(
+    name: "alchemist-sim",
+    products: [
+        .executable(name: "alchemist-sim", targets: ["alchemist-sim"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
+        .target(name: "Engine", dependencies: ["COpenBLAS"], swiftSettings: kernels),
+        .target(
+            name: "Simulator",
+            dependencies: [
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+                .product(name: "OrderedCollections", package: "swift-collections"),
+            ],
+            swiftSettings: common),
+        .target(name: "MeasuredBackend", dependencies: ["Engine", "Simulator"], swiftSettings: common),
+        .target(name: "Results", dependencies: ["CHDF5", "Simulator"], swiftSettings: common),
+        .target(
+            name: "AlchemistSim",
+            dependencies: [
+                "Engine", "Simulator", "MeasuredBackend", "Results",
+                .product(name: "Yams", package: "Yams"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: common),
+        .executableTarget(
+            name: "alchemist-sim",
+            dependencies: [
+                "AlchemistSim",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: common),
+        .testTarget(
+            name: "EngineTests", dependencies: ["Engine"], resources: [.copy("Goldens")], swiftSettings: common),
+        .testTarget(name: "SimulatorTests", dependencies: ["Simulator"], swiftSettings: common),
+        .testTarget(name: "ResultsTests", dependencies: ["Results", "Simulator"], swiftSettings: common),
+        .testTarget(
+            name: "MeasuredBackendTests", dependencies: ["MeasuredBackend", "Engine", "Simulator"],
+            swiftSettings: common),
+        .testTarget(
+            name: "AlchemistSimTests", dependencies: ["AlchemistSim", "Results", "Simulator"], swiftSettings: common),
+    ],
+    swiftLanguageModes: [.v6]
+)
