@@ -11,7 +11,7 @@ let common: [SwiftSetting] = [
 
 /// The kernels are compiled for the machine that builds them: without `-march=native` each
 /// `SIMD16.addingProduct` becomes a call into libm, some eighty times slower.
-let kernels: [SwiftSetting] = common + [.unsafeFlags(["-Ounchecked", "-Xcc", "-march=native"], .when(configuration: .release))]
+let kernels: [SwiftSetting] = common + [.unsafeFlags(["-Xcc", "-march=native"])]
 
 let package = Package(
     name: "alchemist-sim",
