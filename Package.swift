@@ -21,6 +21,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
@@ -37,11 +38,15 @@ let package = Package(
             ],
             swiftSettings: common),
         .target(name: "MeasuredBackend", dependencies: ["Engine", "Simulator"], swiftSettings: common),
-        .target(name: "Results", dependencies: ["CHDF5", "Simulator"], swiftSettings: common),
+        .target(
+            name: "Results",
+            dependencies: ["CHDF5", "Simulator", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: common),
         .target(
             name: "AlchemistSim",
             dependencies: [
                 "Engine", "Simulator", "MeasuredBackend", "Results",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -1,3 +1,5 @@
+internal import Foundation
+
 /// A named stream of random numbers: the same seed and name give the same numbers on every machine.
 ///
 /// Every purpose draws from a stream of its own ("arrivals", "feedback", ...), so that changing one policy does not
@@ -38,4 +40,7 @@ public struct RandomStream: RandomNumberGenerator, Sendable {
 
     /// Uniform in 0..<`bound`; `bound` > 0.
     public mutating func below(_ bound: Int) -> Int { Int.random(in: 0..<bound, using: &self) }
+
+    /// Exponentially distributed with the given mean.
+    public mutating func exponential(mean: Double) -> Double { -log1p(-uniform()) * mean }
 }

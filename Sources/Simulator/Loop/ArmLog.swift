@@ -1,0 +1,263 @@
+/// Everything one arm of a run leaves behind, before any figure is drawn from it.
+public struct ArmLog: Sendable {
+    public enum Status: String, Sendable {
+        case complete, interrupted
+    }
+
+    public var status = Status.complete
+    public var requests: [RequestRecord] = []
+    /// Every gap between two tokens of one request, in the order in which requests finish.
+    public var tokenGaps: [TokenGap] = []
+    public var quanta: [QuantumRecord] = []
+    public var steps: [StepRecord] = []
+    public var transfers: [TransferRecord] = []
+    public var memory = MemoryRecord()
+    /// Distinct shapes of executed plans, in the order of their first execution; `QuantumRecord.shape` points here.
+    public var shapes: [PlanShapeRecord] = []
+    /// The end of the last event.
+    public var end = SimTime.zero
+
+    public init() {}
+}
+
+/// How one request was served. Times are absent until they happen.
+public struct RequestRecord: Sendable {
+    public enum Outcome: String, Sendable, CaseIterable {
+        case finished
+        /// Never admitted, because it can not fit.
+        case refused
+        /// Still waiting or running when the run was interrupted.
+        case unfinished
+    }
+
+    /// Index in the trace.
+    public var index: Int
+    public var outcome = Outcome.unfinished
+    /// `max(arrival, end of the previous turn + think time)`; latencies count from it.
+    public var effectiveArrival: SimTime?
+    /// Start of the first iteration that works on it.
+    public var scheduled: SimTime?
+    public var firstToken: SimTime?
+    public var finish: SimTime?
+    /// Prompt tokens whose record was made.
+    public var recordedTokens = 0
+    /// Prompt tokens whose record could not be made or was dropped for want of memory.
+    public var droppedTokens = 0
+
+    public init(index: Int) { self.index = index }
+}
+
+/// One inter-token latency.
+public struct TokenGap: Sendable {
+    public var request: Int32
+    public var gap: SimDuration
+
+    public init(request: Int32, gap: SimDuration) {
+        self.request = request
+        self.gap = gap
+    }
+}
+
+/// One quantum on the compute stream.
+public struct QuantumRecord: Sendable {
+    public enum Kind: Int, Sendable, CaseIterable {
+        case serve, train
+
+        public var name: String {
+            switch self {
+            case .serve: "serve"
+            case .train: "train"
+            }
+        }
+    }
+
+    public var kind: Kind
+    public var start: SimTime
+    public var duration: SimDuration
+    /// What `estimate` said before.
+    public var predicted: SimDuration
+    /// Prompt tokens prefilled.
+    public var prefillTokens: Int
+    /// Sequences decoded by one token each.
+    public var decodeTokens: Int
+    /// Prompt tokens whose activations were recorded.
+    public var recordedTokens: Int
+    /// Index in `ArmLog.shapes`.
+    public var shape: Int
+    /// Version of the weights used.
+    public var version: Int
+    /// Requests waiting for admission at its start.
+    public var waiting: Int
+
+    public init(
+        kind: Kind, start: SimTime, duration: SimDuration, predicted: SimDuration, prefillTokens: Int = 0,
+        decodeTokens: Int = 0, recordedTokens: Int = 0, shape: Int, version: Int, waiting: Int
+    ) {
+        self.kind = kind
+        self.start = start
+        self.duration = duration
+        self.predicted = predicted
+        self.prefillTokens = prefillTokens
+        self.decodeTokens = decodeTokens
+        self.recordedTokens = recordedTokens
+        self.shape = shape
+        self.version = version
+        self.waiting = waiting
+    }
+}
+
+/// One training step.
+public struct StepRecord: Sendable {
+    /// Version of the weights that the gradient was taken at; the step makes `version + 1`.
+    public var version: Int
+    public var start: SimTime
+    public var end = SimTime.zero
+    public var samples: Int
+    public var microBatches = 0
+    /// Tokens that went through the backward pass.
+    public var tokens: Int
+    /// Those whose forward pass was skipped.
+    public var reusedTokens: Int
+    /// Tokens that carry loss.
+    public var lossTokens: Int
+    /// Recorded tokens that could not be used: too stale.
+    public var staleTokens: Int
+    /// Mean loss over the loss tokens, in nats.
+    public var loss = 0.0
+    /// Global norm of the gradient before clipping.
+    public var gradientNorm = 0.0
+    public var time = PhaseTimes()
+    /// Time in which the trainer could have run but for a reload.
+    public var stall = SimDuration.zero
+    /// Largest and mean age of the used records, in versions (by the oldest part of each).
+    public var oldestAge = 0
+    public var meanAge = 0.0
+    public var audit: GradientAudit?
+
+    public init(
+        version: Int, start: SimTime, samples: Int, tokens: Int, reusedTokens: Int, lossTokens: Int, staleTokens: Int
+    ) {
+        self.version = version
+        self.start = start
+        self.samples = samples
+        self.tokens = tokens
+        self.reusedTokens = reusedTokens
+        self.lossTokens = lossTokens
+        self.staleTokens = staleTokens
+    }
+
+    /// Compute, waiting for reloads, and publishing: what training costs.
+    public var busy: SimDuration { time.total + stall }
+}
+
+/// Time of the trainer by phase.
+public struct PhaseTimes: Sendable, Equatable {
+    public var forward = SimDuration.zero
+    /// Head and loss, forward and backward.
+    public var loss = SimDuration.zero
+    public var backward = SimDuration.zero
+    public var optimizer = SimDuration.zero
+    public var publish = SimDuration.zero
+
+    public init() {}
+
+    public var total: SimDuration { forward + loss + backward + optimizer + publish }
+}
+
+/// How far a step's gradient lies from two references. Both are taken outside the clock.
+///
+/// An error is `max over tensors of |d| / max(|g|, 1e-6 |g_all|)` with Euclidean norms.
+public struct GradientAudit: Sendable, Equatable {
+    /// Against recomputing every record at the weights that made it: rounding only.
+    public var roundingError: Double
+    /// Against recomputing everything at the step's own weights: what staleness does.
+    public var stalenessError: Double
+    /// Cosine between the step's gradient and the one recomputed at its own weights.
+    public var stalenessCosine: Double
+
+    public init(roundingError: Double, stalenessError: Double, stalenessCosine: Double) {
+        self.roundingError = roundingError
+        self.stalenessError = stalenessError
+        self.stalenessCosine = stalenessCosine
+    }
+}
+
+/// One copy over the host link.
+public struct TransferRecord: Sendable {
+    public var direction: TransferDirection
+    /// When it was asked for; it then waits for the copy engine.
+    public var queued: SimTime
+    public var start: SimTime
+    public var end: SimTime
+    public var bytes: Bytes
+    public var request: Int32
+    public var layer: Int32
+
+    public init(
+        direction: TransferDirection, queued: SimTime, start: SimTime, end: SimTime, bytes: Bytes, request: Int32,
+        layer: Int32
+    ) {
+        self.direction = direction
+        self.queued = queued
+        self.start = start
+        self.end = end
+        self.bytes = bytes
+        self.request = request
+        self.layer = layer
+    }
+}
+
+public enum TransferDirection: Int, Sendable, CaseIterable {
+    case toHost, toDevice
+
+    public var name: String {
+        switch self {
+        case .toHost: "to_host"
+        case .toDevice: "to_device"
+        }
+    }
+}
+
+/// Peaks and the course of memory. Arrays are in the order of `MemoryOwner.allCases`.
+public struct MemoryRecord: Sendable {
+    public struct TierRecord: Sendable {
+        public var capacity = Bytes.zero
+        /// Highest sum over all owners.
+        public var peak = Bytes.zero
+        /// Highest level of each owner by itself.
+        public var peakByOwner = [Bytes](repeating: .zero, count: MemoryOwner.allCases.count)
+        public var series = MemorySeries()
+
+        public init() {}
+    }
+
+    public var device = TierRecord()
+    public var host = TierRecord()
+    /// Highest joint level of the owners that count as training memory, on the device.
+    public var trainingPeak = Bytes.zero
+
+    public init() {}
+}
+
+/// A distinct shape of plan and what executing it cost.
+public struct PlanShapeRecord: Sendable {
+    /// Canonical text of the shape: two plans with the same text do the same work.
+    public var key: String
+    public var kind: QuantumRecord.Kind
+    public var count = 0
+    public var total = SimDuration.zero
+    public var shortest = SimDuration(nanoseconds: .max)
+    public var longest = SimDuration.zero
+
+    public init(key: String, kind: QuantumRecord.Kind) {
+        self.key = key
+        self.kind = kind
+    }
+
+    public mutating func add(_ duration: SimDuration) {
+        count += 1
+        total += duration
+        shortest = min(shortest, duration)
+        longest = max(longest, duration)
+    }
+}

@@ -1,0 +1,13 @@
+/// The memory tiers and the host link of the simulated device.
+public struct DeviceConfiguration: Sendable, Equatable {
+    /// Capacity of device memory.
+    public var memory = Bytes(4 << 30)
+    /// Capacity of the host tier that offloaded records live in.
+    public var hostMemory = Bytes(16 << 30)
+    /// Bandwidth of the host link in each direction, bytes per second.
+    public var linkBandwidth = 25e9
+    /// Fixed cost of one transfer.
+    public var linkLatency = SimDuration(nanoseconds: 10_000)
+
+    public init() {}
+}

@@ -1,0 +1,69 @@
+/// What a byte of memory is for. Every reserved byte has exactly one owner.
+public enum MemoryOwner: Int, Sendable, CaseIterable {
+    /// The base weights that serving reads.
+    case weights
+    /// The trainer's copy of the adapters.
+    case adapters
+    case gradients
+    case optimizer
+    /// KV blocks that a request uses.
+    case kv
+    /// KV kept only because a record still needs it.
+    case recordedKV
+    /// Pieces of records: on the device, those waiting for their copy or staged for training; on the host, offloaded.
+    case recorded
+    /// Activations that the trainer's own forward pass saves.
+    case trainActivations
+    /// Gradients of activations and scratch of the trainer.
+    case trainWorkspace
+    /// Scratch of a serving iteration.
+    case servingWorkspace
+    /// The second copy of the trained parameters: the trainer writes one while serving reads the other.
+    case publishBuffer
+
+    /// Whether a byte on the device counts as training memory.
+    public var isTraining: Bool {
+        switch self {
+        case .gradients, .optimizer, .adapters, .recorded, .recordedKV, .trainActivations, .trainWorkspace,
+            .publishBuffer:
+            true
+        case .weights, .kv, .servingWorkspace: false
+        }
+    }
+
+    /// Whether it must be back at zero when a run has ended.
+    public var isTransient: Bool {
+        switch self {
+        case .kv, .recordedKV, .recorded, .trainActivations: true
+        case .weights, .adapters, .gradients, .optimizer, .trainWorkspace, .servingWorkspace, .publishBuffer: false
+        }
+    }
+
+    public var name: String {
+        switch self {
+        case .weights: "weights"
+        case .adapters: "adapters"
+        case .gradients: "gradients"
+        case .optimizer: "optimizer"
+        case .kv: "kv"
+        case .recordedKV: "recorded_kv"
+        case .recorded: "recorded"
+        case .trainActivations: "train_activations"
+        case .trainWorkspace: "train_workspace"
+        case .servingWorkspace: "serving_workspace"
+        case .publishBuffer: "publish_buffer"
+        }
+    }
+}
+
+/// Where bytes live.
+public enum MemoryTier: Int, Sendable, CaseIterable {
+    case device, host
+
+    public var name: String {
+        switch self {
+        case .device: "device"
+        case .host: "host"
+        }
+    }
+}

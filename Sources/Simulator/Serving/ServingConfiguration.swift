@@ -1,0 +1,11 @@
+/// How the server batches.
+public struct ServingConfiguration: Sendable, Equatable {
+    /// Tokens of one iteration, prefill chunks and decode tokens together.
+    public var tokenBudget = 256
+    /// Requests that run at the same time.
+    public var maxBatch = 32
+    /// Tokens of one KV block: the granule of KV reservations.
+    public var kvBlockTokens = 16
+
+    public init() {}
+}

@@ -1,0 +1,47 @@
+/// How the trainer learns, and when.
+public struct TrainingConfiguration: Sendable, Equatable {
+    public enum LossTokens: String, Sendable, CaseIterable {
+        /// Loss on the tokens of the answer.
+        case completion
+        /// Loss on every token but the first.
+        case all
+    }
+    /// Which records may stand in for a forward pass at the current weights.
+    public enum Staleness: Sendable, Equatable {
+        /// Only those made wholly at the trainer's current version.
+        case exact
+        /// Those whose oldest part is at most this many versions old.
+        case bounded(Int)
+        case any
+
+        /// Whether a record made between versions `interval` may be used at version `current`.
+        public func accepts(_ interval: ClosedRange<Int>, at current: Int) -> Bool {
+            switch self {
+            case .exact: interval.lowerBound == current && interval.upperBound == current
+            case .bounded(let versions): current - interval.lowerBound <= versions
+            case .any: true
+            }
+        }
+    }
+
+    public var enabled = false
+    /// Whether recorded tokens skip the forward pass. Otherwise every sample is recomputed.
+    public var reuse = false
+    public var tuning = Tuning.lora(rank: 8, alpha: 16, targets: Projection.allCases)
+    /// Samples that form one step.
+    public var updateEvery = 4
+    /// Tokens that run together in one forward and backward pass; one sample alone may exceed it.
+    public var microBatchTokens = 1024
+    public var lossTokens = LossTokens.completion
+    public var staleness = Staleness.any
+    public var learningRate = 1e-3
+    public var weightDecay = 0.0
+    /// Largest global norm of a step's gradient; 0 turns clipping off.
+    public var clipNorm = 1.0
+    /// Longest predicted time of one trainer quantum.
+    public var quantumMax = SimDuration.milliseconds(10)
+    /// Every n-th step's gradient is audited outside the clock; 0 audits none.
+    public var auditEvery = 4
+
+    public init() {}
+}
