@@ -164,24 +164,6 @@ public struct PhaseTimes: Sendable, Equatable {
     public var total: SimDuration { forward + loss + backward + optimizer + publish }
 }
 
-/// How far a step's gradient lies from two references. Both are taken outside the clock.
-///
-/// An error is `max over tensors of |d| / max(|g|, 1e-6 |g_all|)` with Euclidean norms.
-public struct GradientAudit: Sendable, Equatable {
-    /// Against recomputing every record at the weights that made it: rounding only.
-    public var roundingError: Double
-    /// Against recomputing everything at the step's own weights: what staleness does.
-    public var stalenessError: Double
-    /// Cosine between the step's gradient and the one recomputed at its own weights.
-    public var stalenessCosine: Double
-
-    public init(roundingError: Double, stalenessError: Double, stalenessCosine: Double) {
-        self.roundingError = roundingError
-        self.stalenessError = stalenessError
-        self.stalenessCosine = stalenessCosine
-    }
-}
-
 /// One copy over the host link.
 public struct TransferRecord: Sendable {
     public var direction: TransferDirection
@@ -205,38 +187,6 @@ public struct TransferRecord: Sendable {
         self.request = request
         self.layer = layer
     }
-}
-
-public enum TransferDirection: Int, Sendable, CaseIterable {
-    case toHost, toDevice
-
-    public var name: String {
-        switch self {
-        case .toHost: "to_host"
-        case .toDevice: "to_device"
-        }
-    }
-}
-
-/// Peaks and the course of memory. Arrays are in the order of `MemoryOwner.allCases`.
-public struct MemoryRecord: Sendable {
-    public struct TierRecord: Sendable {
-        public var capacity = Bytes.zero
-        /// Highest sum over all owners.
-        public var peak = Bytes.zero
-        /// Highest level of each owner by itself.
-        public var peakByOwner = [Bytes](repeating: .zero, count: MemoryOwner.allCases.count)
-        public var series = MemorySeries()
-
-        public init() {}
-    }
-
-    public var device = TierRecord()
-    public var host = TierRecord()
-    /// Highest joint level of the owners that count as training memory, on the device.
-    public var trainingPeak = Bytes.zero
-
-    public init() {}
 }
 
 /// A distinct shape of plan and what executing it cost.

@@ -34,8 +34,8 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     /// Whether it must be back at zero when a run has ended.
     public var isTransient: Bool {
         switch self {
-        case .kv, .recordedKV, .recorded, .trainActivations: true
-        case .weights, .adapters, .gradients, .optimizer, .trainWorkspace, .servingWorkspace, .publishBuffer: false
+        case .kv, .recordedKV, .recorded, .trainActivations, .trainWorkspace: true
+        case .weights, .adapters, .gradients, .optimizer, .servingWorkspace, .publishBuffer: false
         }
     }
 

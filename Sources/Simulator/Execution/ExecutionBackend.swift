@@ -1,0 +1,61 @@
+/// What executes plans: a real transformer that is timed, or a cost model.
+///
+/// Decisions see only this protocol, so no policy can tell which backend it drives.
+public protocol ExecutionBackend {
+    var model: ModelShape { get }
+    var footprint: Footprint { get }
+
+    /// Scratch of a serving iteration of at most `tokens` tokens.
+    func servingWorkspace(tokens: Int) -> Bytes
+    /// Gradients of activations and scratch for a micro-batch, when no unit has more than `unitRows` rows.
+    func trainWorkspace(for microBatch: MicroBatch, unitRows: Int) -> Bytes
+
+    /// How long `plan` is expected to take. The same plan gives the same answer for the whole run.
+    func estimate(_ plan: StepPlan) -> SimDuration
+    /// Does the work of `plan`.
+    mutating func execute(_ plan: StepPlan) throws -> StepOutcome
+
+    /// Follows the decisions about bytes. Takes no virtual time: copies are charged to the link.
+    mutating func apply(_ movements: [DataMovement]) throws
+    /// A step of training begins: gradients are zero.
+    mutating func beginStep(version: Int) throws
+    /// A micro-batch is about to run, in units of at most `unitRows` rows; its reservations hold until `close`.
+    mutating func open(_ microBatch: MicroBatch, unitRows: Int) throws
+    mutating func close(_ microBatch: MicroBatch) throws
+    /// Compares the complete gradient of the step with its two references, outside the clock; `nil` from a backend
+    /// that has no gradients.
+    mutating func audit(_ microBatches: [MicroBatch]) throws -> GradientAudit?
+    /// No record made before `version` exists any more.
+    mutating func forgetVersions(before version: Int)
+}
+
+/// What came of a plan.
+public struct StepOutcome: Sendable {
+    public var duration: SimDuration
+    /// Of a trainer quantum: the time of each unit. They sum to `duration`.
+    public var unitDurations: [SimDuration] = []
+    /// Of a trainer quantum: the loss, summed over its loss rows and divided by the step's loss tokens, in nats.
+    public var loss = 0.0
+    /// Of a trainer quantum with `gradientNorm`.
+    public var gradientNorm: Double?
+
+    public init(duration: SimDuration) { self.duration = duration }
+}
+
+/// How far a step's gradient lies from two references. Both are taken outside the clock.
+///
+/// An error is `max over tensors of |d| / max(|g|, 1e-6 |g_all|)` with Euclidean norms.
+public struct GradientAudit: Sendable, Equatable {
+    /// Against recomputing every record at the weights that made it: rounding only.
+    public var roundingError: Double
+    /// Against recomputing everything at the step's own weights: what staleness does.
+    public var stalenessError: Double
+    /// Cosine between the step's gradient and the one recomputed at its own weights.
+    public var stalenessCosine: Double
+
+    public init(roundingError: Double, stalenessError: Double, stalenessCosine: Double) {
+        self.roundingError = roundingError
+        self.stalenessError = stalenessError
+        self.stalenessCosine = stalenessCosine
+    }
+}

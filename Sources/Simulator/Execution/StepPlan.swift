@@ -1,0 +1,88 @@
+/// One quantum of work on the compute stream. It is not preempted.
+public enum StepPlan: Sendable {
+    case serve(ServingIteration)
+    case train(TrainerQuantum)
+}
+
+/// One iteration of the server: prefill chunks and decode tokens in one batch.
+public struct ServingIteration: Sendable {
+    public var slices: [ServingSlice]
+    /// Version of the weights that serve it.
+    public var version: Int
+
+    public init(slices: [ServingSlice], version: Int) {
+        self.slices = slices
+        self.version = version
+    }
+
+    public var prefillTokens: Int { slices.reduce(0) { $0 + ($1.isPrefill ? $1.tokens.count : 0) } }
+    public var decodeTokens: Int { slices.reduce(0) { $0 + ($1.isPrefill ? 0 : $1.tokens.count) } }
+    public var recordedTokens: Int { slices.reduce(0) { $0 + ($1.record == nil ? 0 : $1.tokens.count) } }
+}
+
+/// The part of an iteration that belongs to one request.
+public struct ServingSlice: Sendable, Equatable {
+    /// Index of the request in the trace.
+    public var request: Int
+    /// Positions that are run; all earlier ones have their K and V in the cache.
+    public var tokens: Range<Int>
+    public var isPrefill: Bool
+    /// Whether the last position yields an output token.
+    public var emitsToken: Bool
+    /// Where the activations of the slice are recorded, if they are.
+    public var record: ChunkID?
+    /// Rows of the final norm's input that the record keeps: the last ones of the slice.
+    public var finalRows: Int
+
+    public init(
+        request: Int, tokens: Range<Int>, isPrefill: Bool, emitsToken: Bool, record: ChunkID? = nil, finalRows: Int = 0
+    ) {
+        self.request = request
+        self.tokens = tokens
+        self.isPrefill = isPrefill
+        self.emitsToken = emitsToken
+        self.record = record
+        self.finalRows = finalRows
+    }
+}
+
+/// Consecutive units of one micro-batch's training.
+public struct TrainerQuantum: Sendable {
+    public var microBatch: MicroBatch
+    public var units: [TrainerUnit]
+
+    public init(microBatch: MicroBatch, units: [TrainerUnit]) {
+        self.microBatch = microBatch
+        self.units = units
+    }
+}
+
+/// The smallest piece of training that is run without a break.
+public enum TrainerUnit: Sendable, Hashable {
+    /// A decoder layer over a range of the fresh rows, in ascending order.
+    case forward(layer: Int, rows: Range<Int>)
+    /// Head, loss and the head's backward pass over a range of the loss rows.
+    case loss(rows: Range<Int>)
+    /// A decoder layer's backward pass over a range of all rows, in descending order.
+    case backward(layer: Int, rows: Range<Int>)
+    /// The global norm of the whole gradient, for clipping.
+    case gradientNorm
+    /// AdamW over a range of the trained parameters.
+    case optimizer(parameters: Range<Int>)
+    /// Copying a range of the trained parameters to where serving reads them.
+    case publish(parameters: Range<Int>)
+
+    public var phase: TrainerPhase {
+        switch self {
+        case .forward: .forward
+        case .loss: .loss
+        case .backward: .backward
+        case .gradientNorm, .optimizer: .optimizer
+        case .publish: .publish
+        }
+    }
+}
+
+public enum TrainerPhase: Sendable, CaseIterable {
+    case forward, loss, backward, optimizer, publish
+}

@@ -1,0 +1,81 @@
+internal import DequeModule
+
+/// Which way a copy goes over the host link.
+public enum TransferDirection: Int, Sendable, CaseIterable {
+    case toHost, toDevice
+
+    public var name: String {
+        switch self {
+        case .toHost: "to_host"
+        case .toDevice: "to_device"
+        }
+    }
+}
+
+/// What a copy moves.
+public struct CopyJob: Sendable, Hashable {
+    /// The parts of a piece that move on their own: backward needs both, forward of unrecorded tokens only K and V.
+    public enum Part: Sendable {
+        case activations, kv, all
+    }
+
+    public var chunk: ChunkID
+    public var layer: Int
+    public var part: Part
+
+    public init(chunk: ChunkID, layer: Int, part: Part) {
+        self.chunk = chunk
+        self.layer = layer
+        self.part = part
+    }
+}
+
+/// One direction of the host link: copies run one after the other, in the order in which they were asked for.
+public struct CopyEngine: Sendable {
+    public struct Entry: Sendable {
+        public var job: CopyJob
+        public var bytes: Bytes
+        public var queued: SimTime
+    }
+
+    public let direction: TransferDirection
+    /// Bytes per second.
+    public let bandwidth: Double
+    /// Fixed cost of each copy.
+    public let latency: SimDuration
+    private var queue = Deque<Entry>()
+    /// The copy under way.
+    public private(set) var current: Entry?
+
+    public init(direction: TransferDirection, bandwidth: Double, latency: SimDuration) {
+        self.direction = direction
+        self.bandwidth = bandwidth
+        self.latency = latency
+    }
+
+    public var isIdle: Bool { current == nil && queue.isEmpty }
+
+    public mutating func enqueue(_ job: CopyJob, bytes: Bytes, at now: SimTime) {
+        queue.append(Entry(job: job, bytes: bytes, queued: now))
+    }
+
+    /// Starts the next copy if the engine is free. Copies that nobody wants any more are passed over.
+    ///
+    /// - Returns: the copy and how long it takes: `latency + bytes / bandwidth`, rounded up to a nanosecond.
+    public mutating func startNext(wanted: (CopyJob) -> Bool) -> (entry: Entry, duration: SimDuration)? {
+        guard current == nil else { return nil }
+        while let entry = queue.popFirst() {
+            guard wanted(entry.job) else { continue }
+            current = entry
+            let moving = (Double(entry.bytes.count) / bandwidth * 1e9).rounded(.up)
+            return (entry, SimDuration(nanoseconds: latency.nanoseconds + Int64(moving)))
+        }
+        return nil
+    }
+
+    /// Ends the copy under way.
+    public mutating func finish() -> Entry? {
+        defer { current = nil }
+        return current
+    }
+}
