@@ -14,7 +14,7 @@ public struct ArmLog: Sendable {
     public var memory = MemoryRecord()
     /// Distinct shapes of executed plans, in the order of their first execution; `QuantumRecord.shape` points here.
     public var shapes: [PlanShapeRecord] = []
-    /// The end of the last event.
+    /// The end of the last quantum.
     public var end = SimTime.zero
 
     public init() {}
@@ -104,64 +104,6 @@ public struct QuantumRecord: Sendable {
         self.version = version
         self.waiting = waiting
     }
-}
-
-/// One training step.
-public struct StepRecord: Sendable {
-    /// Version of the weights that the gradient was taken at; the step makes `version + 1`.
-    public var version: Int
-    public var start: SimTime
-    public var end = SimTime.zero
-    public var samples: Int
-    public var microBatches = 0
-    /// Tokens that went through the backward pass.
-    public var tokens: Int
-    /// Those whose forward pass was skipped.
-    public var reusedTokens: Int
-    /// Tokens that carry loss.
-    public var lossTokens: Int
-    /// Recorded tokens that could not be used: too stale.
-    public var staleTokens: Int
-    /// Mean loss over the loss tokens, in nats.
-    public var loss = 0.0
-    /// Global norm of the gradient before clipping.
-    public var gradientNorm = 0.0
-    public var time = PhaseTimes()
-    /// Time in which the trainer could have run but for a reload.
-    public var stall = SimDuration.zero
-    /// Largest and mean age of the used records, in versions (by the oldest part of each).
-    public var oldestAge = 0
-    public var meanAge = 0.0
-    public var audit: GradientAudit?
-
-    public init(
-        version: Int, start: SimTime, samples: Int, tokens: Int, reusedTokens: Int, lossTokens: Int, staleTokens: Int
-    ) {
-        self.version = version
-        self.start = start
-        self.samples = samples
-        self.tokens = tokens
-        self.reusedTokens = reusedTokens
-        self.lossTokens = lossTokens
-        self.staleTokens = staleTokens
-    }
-
-    /// Compute, waiting for reloads, and publishing: what training costs.
-    public var busy: SimDuration { time.total + stall }
-}
-
-/// Time of the trainer by phase.
-public struct PhaseTimes: Sendable, Equatable {
-    public var forward = SimDuration.zero
-    /// Head and loss, forward and backward.
-    public var loss = SimDuration.zero
-    public var backward = SimDuration.zero
-    public var optimizer = SimDuration.zero
-    public var publish = SimDuration.zero
-
-    public init() {}
-
-    public var total: SimDuration { forward + loss + backward + optimizer + publish }
 }
 
 /// One copy over the host link.

@@ -35,6 +35,9 @@ public struct RecordStore: Sendable {
         }
     }
 
+    /// The oldest version that any live record goes back to.
+    public var oldestVersion: Int? { slots.compactMap { $0.chunk?.versions.lowerBound }.min() }
+
     /// Bytes of one part of a piece.
     public func bytes(of chunk: RecordChunk, layer: Int, part: CopyJob.Part) -> Bytes {
         if chunk.isFinal(layer) { return part == .kv ? .zero : sizes.finalPerToken * chunk.finalRows }
@@ -120,8 +123,8 @@ public struct RecordStore: Sendable {
 
     // MARK: Training
 
-    /// Keeps the chunk where it is until its pieces are discarded one by one.
-    public mutating func pin(_ id: ChunkID) { self[id]?.pinned = true }
+    /// Keeps the device copies of the chunk where they are, or no longer.
+    public mutating func pin(_ id: ChunkID, _ pinned: Bool) { self[id]?.pinned = pinned }
 
     /// Whether the part is on the device, as serving left it or staged.
     public func isOnDevice(_ id: ChunkID, layer: Int, part: CopyJob.Part) -> Bool {

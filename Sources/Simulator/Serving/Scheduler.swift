@@ -18,6 +18,13 @@ public struct Scheduler: Sendable {
         /// Oldest version of the weights among its K and V; `nil` before the first chunk.
         public var oldestKV: Int?
 
+        public init(request: Int, promptTokens: Int, outputTokens: Int, kvBlocks: [Int]) {
+            self.request = request
+            self.promptTokens = promptTokens
+            self.outputTokens = outputTokens
+            self.kvBlocks = kvBlocks
+        }
+
         /// Tokens that are ever run: the last output token is not fed back.
         public var totalTokens: Int { promptTokens + outputTokens - 1 }
         public var isPrefilling: Bool { computed < promptTokens }
@@ -33,23 +40,17 @@ public struct Scheduler: Sendable {
     public var waitingCount: Int { waiting.count }
     public var waitingRequests: [Int] { Array(waiting) }
     public var isEmpty: Bool { waiting.isEmpty && running.isEmpty }
-    /// The request that is admitted next.
-    public var nextInLine: Int? { waiting.first }
 
     public mutating func enqueue(_ request: Int) { waiting.append(request) }
 
-    /// Admits waiting requests in order until `allocate` finds no room for one.
-    ///
-    /// - Parameter allocate: the sequence with its KV blocks, or `nil` when they do not fit.
-    /// - Returns: the admitted sequences.
-    public mutating func admit(_ allocate: (_ request: Int) -> Sequence?) -> [Sequence] {
-        var admitted: [Sequence] = []
-        while running.count < configuration.maxBatch, let request = waiting.first, let sequence = allocate(request) {
-            waiting.removeFirst()
-            running.append(sequence)
-            admitted.append(sequence)
-        }
-        return admitted
+    /// The request that is admitted next, if the batch has a place.
+    public var nextToAdmit: Int? { running.count < configuration.maxBatch ? waiting.first : nil }
+
+    /// Admits the next request in line, whose KV blocks are `sequence.kvBlocks`.
+    public mutating func admit(_ sequence: Sequence) {
+        precondition(waiting.first == sequence.request, "requests are admitted in order")
+        waiting.removeFirst()
+        running.append(sequence)
     }
 
     /// The slices of the next iteration; empty when nothing runs.

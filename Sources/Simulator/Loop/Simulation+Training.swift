@@ -1,0 +1,196 @@
+internal import OrderedCollections
+
+extension Simulation {
+    /// Starts a trainer quantum if one can run now.
+    mutating func startTraining() throws {
+        guard configuration.training.enabled else { return }
+        let draining = openRequests == 0 && pendingFeedback == 0
+        if trainer.beginStep(at: now, draining: draining) { try backend.beginStep(version: trainer.version) }
+        guard trainer.step != nil, try openMicroBatch() else { return }
+        askForReloads()
+        guard let quantum = nextQuantum() else {
+            if stalledSince == nil { stalledSince = now }
+            return
+        }
+        endStall()
+        if quantum.units.first == .gradientNorm { try auditIfDue() }
+        let outcome = try execute(.train(quantum))
+        work = .training(quantum, outcome)
+    }
+
+    /// The trainer stops waiting for a reload: its copy has come, or the server takes the stream.
+    mutating func endStall() {
+        guard let since = stalledSince else { return }
+        let stall = now - since
+        trainer.step?.record.stall += stall
+        stalledSince = nil
+    }
+
+    private func nextQuantum() -> TrainerQuantum? {
+        guard let step = trainer.step else { return nil }
+        if let open = step.open {
+            let units = trainer.nextUnits(of: open.run) { isReady($0, in: open.plan) }
+            return units.isEmpty ? nil : TrainerQuantum(microBatch: open.plan, units: units)
+        }
+        guard let closing = step.closing, let last = step.closed.last else { return nil }
+        return TrainerQuantum(microBatch: last, units: trainer.nextUnits(of: closing) { _ in true })
+    }
+
+    /// Whether every record that `unit` reads is on the device.
+    private func isReady(_ unit: TrainerUnit, in microBatch: MicroBatch) -> Bool {
+        func allOnDevice(_ layer: Int, _ part: CopyJob.Part) -> Bool {
+            microBatch.chunks.allSatisfy { memory.records.isOnDevice($0, layer: layer, part: part) }
+        }
+        return switch unit {
+        case .forward(let layer, _): allOnDevice(layer, .kv)
+        case .loss: allOnDevice(backend.model.layers, .activations)
+        case .backward(let layer, _): allOnDevice(layer, .all)
+        case .gradientNorm, .optimizer, .publish: true
+        }
+    }
+
+    private mutating func askForReloads() {
+        guard let jobs = trainer.step?.open?.reloads.next() else { return }
+        for (job, bytes) in jobs { memory.reload(job, bytes: bytes, at: now) }
+    }
+
+    // MARK: Micro-batches
+
+    /// Makes sure that the step has an open micro-batch or its closing units; false when memory must be waited for.
+    private mutating func openMicroBatch() throws -> Bool {
+        guard let step = trainer.step, step.open == nil, step.closing == nil else { return true }
+        guard let samples = step.pending.first else { return true }
+        let (plan, stale) = trainer.microBatch(
+            of: samples, stepLossTokens: step.record.lossTokens, records: memory.records)
+        let estimate = { (unit: TrainerUnit) in
+            backend.estimate(.train(TrainerQuantum(microBatch: plan, units: [unit])))
+        }
+        let (units, unitRows) = trainer.planner.units(for: plan, estimate: estimate)
+        let reloads = ReloadPlan(
+            chunks: plan.chunks, records: memory.records, layers: backend.model.layers,
+            prefetchLayers: configuration.recording.prefetchLayers, hasFreshRows: plan.freshRows > 0)
+        let open = Trainer.OpenMicroBatch(
+            plan: plan, run: Trainer.UnitRun(units: units, predict: estimate), reloads: reloads,
+            workspace: backend.trainWorkspace(for: plan, unitRows: unitRows),
+            activationsPerLayer: backend.footprint.trainActivationsPerLayer(freshRows: plan.freshRows))
+        for chunk in plan.chunks { memory.pin(chunk) }
+        while !reserve(open) {
+            // The server may free memory later; when it has nothing to do, other samples' records give way.
+            guard scheduler.isEmpty, dropOldestRecord() else {
+                for chunk in plan.chunks { memory.unpin(chunk) }
+                return false
+            }
+        }
+        for chunk in stale {
+            let tokens = memory.records[chunk]?.tokens.count ?? 0
+            trainer.step?.record.staleTokens += tokens
+            memory.drop(chunk)
+        }
+        trainer.step?.pending.removeFirst()
+        trainer.step?.open = open
+        noteReuse(in: plan)
+        try flushMovements()
+        try backend.open(plan, unitRows: unitRows)
+        return true
+    }
+
+    private mutating func reserve(_ open: Trainer.OpenMicroBatch) -> Bool {
+        let wanted: [(Bytes, MemoryOwner)] = [
+            (open.workspace, .trainWorkspace), (open.activationsPerLayer * backend.model.layers, .trainActivations),
+            (open.reloads.windowBytes, .recorded), (open.reloads.kvBytes, .recordedKV),
+        ]
+        let total = wanted.reduce(Bytes.zero) { $0 + $1.0 }
+        guard total <= memory.ledger.free(on: .device) else { return false }
+        return wanted.allSatisfy { memory.reserve($0.0, for: $0.1) }
+    }
+
+    private mutating func noteReuse(in plan: MicroBatch) {
+        guard var step = trainer.step else { return }
+        for span in plan.sequences.lazy.flatMap(\.recorded) {
+            let age = plan.version - span.versions.lowerBound
+            step.record.reusedTokens += span.tokens.count
+            step.record.oldestAge = max(step.record.oldestAge, age)
+            step.tokenAges += age * span.tokens.count
+        }
+        step.record.microBatches += 1
+        trainer.step = step
+    }
+
+    // MARK: Progress
+
+    mutating func finishTraining(_ quantum: TrainerQuantum, _ outcome: StepOutcome) throws {
+        for (unit, duration) in zip(quantum.units, outcome.unitDurations) {
+            trainer.step?.record.time.add(duration, to: unit.phase)
+        }
+        trainer.step?.record.loss += outcome.loss
+        if let norm = outcome.gradientNorm { trainer.step?.record.gradientNorm = norm }
+        if trainer.step?.open != nil {
+            try advanceMicroBatch(by: quantum)
+        } else {
+            trainer.step?.closing?.next += quantum.units.count
+            if trainer.step?.closing?.isDone == true { finishStep() }
+        }
+    }
+
+    private mutating func advanceMicroBatch(by quantum: TrainerQuantum) throws {
+        for unit in quantum.units {
+            trainer.step?.open?.run.next += 1
+            guard let open = trainer.step?.open else { return }
+            let following = open.run.isDone ? nil : open.run.units[open.run.next]
+            switch unit {
+            case .loss where following?.phase != .loss: consume(layer: backend.model.layers, of: open.plan)
+            case .backward(let layer, _) where !continues(layer, following):
+                consume(layer: layer, of: open.plan)
+                memory.release(open.activationsPerLayer, of: .trainActivations)
+            default: break
+            }
+        }
+        guard let open = trainer.step?.open, open.run.isDone else { return }
+        memory.release(open.workspace, of: .trainWorkspace)
+        memory.release(open.reloads.windowBytes, of: .recorded)
+        memory.release(open.reloads.kvBytes, of: .recordedKV)
+        try flushMovements()
+        try backend.close(open.plan)
+        trainer.step?.closed.append(open.plan)
+        trainer.step?.open = nil
+        guard trainer.step?.pending.isEmpty == true else { return }
+        let predict = { (unit: TrainerUnit) in
+            backend.estimate(.train(TrainerQuantum(microBatch: open.plan, units: [unit])))
+        }
+        trainer.step?.closing = Trainer.UnitRun(
+            units: trainer.planner.closingUnits(estimate: predict), predict: predict)
+    }
+
+    private func continues(_ layer: Int, _ following: TrainerUnit?) -> Bool {
+        if case .backward(let next, _) = following { next == layer } else { false }
+    }
+
+    /// Backward needs nothing more of `layer`: its records are released on both tiers.
+    private mutating func consume(layer: Int, of plan: MicroBatch) {
+        for chunk in plan.chunks { memory.discard(chunk, layer: layer) }
+        trainer.step?.open?.reloads.consumed(layer: layer)
+    }
+
+    private mutating func auditIfDue() throws {
+        let every = configuration.training.auditEvery
+        guard every > 0, trainer.version % every == 0, let step = trainer.step else { return }
+        trainer.step?.record.audit = try backend.audit(step.closed)
+    }
+
+    private mutating func finishStep() {
+        guard var record = trainer.step?.record, let ages = trainer.step?.tokenAges else { return }
+        record.end = now
+        record.meanAge = record.reusedTokens > 0 ? Double(ages) / Double(record.reusedTokens) : 0
+        log.steps.append(record)
+        trainer.finishStep()
+        servedVersion = trainer.version
+        backend.forgetVersions(before: oldestLiveVersion)
+    }
+
+    /// The oldest version that any record or running request still goes back to.
+    private var oldestLiveVersion: Int {
+        let records = memory.records.oldestVersion ?? servedVersion
+        let running = scheduler.running.compactMap(\.oldestKV).min() ?? servedVersion
+        return min(records, running, servedVersion)
+    }
+}

@@ -1,0 +1,173 @@
+internal import OrderedCollections
+
+/// One arm of a run: a trace served, recorded and learned from in virtual time.
+///
+/// Server and trainer share one device. Whenever the compute stream is free the server goes first; the trainer gets
+/// the gaps, in quanta that are predicted to end within `training.quantumMax`. Copies run beside compute.
+public struct Simulation<Backend: ExecutionBackend> {
+    enum Event {
+        case computeDone
+        case copyDone(TransferDirection, started: SimTime)
+        case arrival(Int)
+        case feedback(Int, Feedback)
+        /// The record of a request has waited long enough for feedback.
+        case recordExpiry(Int)
+    }
+
+    /// What the compute stream is working on.
+    enum Work {
+        case serving(ServingIteration)
+        case training(TrainerQuantum, StepOutcome)
+    }
+
+    let configuration: ArmConfiguration
+    let trace: Trace
+    /// Index of the turn that follows each request, if any.
+    let nextTurn: [Int?]
+    var backend: Backend
+    var events = EventQueue<Event>()
+    var memory: MemorySystem
+    var scheduler: Scheduler
+    var trainer: Trainer
+    var work: Work?
+    var log = ArmLog()
+    /// Chunks recorded of a request that is not a sample yet.
+    var recordsByRequest: OrderedDictionary<Int, [ChunkID]> = [:]
+    /// Version that serving reads.
+    var servedVersion = 0
+    /// Since when the trainer has been able to run but for a reload.
+    var stalledSince: SimTime?
+    var shapeIndices: [String: Int] = [:]
+    var openRequests: Int
+    var pendingFeedback = 0
+    var lastToken: [Int: SimTime] = [:]
+
+    var now: SimTime { events.now }
+
+    /// - Throws: `SimulationError.tooLittleMemory` when the device or the host can not hold what the run needs.
+    public init(configuration: ArmConfiguration, trace: Trace, backend: Backend) throws(SimulationError) {
+        self.configuration = configuration
+        self.trace = trace
+        self.backend = backend
+        memory = MemorySystem(
+            device: configuration.device, kvBlockTokens: configuration.serving.kvBlockTokens,
+            sizes: backend.footprint.recordSizes)
+        scheduler = Scheduler(configuration: configuration.serving)
+        trainer = Trainer(configuration: configuration.training, model: backend.model)
+        var following = [Int?](repeating: nil, count: trace.requests.count)
+        for (index, request) in trace.requests.enumerated() {
+            if let previous = request.previousTurn { following[previous] = index }
+        }
+        nextTurn = following
+        openRequests = trace.requests.count
+        log.requests = trace.requests.indices.map(RequestRecord.init(index:))
+        try reserveStaticMemory()
+        for (index, request) in trace.requests.enumerated() where request.previousTurn == nil {
+            events.schedule(.arrival(index), at: request.arrival, priority: 2)
+        }
+    }
+
+    /// Runs to the end of the trace, of the feedback it draws, and of the training that this feeds.
+    ///
+    /// - Parameter shouldStop: asked between events; once true, the run ends there and is marked interrupted.
+    public mutating func run(
+        progress: (_ finished: Int, _ now: SimTime) -> Void = { _, _ in }, shouldStop: () -> Bool = { false }
+    ) throws -> ArmLog {
+        try dispatch()
+        while let (time, event) = events.popNext() {
+            memory.ledger.now = time
+            try handle(event)
+            try dispatch()
+            progress(trace.requests.count - openRequests, time)
+            if shouldStop() {
+                log.status = .interrupted
+                break
+            }
+        }
+        log.memory = memory.ledger.record
+        if log.status == .complete { try checkFinalLaws() }
+        return log
+    }
+
+    private mutating func handle(_ event: Event) throws {
+        switch event {
+        case .computeDone: try finishWork()
+        case .copyDone(let direction, let started): finishCopy(direction, started: started)
+        case .arrival(let request): arrive(request)
+        case .feedback(let request, let feedback): takeFeedback(feedback, on: request)
+        case .recordExpiry(let request): expireRecord(of: request)
+        }
+    }
+
+    /// Gives the compute stream its next work and starts the copies that can start.
+    private mutating func dispatch() throws {
+        if work == nil {
+            if try !startServing() { try startTraining() }
+        }
+        startCopies()
+        try flushMovements()
+    }
+
+    mutating func flushMovements() throws {
+        let movements = memory.takeMovements()
+        if !movements.isEmpty { try backend.apply(movements) }
+    }
+
+    /// Puts a plan on the compute stream.
+    mutating func execute(_ plan: StepPlan) throws -> StepOutcome {
+        try flushMovements()
+        let predicted = backend.estimate(plan)
+        let outcome = try backend.execute(plan)
+        var record = QuantumRecord(
+            kind: .serve, start: now, duration: outcome.duration, predicted: predicted, shape: 0,
+            version: servedVersion, waiting: scheduler.waitingCount)
+        switch plan {
+        case .serve(let iteration):
+            record.prefillTokens = iteration.prefillTokens
+            record.decodeTokens = iteration.decodeTokens
+            record.recordedTokens = iteration.recordedTokens
+        case .train:
+            record.kind = .train
+            record.version = trainer.version
+        }
+        record.shape = shapeIndex(of: plan, kind: record.kind)
+        log.shapes[record.shape].add(outcome.duration)
+        log.quanta.append(record)
+        events.schedule(.computeDone, at: now + outcome.duration, priority: 0)
+        return outcome
+    }
+
+    private mutating func shapeIndex(of plan: StepPlan, kind: QuantumRecord.Kind) -> Int {
+        let key = plan.shapeKey(lastLayer: backend.model.layers - 1)
+        if let index = shapeIndices[key] { return index }
+        log.shapes.append(PlanShapeRecord(key: key, kind: kind))
+        shapeIndices[key] = log.shapes.count - 1
+        return log.shapes.count - 1
+    }
+
+    private mutating func finishWork() throws {
+        guard let finished = work else { return }
+        work = nil
+        log.end = now
+        switch finished {
+        case .serving(let iteration): finishServing(iteration)
+        case .training(let quantum, let outcome): try finishTraining(quantum, outcome)
+        }
+    }
+
+    // MARK: Copies
+
+    private mutating func startCopies() {
+        for (direction, duration) in memory.startCopies() {
+            events.schedule(.copyDone(direction, started: now), at: now + duration, priority: 1)
+        }
+    }
+
+    private mutating func finishCopy(_ direction: TransferDirection, started: SimTime) {
+        guard let (entry, request) = memory.finishCopy(direction) else { return }
+        log.transfers.append(
+            TransferRecord(
+                direction: direction, queued: entry.queued, start: started, end: now, bytes: entry.bytes,
+                request: Int32(request), layer: Int32(entry.job.layer)))
+    }
+}

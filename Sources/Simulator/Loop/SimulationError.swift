@@ -1,0 +1,15 @@
+/// Why a simulation can not go on.
+public enum SimulationError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// A tier can not hold what a run needs at least.
+    case tooLittleMemory(tier: MemoryTier, needed: Bytes, available: Bytes, purpose: String)
+    /// A law that every run keeps was broken: a bug of the simulator, with the state it was found in.
+    case brokenLaw(String)
+
+    public var description: String {
+        switch self {
+        case .tooLittleMemory(let tier, let needed, let available, let purpose):
+            "the \(tier.name) has \(available) but \(purpose) needs \(needed)"
+        case .brokenLaw(let law): "broken law: \(law)"
+        }
+    }
+}

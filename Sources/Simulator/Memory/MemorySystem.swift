@@ -1,0 +1,129 @@
+/// The memory of one device with its host tier and link: books, blocks, records, and the two copy engines.
+public struct MemorySystem: Sendable {
+    public internal(set) var ledger: Ledger
+    public private(set) var kv: KVPool
+    public private(set) var records: RecordStore
+    private var toHost: CopyEngine
+    private var toDevice: CopyEngine
+    private var movements: [DataMovement] = []
+
+    public init(device: DeviceConfiguration, kvBlockTokens: Int, sizes: RecordSizes) {
+        ledger = Ledger(device: device.memory, host: device.hostMemory)
+        kv = KVPool(blockTokens: kvBlockTokens, bytesPerToken: sizes.kvPerToken * sizes.layers)
+        records = RecordStore(sizes: sizes)
+        toHost = CopyEngine(direction: .toHost, bandwidth: device.linkBandwidth, latency: device.linkLatency)
+        toDevice = CopyEngine(direction: .toDevice, bandwidth: device.linkBandwidth, latency: device.linkLatency)
+    }
+
+    /// The decisions about bytes since the last call, in order.
+    public mutating func takeMovements() -> [DataMovement] {
+        collectMovements()
+        defer { movements.removeAll(keepingCapacity: true) }
+        return movements
+    }
+
+    private mutating func collectMovements() {
+        guard !records.movements.isEmpty else { return }
+        movements += records.movements
+        records.movements.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func note(_ movement: DataMovement) {
+        collectMovements()
+        movements.append(movement)
+    }
+
+    public mutating func reserve(_ bytes: Bytes, for owner: MemoryOwner) -> Bool {
+        ledger.reserve(bytes, for: owner, on: .device)
+    }
+
+    public mutating func release(_ bytes: Bytes, of owner: MemoryOwner) {
+        ledger.release(bytes, of: owner, on: .device)
+    }
+
+    // MARK: Requests
+
+    /// KV blocks for all tokens of a request, or `nil` when they do not fit.
+    public mutating func openRequest(_ request: Int, tokens: Int) -> [Int]? {
+        guard let blocks = kv.allocate(tokens: tokens, ledger: &ledger) else { return nil }
+        note(.openRequest(request, blocks: blocks))
+        return blocks
+    }
+
+    public mutating func closeRequest(_ request: Int, blocks: [Int]) {
+        note(.closeRequest(request))
+        let freed = kv.releaseFromRequest(blocks, ledger: &ledger)
+        if !freed.isEmpty { note(.freeBlocks(freed)) }
+    }
+
+    // MARK: Records
+
+    /// Room for the record of `tokens` of a request whose K and V are in `blocks`, or `nil` when there is none.
+    public mutating func beginRecord(
+        request: Int, tokens: Range<Int>, finalRows: Int, versions: ClosedRange<Int>, blocks: [Int]
+    ) -> ChunkID? {
+        let used = tokens.lowerBound / kv.blockTokens..<kv.blockCount(for: tokens.upperBound)
+        return records.begin(
+            request: request, tokens: tokens, finalRows: finalRows, versions: versions, kvBlocks: blocks[used],
+            pool: &kv, ledger: &ledger)
+    }
+
+    /// Queues the copies of a chunk to the host in forward order. Returns false, with the chunk dropped, when the host
+    /// has no room.
+    public mutating func offload(_ id: ChunkID, at now: SimTime) -> Bool {
+        guard let copies = records.offload(id, ledger: &ledger) else {
+            drop(id)
+            return false
+        }
+        for copy in copies { toHost.enqueue(copy.job, bytes: copy.bytes, at: now) }
+        return true
+    }
+
+    public mutating func pin(_ id: ChunkID) { records.pin(id, true) }
+
+    public mutating func unpin(_ id: ChunkID) { records.pin(id, false) }
+
+    /// Queues the copy of a part of a piece back to the device, into room that the trainer has reserved.
+    public mutating func reload(_ job: CopyJob, bytes: Bytes, at now: SimTime) {
+        records.beginReload(job)
+        toDevice.enqueue(job, bytes: bytes, at: now)
+    }
+
+    public mutating func discard(_ id: ChunkID, layer: Int) {
+        records.discard(id, layer: layer, pool: &kv, ledger: &ledger)
+    }
+
+    public mutating func drop(_ id: ChunkID) {
+        records.drop(id, copying: toHost.current?.job, pool: &kv, ledger: &ledger)
+    }
+
+    // MARK: Copies
+
+    /// Starts what the copy engines can start; returns each started copy's direction and duration.
+    public mutating func startCopies() -> [(direction: TransferDirection, duration: SimDuration)] {
+        var started: [(direction: TransferDirection, duration: SimDuration)] = []
+        if let (_, duration) = toHost.startNext(wanted: { records.startLeaving($0, ledger: &ledger) }) {
+            started.append((.toHost, duration))
+        }
+        if let (_, duration) = toDevice.startNext(wanted: { _ in true }) { started.append((.toDevice, duration)) }
+        return started
+    }
+
+    /// Ends the copy under way in one direction and returns what it moved, and for which request.
+    public mutating func finishCopy(_ direction: TransferDirection) -> (entry: CopyEngine.Entry, request: Int)? {
+        switch direction {
+        case .toHost:
+            guard let entry = toHost.finish() else { return nil }
+            let request = records[entry.job.chunk]?.request ?? -1
+            records.arrivedOnHost(entry.job, pool: &kv, ledger: &ledger)
+            return (entry, request)
+        case .toDevice:
+            guard let entry = toDevice.finish() else { return nil }
+            let request = records[entry.job.chunk]?.request ?? -1
+            records.arrivedOnDevice(entry.job)
+            return (entry, request)
+        }
+    }
+
+    public var copiesAreIdle: Bool { toHost.isIdle && toDevice.isIdle }
+}

@@ -1,0 +1,61 @@
+/// One training step.
+public struct StepRecord: Sendable {
+    /// Version of the weights that the gradient was taken at; the step makes `version + 1`.
+    public var version: Int
+    public var start: SimTime
+    public var end = SimTime.zero
+    public var samples: Int
+    public var microBatches = 0
+    /// Tokens that went through the backward pass.
+    public var tokens = 0
+    /// Those whose forward pass was skipped.
+    public var reusedTokens = 0
+    /// Tokens that carry loss.
+    public var lossTokens = 0
+    /// Recorded tokens that could not be used: too stale.
+    public var staleTokens = 0
+    /// Mean loss over the loss tokens, in nats.
+    public var loss = 0.0
+    /// Global norm of the gradient before clipping.
+    public var gradientNorm = 0.0
+    public var time = PhaseTimes()
+    /// Time in which the trainer could have run but for a reload.
+    public var stall = SimDuration.zero
+    /// Largest and mean age of the used records, in versions (by the oldest part of each).
+    public var oldestAge = 0
+    public var meanAge = 0.0
+    public var audit: GradientAudit?
+
+    public init(version: Int, start: SimTime, samples: Int) {
+        self.version = version
+        self.start = start
+        self.samples = samples
+    }
+
+    /// Compute, waiting for reloads, and publishing: what training costs.
+    public var busy: SimDuration { time.total + stall }
+}
+
+/// Time of the trainer by phase.
+public struct PhaseTimes: Sendable, Equatable {
+    public var forward = SimDuration.zero
+    /// Head and loss, forward and backward.
+    public var loss = SimDuration.zero
+    public var backward = SimDuration.zero
+    public var optimizer = SimDuration.zero
+    public var publish = SimDuration.zero
+
+    public init() {}
+
+    public var total: SimDuration { forward + loss + backward + optimizer + publish }
+
+    public mutating func add(_ duration: SimDuration, to phase: TrainerPhase) {
+        switch phase {
+        case .forward: forward += duration
+        case .loss: loss += duration
+        case .backward: backward += duration
+        case .optimizer: optimizer += duration
+        case .publish: publish += duration
+        }
+    }
+}

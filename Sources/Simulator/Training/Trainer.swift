@@ -1,0 +1,127 @@
+internal import DequeModule
+
+/// The trainer: collects samples, forms steps, and says which units run next.
+///
+/// It decides and keeps state; memory is asked through the caller, and the backend does the work.
+public struct Trainer: Sendable {
+    /// Units that run in order, with what the backend predicts for each.
+    public struct UnitRun: Sendable {
+        public let units: [TrainerUnit]
+        public let predictions: [SimDuration]
+        /// The first unit that has not run.
+        public var next = 0
+
+        public init(units: [TrainerUnit], predict: (TrainerUnit) -> SimDuration) {
+            self.units = units
+            predictions = units.map(predict)
+        }
+
+        public var isDone: Bool { next == units.count }
+    }
+
+    /// A micro-batch whose memory is reserved.
+    public struct OpenMicroBatch: Sendable {
+        public var plan: MicroBatch
+        public var run: UnitRun
+        public var reloads: ReloadPlan
+        public var workspace: Bytes
+        public var activationsPerLayer: Bytes
+    }
+
+    /// A step that has begun.
+    public struct ActiveStep: Sendable {
+        public var record: StepRecord
+        /// Samples of the micro-batches that have not been opened.
+        public var pending: [[Sample]]
+        /// Sum over the reused tokens of their age in versions.
+        public var tokenAges = 0
+        public var open: OpenMicroBatch?
+        public var closed: [MicroBatch] = []
+        /// Norm, optimizer and publishing; absent until the last micro-batch is closed.
+        public var closing: UnitRun?
+    }
+
+    public let configuration: TrainingConfiguration
+    public let planner: UnitPlanner
+    private var queue = Deque<Sample>()
+    /// Steps applied so far.
+    public private(set) var version = 0
+    public var step: ActiveStep?
+    private var microBatches = 0
+
+    public init(configuration: TrainingConfiguration, model: ModelShape) {
+        self.configuration = configuration
+        planner = UnitPlanner(
+            layers: model.layers, trainedParameters: configuration.tuning.trainedParameters(of: model),
+            quantumMax: configuration.quantumMax)
+    }
+
+    public mutating func add(_ sample: Sample) { queue.append(sample) }
+
+    public var hasWork: Bool { step != nil || !queue.isEmpty }
+
+    /// Records of the samples that no open micro-batch reads yet; those that are needed last come first.
+    public var unopenedChunks: [ChunkID] {
+        ((step?.pending.joined().map(\.chunks) ?? []) + queue.map(\.chunks)).reversed().flatMap { $0 }
+    }
+
+    /// Begins a step when enough samples wait; while `draining`, when any do.
+    public mutating func beginStep(at now: SimTime, draining: Bool) -> Bool {
+        guard step == nil, !queue.isEmpty, draining || queue.count >= configuration.updateEvery else { return false }
+        let samples = (0..<min(queue.count, configuration.updateEvery)).compactMap { _ in queue.popFirst() }
+        var record = StepRecord(version: version, start: now, samples: samples.count)
+        record.tokens = samples.reduce(0) { $0 + $1.tokens }
+        record.lossTokens = samples.reduce(0) { $0 + $1.lossTokens(configuration.lossTokens).count }
+        step = ActiveStep(record: record, pending: Sample.pack(samples, limit: configuration.microBatchTokens))
+        return true
+    }
+
+    /// The micro-batch that `samples` form, with those of their records that may be used.
+    ///
+    /// - Returns: the micro-batch, and the chunks that exist but are too stale.
+    public mutating func microBatch(
+        of samples: [Sample], stepLossTokens: Int, records: RecordStore
+    ) -> (plan: MicroBatch, stale: [ChunkID]) {
+        var stale: [ChunkID] = []
+        let sequences = samples.map { sample in
+            var spans: [RecordedSpan] = []
+            for id in sample.chunks {
+                guard let chunk = records[id], !chunk.dead else { continue }
+                if configuration.reuse, configuration.staleness.accepts(chunk.versions, at: version) {
+                    spans.append(RecordedSpan(chunk: id, tokens: chunk.tokens, versions: chunk.versions))
+                } else {
+                    stale.append(id)
+                }
+            }
+            return TrainingSequencePlan(
+                request: sample.request, promptTokens: sample.promptTokens, responseTokens: sample.responseTokens,
+                edited: sample.edited, lossTokens: sample.lossTokens(configuration.lossTokens), recorded: spans)
+        }
+        microBatches += 1
+        let plan = MicroBatch(
+            id: microBatches - 1, version: version, sequences: sequences, stepLossTokens: stepLossTokens)
+        return (plan, stale)
+    }
+
+    /// Units that run in the next quantum: as many as are predicted to fit, as long as their inputs are there.
+    ///
+    /// - Parameter isReady: whether the records that a unit reads are on the device.
+    public func nextUnits(of run: UnitRun, isReady: (TrainerUnit) -> Bool) -> [TrainerUnit] {
+        var units: [TrainerUnit] = []
+        var predicted = SimDuration.zero
+        for index in run.next..<run.units.count {
+            let unit = run.units[index]
+            if !units.isEmpty, predicted + run.predictions[index] > configuration.quantumMax { break }
+            guard isReady(unit) else { break }
+            units.append(unit)
+            predicted += run.predictions[index]
+        }
+        return units
+    }
+
+    /// The step is applied and its weights are published.
+    public mutating func finishStep() {
+        version += 1
+        step = nil
+    }
+}

@@ -1,0 +1,49 @@
+/// Splits a micro-batch's work into units that are each predicted to fit the quantum.
+public struct UnitPlanner: Sendable {
+    /// Rows below which splitting only adds overhead.
+    public static let fewestRows = 16
+
+    public var layers: Int
+    public var trainedParameters: Int
+    public var quantumMax: SimDuration
+
+    public init(layers: Int, trainedParameters: Int, quantumMax: SimDuration) {
+        self.layers = layers
+        self.trainedParameters = trainedParameters
+        self.quantumMax = quantumMax
+    }
+
+    /// Units of one micro-batch, from the first layer's forward to its backward, and the most rows that any layer's
+    /// unit has.
+    public func units(
+        for microBatch: MicroBatch, estimate: (TrainerUnit) -> SimDuration
+    ) -> (units: [TrainerUnit], unitRows: Int) {
+        var units: [TrainerUnit] = []
+        let middle = layers / 2
+        let forward = ranges(of: microBatch.freshRows) { estimate(.forward(layer: middle, rows: $0)) }
+        let loss = ranges(of: microBatch.lossRows) { estimate(.loss(rows: $0)) }
+        let backward = ranges(of: microBatch.rows) { estimate(.backward(layer: middle, rows: $0)) }
+        for layer in 0..<layers { units += forward.map { .forward(layer: layer, rows: $0) } }
+        units += loss.map { .loss(rows: $0) }
+        for layer in (0..<layers).reversed() {
+            units += backward.reversed().map { .backward(layer: layer, rows: $0) }
+        }
+        return (units, max(forward.first?.count ?? 0, backward.first?.count ?? 0))
+    }
+
+    /// Units that end a step: norm, optimizer, publishing.
+    public func closingUnits(estimate: (TrainerUnit) -> SimDuration) -> [TrainerUnit] {
+        [.gradientNorm]
+            + ranges(of: trainedParameters) { estimate(.optimizer(parameters: $0)) }.map { .optimizer(parameters: $0) }
+            + ranges(of: trainedParameters) { estimate(.publish(parameters: $0)) }.map { .publish(parameters: $0) }
+    }
+
+    /// Equal ranges of `count` items, as few as keep each predicted to fit. The largest range comes first.
+    private func ranges(of count: Int, estimate: (Range<Int>) -> SimDuration) -> [Range<Int>] {
+        guard count > 0 else { return [] }
+        let whole = estimate(0..<count).nanoseconds
+        let parts = Int((whole + quantumMax.nanoseconds - 1) / quantumMax.nanoseconds)
+        let size = min(count, max(Self.fewestRows, (count + max(parts, 1) - 1) / max(parts, 1)))
+        return stride(from: 0, to: count, by: size).map { $0..<min(count, $0 + size) }
+    }
+}
