@@ -24,7 +24,7 @@ public struct Simulation<Backend: ExecutionBackend> {
     let trace: Trace
     /// Index of the turn that follows each request, if any.
     let nextTurn: [Int?]
-    var backend: Backend
+    public internal(set) var backend: Backend
     var events = EventQueue<Event>()
     var memory: MemorySystem
     var scheduler: Scheduler

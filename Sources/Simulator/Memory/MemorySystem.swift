@@ -94,7 +94,7 @@ public struct MemorySystem: Sendable {
     }
 
     public mutating func drop(_ id: ChunkID) {
-        records.drop(id, copying: toHost.current?.job, pool: &kv, ledger: &ledger)
+        records.drop(id, pool: &kv, ledger: &ledger)
     }
 
     // MARK: Copies

@@ -42,6 +42,10 @@ public struct RecordChunk: Sendable {
         public var onHost = false
         /// Room on the host is reserved and a copy is queued or under way.
         public var leaving = false
+        /// That copy is under way: the bytes on both ends stay until it is done.
+        public var copying = false
+        /// Nobody needs the piece any more; it goes when its copy is done.
+        public var doomed = false
         /// Copied back for training.
         public var stagedActivations = false
         public var stagedKV = false
@@ -67,7 +71,7 @@ public struct RecordChunk: Sendable {
     public var layersHoldingKV: Int
     /// An open micro-batch reads it: device copies stay.
     public var pinned = false
-    /// Given up while a copy was under way; goes when the copy ends.
+    /// Given up: no sample may use it.
     public var dead = false
 
     /// Whether layer `layer` is the pseudo-layer of the final norm's input, which has no K and V.

@@ -89,7 +89,10 @@ public struct RecordStore: Sendable {
     /// Whether a queued copy to the host is still worth starting; if not, its room on the host is given back.
     public mutating func startLeaving(_ job: CopyJob, ledger: inout Ledger) -> Bool {
         guard let chunk = self[job.chunk], chunk.pieces[job.layer].leaving else { return false }
-        guard chunk.pinned else { return true }
+        guard chunk.pinned else {
+            self[job.chunk]?.pieces[job.layer].copying = true
+            return true
+        }
         self[job.chunk]?.pieces[job.layer].leaving = false
         ledger.release(bytes(of: chunk, layer: job.layer, part: .all), of: .recorded, on: .host)
         return false
@@ -99,9 +102,10 @@ public struct RecordStore: Sendable {
     public mutating func arrivedOnHost(_ job: CopyJob, pool: inout KVPool, ledger: inout Ledger) {
         guard let chunk = self[job.chunk] else { return }
         self[job.chunk]?.pieces[job.layer].leaving = false
+        self[job.chunk]?.pieces[job.layer].copying = false
         self[job.chunk]?.pieces[job.layer].onHost = true
         movements.append(.copiedToHost(job.chunk, layer: job.layer))
-        if chunk.dead {
+        if chunk.pieces[job.layer].doomed {
             discard(job.chunk, layer: job.layer, pool: &pool, ledger: &ledger)
         } else if !chunk.pinned {
             freeDeviceCopy(job.chunk, layer: job.layer, pool: &pool, ledger: &ledger)
@@ -170,9 +174,14 @@ public struct RecordStore: Sendable {
 
     // MARK: The end of pieces
 
-    /// Releases everything of one piece. Staged bytes belong to the trainer's reservation and are not released here.
+    /// Releases everything of one piece, or, while it is being copied, has it released when the copy is done. Staged
+    /// bytes belong to the trainer's reservation and are not released here.
     public mutating func discard(_ id: ChunkID, layer: Int, pool: inout KVPool, ledger: inout Ledger) {
         guard let chunk = self[id], chunk.pieces[layer].isLive else { return }
+        guard !chunk.pieces[layer].copying else {
+            self[id]?.pieces[layer].doomed = true
+            return
+        }
         freeDeviceCopy(id, layer: layer, pool: &pool, ledger: &ledger)
         if chunk.pieces[layer].onHost || chunk.pieces[layer].leaving {
             ledger.release(bytes(of: chunk, layer: layer, part: .all), of: .recorded, on: .host)
@@ -186,13 +195,10 @@ public struct RecordStore: Sendable {
         movements.append(.forgotten(id))
     }
 
-    /// Gives up a whole chunk. A piece whose copy is under way (`copying`) goes when the copy ends.
-    public mutating func drop(_ id: ChunkID, copying: CopyJob?, pool: inout KVPool, ledger: inout Ledger) {
+    /// Gives up a whole chunk that training is not reading.
+    public mutating func drop(_ id: ChunkID, pool: inout KVPool, ledger: inout Ledger) {
         guard let chunk = self[id], !chunk.pinned else { return }
         self[id]?.dead = true
-        for layer in chunk.pieces.indices {
-            if let copying, copying.chunk == id, copying.layer == layer { continue }
-            discard(id, layer: layer, pool: &pool, ledger: &ledger)
-        }
+        for layer in chunk.pieces.indices { discard(id, layer: layer, pool: &pool, ledger: &ledger) }
     }
 }

@@ -1,0 +1,142 @@
+import Simulator
+
+/// A backend for tests of decisions: every operator takes its FLOPs and bytes at fixed rates. No clock, no data.
+///
+/// It also follows the movements of bytes as the measured backend does, and traps on one that makes no sense.
+struct RateBackend: ExecutionBackend {
+    var model: ModelShape
+    var footprint: Footprint
+    var flopsPerSecond = 100e9
+    var bytesPerSecond = 20e9
+    var overhead = SimDuration(nanoseconds: 20_000)
+    var books = ByteBooks()
+
+    init(model: ModelShape = .tiny, tuning: Tuning = .lora(rank: 4, alpha: 8, targets: Projection.allCases)) {
+        self.model = model
+        footprint = Footprint(model: model, tuning: tuning)
+    }
+
+    func servingWorkspace(tokens: Int) -> Bytes { Bytes(tokens * 4 * (model.qkvWidth + 3 * model.intermediate)) }
+
+    func trainWorkspace(for microBatch: MicroBatch, unitRows: Int) -> Bytes {
+        Bytes(4 * (microBatch.rows * model.hidden + unitRows * 3 * model.intermediate))
+    }
+
+    func time(of operators: [Operator]) -> SimDuration {
+        operators.reduce(overhead) { sum, op in
+            let seconds = max(op.flops / flopsPerSecond, op.bytes / bytesPerSecond) * Double(op.count)
+            return sum + SimDuration(nanoseconds: Int64(seconds * 1e9) + 1)
+        }
+    }
+
+    func estimate(_ plan: StepPlan) -> SimDuration {
+        time(of: OperatorList(model: model, tuning: footprint.tuning).operators(of: plan))
+    }
+
+    mutating func execute(_ plan: StepPlan) throws -> StepOutcome {
+        var outcome = StepOutcome(duration: estimate(plan))
+        switch plan {
+        case .serve(let iteration):
+            for slice in iteration.slices { books.run(slice, layers: model.layers) }
+        case .train(let quantum):
+            let list = OperatorList(model: model, tuning: footprint.tuning)
+            outcome.unitDurations = quantum.units.map { unit in
+                books.check(unit, quantum.microBatch, layers: model.layers)
+                return time(of: list.operators(of: unit, in: quantum.microBatch))
+            }
+            outcome.duration = outcome.unitDurations.reduce(.zero, +)
+            outcome.gradientNorm = quantum.units.contains(.gradientNorm) ? 1 : nil
+        }
+        return outcome
+    }
+
+    mutating func apply(_ movements: [DataMovement]) throws { for movement in movements { books.follow(movement) } }
+    mutating func beginStep(version: Int) throws {}
+    mutating func open(_ microBatch: MicroBatch, unitRows: Int) throws {}
+    mutating func close(_ microBatch: MicroBatch) throws {}
+    mutating func audit(_ microBatches: [MicroBatch]) throws -> GradientAudit? { nil }
+    mutating func forgetVersions(before version: Int) {}
+}
+
+extension ModelShape {
+    static let tiny = ModelShape(
+        name: "tiny", layers: 3, hidden: 32, heads: 4, kvHeads: 2, headSize: 8, intermediate: 64, vocabulary: 128,
+        maxContext: 512, tiedHead: true)
+}
+
+/// Where real bytes would be, kept independently of the store under test.
+struct ByteBooks {
+    struct Piece {
+        var device = true
+        var host = false
+        var stagedActivations = false
+        var stagedKV = false
+    }
+
+    var requests: [Int: [Int]] = [:]
+    var liveBlocks: Set<Int> = []
+    var pieces: [ChunkID: [Int: Piece]] = [:]
+    var problems: [String] = []
+
+    mutating func run(_ slice: ServingSlice, layers: Int) {
+        if requests[slice.request] == nil { problems.append("request \(slice.request) runs without KV") }
+        guard let chunk = slice.record else { return }
+        if pieces[chunk] != nil { problems.append("\(chunk) is recorded twice") }
+        pieces[chunk] = Dictionary(uniqueKeysWithValues: (0...layers).map { ($0, Piece()) })
+    }
+
+    mutating func check(_ unit: TrainerUnit, _ batch: MicroBatch, layers: Int) {
+        for chunk in batch.chunks {
+            switch unit {
+            case .forward(let layer, _):
+                guard let piece = pieces[chunk]?[layer], piece.device || piece.stagedKV else {
+                    problems.append("forward of layer \(layer) without the K and V of \(chunk)")
+                    continue
+                }
+            case .backward(let layer, _):
+                guard let piece = pieces[chunk]?[layer], piece.device || piece.stagedKV && piece.stagedActivations
+                else {
+                    problems.append("backward of layer \(layer) without \(chunk)")
+                    continue
+                }
+            case .loss:
+                guard let piece = pieces[chunk]?[layers], piece.device || piece.stagedActivations else {
+                    problems.append("loss without the final rows of \(chunk)")
+                    continue
+                }
+            case .gradientNorm, .optimizer, .publish: break
+            }
+        }
+    }
+
+    mutating func follow(_ movement: DataMovement) {
+        switch movement {
+        case .openRequest(let request, let blocks):
+            requests[request] = blocks
+            for block in blocks where !liveBlocks.insert(block).inserted { problems.append("block \(block) is taken") }
+        case .closeRequest(let request):
+            if requests.removeValue(forKey: request) == nil { problems.append("request \(request) closes twice") }
+        case .freeBlocks(let blocks):
+            for block in blocks where liveBlocks.remove(block) == nil { problems.append("block \(block) is freed twice") }
+        case .copiedToHost(let chunk, let layer):
+            if pieces[chunk]?[layer]?.device != true { problems.append("\(chunk) layer \(layer) leaves, but is not there") }
+            pieces[chunk]?[layer]?.host = true
+        case .freedOnDevice(let chunk, let layer):
+            if pieces[chunk]?[layer]?.device != true { problems.append("\(chunk) layer \(layer) is freed twice") }
+            pieces[chunk]?[layer]?.device = false
+        case .copiedToDevice(let chunk, let layer, let part):
+            if pieces[chunk]?[layer]?.host != true { problems.append("\(chunk) layer \(layer) returns from nowhere") }
+            if part == .kv {
+                pieces[chunk]?[layer]?.stagedKV = true
+            } else {
+                pieces[chunk]?[layer]?.stagedActivations = true
+            }
+        case .discarded(let chunk, let layer):
+            if pieces[chunk]?.removeValue(forKey: layer) == nil { problems.append("\(chunk) layer \(layer) goes twice") }
+        case .forgotten(let chunk):
+            if pieces.removeValue(forKey: chunk)?.isEmpty != true { problems.append("\(chunk) forgotten with pieces") }
+        }
+    }
+
+    var isEmpty: Bool { requests.isEmpty && liveBlocks.isEmpty && pieces.isEmpty }
+}
