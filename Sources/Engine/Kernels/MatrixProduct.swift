@@ -18,7 +18,8 @@ package enum MatrixProduct {
             sgemm(
                 x.rows(from: rows.lowerBound, count: rows.count), transposed: false,
                 w.rows(from: columns.lowerBound, count: columns.count), transposed: true,
-                y.rows(from: rows.lowerBound, count: rows.count).columns(from: columns.lowerBound, count: columns.count),
+                y.rows(from: rows.lowerBound, count: rows.count).columns(
+                    from: columns.lowerBound, count: columns.count),
                 scale: scale, accumulating: accumulating)
         }
     }

@@ -124,7 +124,8 @@ private struct BackwardUnit {
         let count = rows.count
         dx = Matrix(pass.stream + rows.lowerBound * config.hidden, rows: count, columns: config.hidden)
         let floats = TrainingWorkspace.unitFloatsPerRow(config, pass.tuning)
-        var planes = Planes(workspace.unit.reserve(min(workspace.unitRows, pass.packing.rowCount) * floats), rows: count)
+        var planes = Planes(
+            workspace.unit.reserve(min(workspace.unitRows, pass.packing.rowCount) * floats), rows: count)
         normed = planes.take(config.hidden)
         dNormed = planes.take(config.hidden)
         dProjected = planes.take(config.projectedWidth)
