@@ -1,0 +1,34 @@
+internal import Glibc
+
+/// Softmax cross-entropy over rows of logits, and the greedy choice.
+package enum CrossEntropy {
+    /// The weighted loss of each row, and its gradient in place of the logits.
+    ///
+    /// losses[r] = w[r] (log sum e^logits - logits[target]) in nats;
+    /// logits[r] becomes w[r] (softmax(logits) - one-hot(target)).
+    package static func forwardBackward(
+        logits: Matrix, targets: UnsafePointer<Int32>, weights: UnsafePointer<Float>,
+        losses: UnsafeMutablePointer<Double>, pool: ThreadPool
+    ) {
+        pool.rows(logits.rows, cost: 4 * logits.columns) { range in
+            for row in range {
+                let values = logits.base + row * logits.stride
+                let target = Int(targets[row])
+                precondition(target >= 0 && target < logits.columns, "target \(target) is outside the vocabulary")
+                let chosen = Double(values[target])
+                let top = Vector.largest(values, logits.columns)
+                let sum = Vector.exponentials(values, minus: top, logits.columns)
+                losses[row] = Double(weights[row]) * (Double(top) + log(Double(sum)) - chosen)
+                Vector.scale(values, by: weights[row] / sum, to: values, logits.columns)
+                values[target] -= weights[row]
+            }
+        }
+    }
+
+    /// The index of the largest value, the first of equals.
+    package static func greedy(_ values: UnsafePointer<Float>, _ count: Int) -> Int {
+        let top = Vector.largest(values, count)
+        for index in 0..<count where values[index] == top { return index }
+        return 0
+    }
+}

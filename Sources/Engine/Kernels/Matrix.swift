@@ -1,0 +1,97 @@
+internal import Glibc
+
+/// A view of a row-major matrix that somebody else owns.
+package struct Matrix {
+    package let base: UnsafeMutablePointer<Float>
+    package let rows: Int
+    package let columns: Int
+    /// Floats from one row to the next.
+    package let stride: Int
+
+    package init(_ base: UnsafeMutablePointer<Float>, rows: Int, columns: Int, stride: Int? = nil) {
+        self.base = base
+        self.rows = rows
+        self.columns = columns
+        self.stride = stride ?? columns
+    }
+
+    /// Columns `start..<start + count` of every row.
+    package func columns(from start: Int, count: Int) -> Matrix {
+        Matrix(base + start, rows: rows, columns: count, stride: stride)
+    }
+
+    /// Rows `start..<start + count`.
+    package func rows(from start: Int, count: Int) -> Matrix {
+        Matrix(base + start * stride, rows: count, columns: columns, stride: stride)
+    }
+
+    package var asRows: Rows { Rows(base, stride: stride) }
+}
+
+/// Rows of one width that lie anywhere: evenly spaced, or each where a table says.
+///
+/// Recorded tensors stay in the blocks that serving filled; row-wise kernels read them in place through this view.
+package struct Rows {
+    private let base: UnsafeMutablePointer<Float>
+    private let stride: Int
+    private let table: UnsafePointer<UnsafeMutablePointer<Float>>?
+
+    /// Row `r` at `base + r * stride`.
+    package init(_ base: UnsafeMutablePointer<Float>, stride: Int) {
+        self.base = base
+        self.stride = stride
+        table = nil
+    }
+
+    /// Row `r` at `table[r]`.
+    package init(_ table: UnsafePointer<UnsafeMutablePointer<Float>>) {
+        base = table[0]
+        stride = 0
+        self.table = table
+    }
+
+    @inline(__always)
+    package subscript(row: Int) -> UnsafeMutablePointer<Float> {
+        if let table { return table[row] }
+        return base + row * stride
+    }
+
+    /// Row `start` becomes row 0.
+    package func dropping(_ start: Int) -> Rows {
+        if let table { return Rows(table + start) }
+        return Rows(base + start * stride, stride: stride)
+    }
+
+    /// The rows as one matrix where they are evenly spaced by exactly `columns`; nil when they are scattered.
+    package func matrix(rows: Int, columns: Int) -> Matrix? {
+        guard let table else { return Matrix(base, rows: rows, columns: columns, stride: stride) }
+        for row in 1..<max(rows, 1) where table[row] != table[row - 1] + columns { return nil }
+        return Matrix(table[0], rows: rows, columns: columns)
+    }
+
+    /// Copies `count` rows of `width` floats.
+    package static func copy(_ source: Rows, to target: Rows, count: Int, width: Int, pool: ThreadPool) {
+        pool.rows(count, cost: width) { range in
+            for row in range { memcpy(target[row], source[row], width * MemoryLayout<Float>.stride) }
+        }
+    }
+}
+
+/// Owned memory for `Rows` tables; grows and is reused.
+final class RowTable {
+    private var storage = UnsafeMutableBufferPointer<UnsafeMutablePointer<Float>>(start: nil, count: 0)
+
+    deinit { storage.deallocate() }
+
+    /// Fills the table with `count` rows and returns the view, valid until the next call.
+    func fill(_ count: Int, _ row: (Int) -> UnsafeMutablePointer<Float>) -> Rows {
+        precondition(count > 0, "a table needs rows")
+        if storage.count < count {
+            storage.deallocate()
+            storage = .allocate(capacity: count + count / 4)
+        }
+        for index in 0..<count { storage.initializeElement(at: index, to: row(index)) }
+        guard let start = storage.baseAddress else { preconditionFailure("an allocation has an address") }
+        return Rows(UnsafePointer(start))
+    }
+}

@@ -1,0 +1,179 @@
+internal import Glibc
+internal import Synchronization
+
+/// The engine's only threads: a fixed set that shares every kernel's work with the calling thread.
+///
+/// `parallel` hands out indices first come, first served. Which thread runs an index is chance, so a body must compute
+/// the same values for an index on any worker and write only what that index owns; then results depend on the inputs
+/// alone. Workers spin briefly between regions (a layer is a dozen regions, microseconds apart), then park.
+///
+/// One thread at a time may call `parallel`, and a body must not call it again.
+public final class ThreadPool: Sendable {
+    /// Threads that take part in a region, the caller included.
+    public let width: Int
+    private let state: PoolState
+
+    /// Starts `width - 1` threads and limits OpenBLAS to the thread that calls it.
+    public init(width: Int = ThreadPool.processorCount) {
+        precondition(width >= 1, "a pool needs at least the calling thread")
+        self.width = width
+        state = PoolState(helpers: width - 1)
+        BLAS.useCallingThreadOnly()
+        for worker in 1..<max(width, 1) { PoolState.start(worker: worker, of: state) }
+    }
+
+    deinit { state.stop() }
+
+    /// Processors this process may run on.
+    public static var processorCount: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+
+    /// Runs `body(index, worker)` for every index in `0..<count` and returns when all are done.
+    ///
+    /// `worker` in `0..<width` names the running thread, for per-thread scratch.
+    package func parallel(_ count: Int, _ body: (_ index: Int, _ worker: Int) -> Void) {
+        guard count > 1, width > 1 else {
+            for index in 0..<max(count, 0) { body(index, 0) }
+            return
+        }
+        withoutActuallyEscaping(body) { state.run(count: count, body: $0) }
+    }
+
+    /// Splits `0..<count` rows of `cost` elements each into ranges worth a thread's while.
+    ///
+    /// The split depends on `count`, `cost` and `width` only.
+    package func rows(_ count: Int, cost: Int, _ body: (Range<Int>) -> Void) {
+        guard count > 0 else { return }
+        let worthwhile = max(1, count * cost / 16_384)
+        let parts = min(count, min(worthwhile, 4 * width))
+        parallel(parts) { part, _ in
+            body(count * part / parts..<count * (part + 1) / parts)
+        }
+    }
+}
+
+/// What the threads share. Plain fields are written by the caller before `generation` is released and read by
+/// workers after they acquire it; the caller writes again only when `pending` has fallen to zero.
+private final class PoolState: @unchecked Sendable {
+    private let helpers: Int
+    private let generation = Atomic<Int>(0)
+    private let next = Atomic<Int>(0)
+    private let pending = Atomic<Int>(0)
+    private let parked = Atomic<Int>(0)
+    private let stopping = Atomic<Bool>(false)
+    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    private let wake: UnsafeMutablePointer<pthread_cond_t>
+    private var count = 0
+    private var body: ((Int, Int) -> Void)?
+
+    /// Polls before a worker parks: some tens of microseconds.
+    private static let spins = 60_000
+
+    init(helpers: Int) {
+        self.helpers = helpers
+        mutex = .allocate(capacity: 1)
+        wake = .allocate(capacity: 1)
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(wake, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(wake)
+        pthread_mutex_destroy(mutex)
+        wake.deallocate()
+        mutex.deallocate()
+    }
+
+    /// Starts a detached thread; it holds the state, so that the state outlives the last poll.
+    static func start(worker: Int, of state: PoolState) {
+        let seat = Unmanaged.passRetained(Seat(state: state, worker: worker))
+        var thread = pthread_t()
+        let status = pthread_create(&thread, nil, workerMain, seat.toOpaque())
+        precondition(status == 0, "the system refused a thread (error \(status))")
+        pthread_detach(thread)
+    }
+
+    func run(count: Int, body: @escaping (Int, Int) -> Void) {
+        precondition(self.body == nil, "parallel regions do not nest")
+        self.count = count
+        self.body = body
+        next.store(0, ordering: .relaxed)
+        pending.store(helpers, ordering: .relaxed)
+        generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        if parked.load(ordering: .sequentiallyConsistent) > 0 { wakeAll() }
+        share(worker: 0)
+        var polls = 0
+        while pending.load(ordering: .acquiring) > 0 {
+            polls += 1
+            if polls > Self.spins { sched_yield() }
+        }
+        self.body = nil
+    }
+
+    func stop() {
+        stopping.store(true, ordering: .sequentiallyConsistent)
+        generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        wakeAll()
+    }
+
+    func work(as worker: Int) {
+        var seen = 0
+        while true {
+            seen = waitForGeneration(after: seen)
+            if stopping.load(ordering: .acquiring) { return }
+            share(worker: worker)
+            pending.wrappingSubtract(1, ordering: .releasing)
+        }
+    }
+
+    /// Takes indices until none is left. Not inlined, so that no reference to `body` outlives the call.
+    @inline(never)
+    private func share(worker: Int) {
+        guard let body else { return }
+        let count = count
+        while true {
+            let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+            if index >= count { return }
+            body(index, worker)
+        }
+    }
+
+    private func waitForGeneration(after seen: Int) -> Int {
+        for _ in 0..<Self.spins {
+            let now = generation.load(ordering: .acquiring)
+            if now != seen { return now }
+        }
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        parked.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        defer { parked.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
+        while true {
+            let now = generation.load(ordering: .sequentiallyConsistent)
+            if now != seen { return now }
+            pthread_cond_wait(wake, mutex)
+        }
+    }
+
+    private func wakeAll() {
+        pthread_mutex_lock(mutex)
+        pthread_cond_broadcast(wake)
+        pthread_mutex_unlock(mutex)
+    }
+}
+
+/// What a new thread is handed: its number and what it works on.
+private final class Seat {
+    let state: PoolState
+    let worker: Int
+
+    init(state: PoolState, worker: Int) {
+        self.state = state
+        self.worker = worker
+    }
+}
+
+private func workerMain(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    guard let argument else { return nil }
+    let seat = Unmanaged<Seat>.fromOpaque(argument).takeRetainedValue()
+    seat.state.work(as: seat.worker)
+    return nil
+}

@@ -1,0 +1,88 @@
+/// The tensors of one layer's forward pass over some rows, each a matrix with that many rows.
+struct LayerRows {
+    /// The layer's input [rows, hidden].
+    let x: Matrix
+    let q: Matrix
+    let o: Matrix
+    let lse: Matrix
+    let x2: Matrix
+    let gateUp: Matrix
+    /// The layer's output [rows, hidden], the next layer's input.
+    let output: Matrix
+}
+
+/// Where rows stand in their sequences, and where their K and V go.
+struct RowPlacement {
+    /// Position of each row.
+    let positions: UnsafePointer<Int32>
+    /// Row of K, and of V, that each row writes.
+    let keys: Rows
+    let values: Rows
+    /// Rows by sequence, with the K and V they attend to, their own included.
+    let spans: [AttentionSpan]
+}
+
+/// The forward pass of a decoder layer, the same for serving and training, and its scratch.
+final class DecoderLayer {
+    let config: ModelConfig
+    let pool: ThreadPool
+    let rotary: RotaryEmbedding
+    let attention: Attention
+    private let normed = Scratch()
+    private let projected = Scratch()
+    private let activated = Scratch()
+    private let inner = Scratch()
+
+    init(_ config: ModelConfig, rotary: RotaryEmbedding, pool: ThreadPool) {
+        self.config = config
+        self.pool = pool
+        self.rotary = rotary
+        attention = Attention(shape: config.attentionShape, pool: pool)
+    }
+
+    var heads: RotaryEmbedding.Heads { RotaryEmbedding.Heads(queries: config.heads, keys: config.kvHeads) }
+
+    /// output = x2 + down(swiglu(gate_up(norm(x2)))), x2 = x + o(attention(norm(x))); fills every tensor of `t` but x.
+    func forward(_ t: LayerRows, _ placement: RowPlacement, weights: LayerTensors, adapters: LayerAdapters?) {
+        let count = t.x.rows
+        let h = config.hidden
+        let normed = Matrix(normed.reserve(count * h), rows: count, columns: h)
+        let projected = Matrix(
+            projected.reserve(count * config.projectedWidth), rows: count, columns: config.projectedWidth)
+
+        normalise(t.x, gain: weights.attentionNorm, into: normed)
+        linear(normed, weights.projection, adapters?.projection, into: projected)
+        rotary.forward(
+            projected: projected, bias: weights.bias, positions: placement.positions, heads: heads,
+            q: t.q.asRows, k: placement.keys, v: placement.values, pool: pool)
+        attention.forward(
+            q: t.q.asRows, o: t.o.asRows, lse: t.lse.asRows, positions: placement.positions, spans: placement.spans)
+        Rows.copy(t.x.asRows, to: t.x2.asRows, count: count, width: h, pool: pool)
+        linear(t.o, weights.output, adapters?.output, into: t.x2, accumulating: true)
+
+        normalise(t.x2, gain: weights.mlpNorm, into: normed)
+        linear(normed, weights.gateUp, adapters?.gateUp, into: t.gateUp)
+        let activated = Matrix(
+            activated.reserve(count * config.intermediate), rows: count, columns: config.intermediate)
+        SwiGLU.forward(
+            gateUp: t.gateUp.asRows, y: activated.asRows, count: count, width: config.intermediate, pool: pool)
+        Rows.copy(t.x2.asRows, to: t.output.asRows, count: count, width: h, pool: pool)
+        linear(activated, weights.down, adapters?.down, into: t.output, accumulating: true)
+    }
+
+    private func normalise(_ x: Matrix, gain: UnsafePointer<Float>, into y: Matrix) {
+        RMSNorm.forward(
+            x: x.asRows, gain: gain, epsilon: Float(config.rmsEpsilon), y: y.asRows, count: x.rows, width: x.columns,
+            pool: pool)
+    }
+
+    private func linear(
+        _ x: Matrix, _ w: Matrix, _ adapters: LoRAGroup?, into y: Matrix, accumulating: Bool = false
+    ) {
+        MatrixProduct.forward(x, w, y, accumulating: accumulating, pool: pool)
+        guard let adapters else { return }
+        let width = adapters.innerWidth
+        let inner = Matrix(inner.reserve(x.rows * width), rows: x.rows, columns: width)
+        adapters.forward(x: x, y: y, inner: inner, pool: pool)
+    }
+}

@@ -1,0 +1,90 @@
+/// Memory that training passes share, one pass at a time, and what they compute with.
+///
+/// Gradients of the residual stream and of K and V span the micro-batch; all other scratch is as long as the longest
+/// unit of work.
+public final class TrainingWorkspace {
+    public let config: ModelConfig
+    public let pool: ThreadPool
+    /// Longest row range of one unit, forward or backward.
+    public let unitRows: Int
+    /// Loss rows whose logits exist at a time.
+    public let lossChunk: Int
+    /// Memory of activation blocks, reused between layers and passes.
+    public let buffers: BufferPool
+
+    let layer: DecoderLayer
+    let stream = Scratch()
+    let unit = Scratch()
+    let lossMemory = Scratch()
+    let tables = (0..<6).map { _ in RowTable() }
+    let keyTable = RowTable()
+    let valueTable = RowTable()
+    let gradientTable = RowTable()
+
+    /// A workspace beside a transformer's: same pool, same rotary tables.
+    public init(_ transformer: Transformer, unitRows: Int = 512, lossChunk: Int = 64) {
+        precondition(unitRows > 0 && lossChunk > 0, "a unit has at least one row")
+        config = transformer.config
+        pool = transformer.pool
+        self.unitRows = unitRows
+        self.lossChunk = lossChunk
+        buffers = BufferPool()
+        layer = DecoderLayer(config, rotary: transformer.rotary, pool: pool)
+    }
+
+    /// Floats of gradient per packed row of the micro-batch: of the residual stream, of K and of V.
+    static func streamFloatsPerRow(_ config: ModelConfig) -> Int { config.hidden + 2 * config.keyWidth }
+
+    /// Floats of scratch per row of a unit: two normalised rows, the fused projection's gradient, five of the attention
+    /// output's width, four of the MLP's, head projections, an inverse root, and twice the widest x A^T.
+    static func unitFloatsPerRow(_ config: ModelConfig, _ tuning: TuningMode) -> Int {
+        let inner: Int
+        switch tuning {
+        case .full: inner = 0
+        case .lora(let lora): inner = 3 * lora.rank
+        }
+        let parts = Attention.queryGradientParts
+        return 2 * config.hidden + config.projectedWidth + (2 + parts) * config.queryWidth
+            + 4 * config.intermediate + config.heads + 1 + 2 * inner
+    }
+
+    /// Floats per row of a chunk of loss rows: logits, the final norm's input, output and output gradient.
+    static func lossFloatsPerRow(_ config: ModelConfig) -> Int { config.vocabulary + 3 * config.hidden + 1 }
+
+    /// Bytes that a micro-batch of `rows` packed rows needs here, beside its activation blocks.
+    public func byteCount(_ tuning: TuningMode, rows: Int) -> Int {
+        Self.byteCount(config, tuning, rows: rows, unitRows: unitRows, lossChunk: lossChunk)
+    }
+
+    /// The same from the sizes alone: rows (h + 2 k) + unitRows u + lossChunk (V + 3 h + 1) floats, u as documented at
+    /// `unitFloatsPerRow`. The forward pass's own scratch is within the unit's.
+    public static func byteCount(
+        _ config: ModelConfig, _ tuning: TuningMode, rows: Int, unitRows: Int, lossChunk: Int
+    ) -> Int {
+        let floats =
+            rows * streamFloatsPerRow(config) + min(unitRows, rows) * unitFloatsPerRow(config, tuning)
+            + lossChunk * lossFloatsPerRow(config)
+        return floats * MemoryLayout<Float>.stride
+    }
+
+    /// Bytes that a pass keeps per fresh row and layer: an activation block's row, and K and V.
+    public static func activationByteCount(_ config: ModelConfig, rows: Int) -> Int {
+        ActivationBlock.byteCount(config, rows: rows) + KVBlock.byteCount(config, capacity: rows, layers: 1)
+    }
+}
+
+/// Hands out consecutive matrices of scratch.
+struct Planes {
+    private var next: UnsafeMutablePointer<Float>
+    private let rows: Int
+
+    init(_ base: UnsafeMutablePointer<Float>, rows: Int) {
+        next = base
+        self.rows = rows
+    }
+
+    mutating func take(_ columns: Int) -> Matrix {
+        defer { next += rows * columns }
+        return Matrix(next, rows: rows, columns: columns)
+    }
+}

@@ -1,0 +1,49 @@
+import Engine
+
+/// Models, parameters and micro-batches that the tests share.
+enum TestModels {
+    /// Fills every tensor by its own stream so that none stays at its initial value; `make_goldens.py` does the same.
+    static func fill(_ table: ParameterTable, _ buffer: FloatBuffer, seed: UInt64) {
+        for parameter in table.parameters {
+            let (mean, deviation) =
+                switch parameter.name {
+                case let name where name.hasSuffix("norm"): (1.0, 0.1)
+                case let name where name.hasSuffix("bias"): (0.0, 0.1)
+                case let name where name.hasSuffix(".A"): (0.0, 0.3)
+                default: (0.0, 0.2)
+                }
+            NormalStream(seed: seed, name: parameter.name).fill(
+                UnsafeMutableBufferPointer(rebasing: buffer.floats[parameter.range]), deviation: deviation, mean: mean)
+        }
+    }
+
+    /// Weights, and in LoRA mode adapters whose B is not zero.
+    static func parameters(_ config: ModelConfig, _ tuning: TuningMode, seed: UInt64) -> ModelParameters {
+        let weights = Weights(zeros: config)
+        fill(weights.table, weights.buffer, seed: seed)
+        guard case .lora(let lora) = tuning else { return ModelParameters(weights) }
+        let adapters = Adapters(config, lora, seed: seed)
+        fill(adapters.table, adapters.buffer, seed: seed)
+        return ModelParameters(weights, adapters: adapters)
+    }
+}
+
+/// Runs a whole pass: every layer in row ranges of `unit`, `prepare` before a layer's first unit in each direction.
+func runPass(_ pass: TrainingPass, unit: Int, prepare: (Int) -> Void = { _ in }) -> Double {
+    let layers = pass.config.layers
+    let fresh = pass.packing.freshRows.count
+    for layer in 0..<layers {
+        prepare(layer)
+        for start in stride(from: 0, to: fresh, by: unit) {
+            pass.forward(layer: layer, rows: start..<min(start + unit, fresh))
+        }
+    }
+    let loss = pass.loss(rows: 0..<pass.packing.lossRows.count)
+    for layer in (0..<layers).reversed() {
+        for end in stride(from: pass.packing.rowCount, to: 0, by: -unit) {
+            pass.backward(layer: layer, rows: max(0, end - unit)..<end)
+        }
+        pass.finishedBackward(layer: layer)
+    }
+    return loss
+}
