@@ -1,0 +1,42 @@
+internal import Engine
+internal import Simulator
+
+/// Bytes that are really held for one purpose, and the most that ever were.
+public struct ArenaMeter: Sendable, Equatable {
+    public private(set) var current = 0
+    public private(set) var peak = 0
+
+    mutating func add(_ bytes: Int) {
+        current += bytes
+        peak = max(peak, current)
+    }
+
+    mutating func remove(_ bytes: Int) { current -= bytes }
+}
+
+/// The real bytes of one record chunk, wherever its pieces are.
+struct ChunkData {
+    /// One layer's activations with its K and V, copied out of the request's blocks.
+    struct Copy {
+        var activations: ActivationBlock?
+        var kv: KVBlock?
+        var final: FinalBlock?
+
+        var byteCount: Int { (activations?.byteCount ?? 0) + (kv?.byteCount ?? 0) + (final?.byteCount ?? 0) }
+    }
+
+    var request: Int
+    var tokens: Range<Int>
+    /// KV blocks of the request as they were when the chunk was recorded.
+    var blocks: [KVBlock]
+    /// What serving wrote, by layer; the last is the final norm's input.
+    var device: [Copy]
+    var host: [Copy]
+    var staged: [Copy]
+}
+
+/// Copies bytes between two blocks of the same shape.
+func move(_ source: UnsafeMutableRawBufferPointer, to target: UnsafeMutableRawBufferPointer) {
+    precondition(source.count == target.count, "\(source.count) bytes do not fill \(target.count)")
+    target.copyMemory(from: UnsafeRawBufferPointer(source))
+}

@@ -1,0 +1,39 @@
+public import Engine
+public import Simulator
+
+/// The engine's model and scratch, warmed up and calibrated once, and shared by arms that run in turn.
+public final class EngineContext {
+    /// Loss rows whose logits exist at a time.
+    static let lossChunk = 64
+
+    public let config: ModelConfig
+    public let pool: ThreadPool
+    let transformer: Transformer
+    /// What quanta are expected to cost.
+    public internal(set) var calibration = Calibration.nominal
+    private var workspace: TrainingWorkspace
+
+    /// - Parameters:
+    ///   - training: how the arms will train; it decides what is calibrated.
+    ///   - tokenBudget: tokens of the largest serving iteration.
+    public init(_ config: ModelConfig, pool: ThreadPool, training: TrainingConfiguration, tokenBudget: Int) throws {
+        self.config = config
+        self.pool = pool
+        transformer = Transformer(config, pool: pool)
+        workspace = TrainingWorkspace(transformer, unitRows: 512, lossChunk: Self.lossChunk)
+        calibration = try Calibrator(self, training: training, tokenBudget: tokenBudget).run()
+    }
+
+    /// Scratch for units of at most `unitRows` rows.
+    func workspace(unitRows: Int) -> TrainingWorkspace {
+        if workspace.unitRows < unitRows {
+            workspace = TrainingWorkspace(transformer, unitRows: unitRows, lossChunk: Self.lossChunk)
+        }
+        return workspace
+    }
+
+    /// Scratch for a pass in whole layers, apart from the one that a step in progress uses.
+    func auditWorkspace(rows: Int) -> TrainingWorkspace {
+        TrainingWorkspace(transformer, unitRows: rows, lossChunk: Self.lossChunk)
+    }
+}

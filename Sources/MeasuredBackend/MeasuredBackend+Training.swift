@@ -1,0 +1,141 @@
+internal import Engine
+public import Simulator
+
+/// A micro-batch that the engine is working on.
+final class OpenPass {
+    let pass: TrainingPass
+    let microBatch: MicroBatch
+    /// Layers whose K and V, or whose activations, are attached; the last stands for the final norm's input.
+    var attachedKV: Set<Int> = []
+    var attachedActivations: Set<Int> = []
+
+    init(_ pass: TrainingPass, _ microBatch: MicroBatch) {
+        self.pass = pass
+        self.microBatch = microBatch
+    }
+}
+
+extension MeasuredBackend {
+    public func beginStep(version: Int) throws { gradients.clear() }
+
+    public func open(_ microBatch: MicroBatch, unitRows: Int) throws {
+        let pass = TrainingPass(
+            engine.workspace(unitRows: unitRows), parameters: trained, sequences: sequences(of: microBatch),
+            gradients: gradients)
+        self.pass = OpenPass(pass, microBatch)
+    }
+
+    public func close(_ microBatch: MicroBatch) throws { pass = nil }
+
+    /// The engine's form of a micro-batch: token ids, targets and loss weights.
+    func sequences(of microBatch: MicroBatch, recorded: Bool = true) -> [TrainingSequence] {
+        let weight = 1 / Float(microBatch.stepLossTokens)
+        return microBatch.sequences.map { plan in
+            var ids = Array(tokens.sequence(of: plan.request).prefix(plan.promptTokens))
+            if plan.edited, let response = tokens.editedResponse(of: plan.request) {
+                ids += response
+            } else {
+                ids = tokens.sequence(of: plan.request)
+            }
+            var weights = [Float](repeating: 0, count: plan.tokens)
+            for position in plan.lossTokens { weights[position] = weight }
+            return TrainingSequence(
+                tokens: Array(ids.dropLast()), targets: Array(ids.dropFirst()), weights: weights,
+                recorded: recorded ? plan.recorded.map(\.tokens) : [])
+        }
+    }
+
+    func train(_ quantum: TrainerQuantum) throws -> StepOutcome {
+        var outcome = StepOutcome(duration: .zero)
+        for unit in quantum.units {
+            try attachRecords(for: unit)
+            var loss = 0.0
+            let duration = measured { loss = run(unit, &outcome) }
+            outcome.loss += loss
+            outcome.unitDurations.append(duration)
+            outcome.duration += duration
+            if case .backward(let layer, let rows) = unit, rows.lowerBound == 0 {
+                pass?.pass.finishedBackward(layer: layer)
+            }
+        }
+        return outcome
+    }
+
+    /// Does the work of a unit and returns its part of the loss.
+    private func run(_ unit: TrainerUnit, _ outcome: inout StepOutcome) -> Double {
+        switch unit {
+        case .forward(let layer, let rows): pass?.pass.forward(layer: layer, rows: rows)
+        case .loss(let rows): return pass?.pass.loss(rows: rows) ?? 0
+        case .backward(let layer, let rows): pass?.pass.backward(layer: layer, rows: rows)
+        case .gradientNorm:
+            let norm = gradients.norm(pool: engine.pool)
+            gradientScale = rule.gradientScale(norm: norm)
+            outcome.gradientNorm = norm
+        case .optimizer(let parameters):
+            if parameters.lowerBound == 0 { optimizer.beginStep() }
+            let buffer = trainedBuffer(of: trained)
+            rule.step(
+                parameters, state: optimizer, gradients: gradients, from: buffer, to: buffer,
+                learningRate: options.training.learningRate, gradientScale: gradientScale, pool: engine.pool)
+        case .publish(let parameters):
+            let source = trainedBuffer(of: trained).floats[parameters]
+            let target = trainedBuffer(of: served).floats[parameters]
+            move(
+                UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: source)),
+                to: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: target)))
+            if parameters.upperBound == gradients.table.count { keepVersion((history.keys.max() ?? 0) + 1) }
+        }
+        return 0
+    }
+
+    /// The parameters that training changes.
+    func trainedBuffer(of parameters: ModelParameters) -> FloatBuffer {
+        parameters.adapters?.buffer ?? parameters.weights.buffer
+    }
+
+    // MARK: Records
+
+    private func attachRecords(for unit: TrainerUnit) throws {
+        guard let open = pass else { return }
+        switch unit {
+        case .forward(let layer, _): try attachKV(layer, open)
+        case .backward(let layer, _):
+            try attachKV(layer, open)
+            try attachActivations(layer, open)
+        case .loss: try attachFinal(open)
+        case .gradientNorm, .optimizer, .publish: break
+        }
+    }
+
+    private func attachKV(_ layer: Int, _ open: OpenPass) throws {
+        guard open.attachedKV.insert(layer).inserted else { return }
+        for (index, sequence) in open.microBatch.sequences.enumerated() {
+            for span in sequence.recorded {
+                for segment in try arena.keysAndValues(of: span.chunk, layer: layer) {
+                    open.pass.attachKV(layer: layer, sequence: index, segment)
+                }
+            }
+        }
+    }
+
+    private func attachActivations(_ layer: Int, _ open: OpenPass) throws {
+        guard open.attachedActivations.insert(layer).inserted else { return }
+        for (index, sequence) in open.microBatch.sequences.enumerated() {
+            for span in sequence.recorded {
+                let block = try arena.activations(of: span.chunk, layer: layer)
+                open.pass.attachActivations(layer: layer, sequence: index, positions: span.tokens, block)
+            }
+        }
+    }
+
+    private func attachFinal(_ open: OpenPass) throws {
+        guard open.attachedActivations.insert(model.layers).inserted else { return }
+        for (index, sequence) in open.microBatch.sequences.enumerated() {
+            for span in sequence.recorded {
+                guard let block = arena.final(of: span.chunk) else { continue }
+                let end = span.tokens.upperBound
+                open.pass.attachFinal(sequence: index, positions: end - block.rows..<end, block)
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+public import Engine
+public import Simulator
+
+/// Executes plans with a real transformer on this machine and reports the wall time of each quantum.
+///
+/// Timed is what a device would do: the forward pass, the trainer's units. Not timed are the movements of bytes, which
+/// the simulated link is charged for, and bookkeeping.
+public final class MeasuredBackend: ExecutionBackend {
+    public let model: ModelShape
+    public let footprint: Footprint
+
+    let engine: EngineContext
+    let options: MeasuredOptions
+    let tuning: TuningMode
+    let tokens: any TokenIDs
+    let arena: RecordArena
+    /// What serving reads.
+    var served: ModelParameters
+    /// What the trainer writes; base weights are shared in LoRA mode.
+    var trained: ModelParameters
+    let gradients: GradientBuffer
+    let optimizer: OptimizerState
+    let rule: AdamW
+    var gradientScale = 1.0
+    var pass: OpenPass?
+    /// Trained parameters by version, for audits.
+    var history: [Int: FloatBuffer] = [:]
+    /// Prefill slices of each request with the version that served them, for audits.
+    var prefills: [Int: [(tokens: Range<Int>, version: Int)]] = [:]
+
+    /// - Parameter engine: model and scratch, shared by arms that run in turn.
+    public init(engine: EngineContext, tokens: any TokenIDs, options: MeasuredOptions) {
+        self.engine = engine
+        self.options = options
+        self.tokens = tokens
+        model = ModelShape(engine.config)
+        footprint = Footprint(model: model, tuning: options.training.tuning)
+        tuning = TuningMode(options.training.tuning)
+        arena = RecordArena(engine.config, blockTokens: options.kvBlockTokens)
+        switch tuning {
+        case .full:
+            served = ModelParameters(Weights(engine.config, seed: options.seed, pool: engine.pool))
+            trained =
+                options.training.enabled
+                ? ModelParameters(Weights(engine.config, seed: options.seed, pool: engine.pool)) : served
+        case .lora(let lora):
+            let weights = Weights(engine.config, seed: options.seed, pool: engine.pool)
+            served = ModelParameters(
+                weights, adapters: options.training.enabled ? Adapters(engine.config, lora, seed: options.seed) : nil)
+            trained = ModelParameters(
+                weights, adapters: options.training.enabled ? Adapters(engine.config, lora, seed: options.seed) : nil)
+        }
+        gradients = GradientBuffer(engine.config, tuning)
+        optimizer = OptimizerState(gradients.table)
+        rule = AdamW(
+            weightDecay: options.training.weightDecay,
+            clipNorm: options.training.clipNorm > 0 ? options.training.clipNorm : nil)
+        keepVersion(0)
+    }
+
+    public func servingWorkspace(tokens: Int) -> Bytes {
+        Bytes(Transformer.workspaceByteCount(engine.config, rows: tokens, logits: options.maxBatch))
+    }
+
+    public func trainWorkspace(for microBatch: MicroBatch, unitRows: Int) -> Bytes {
+        Bytes(
+            TrainingWorkspace.byteCount(
+                engine.config, tuning, rows: microBatch.rows, unitRows: unitRows, lossChunk: EngineContext.lossChunk))
+    }
+
+    public func estimate(_ plan: StepPlan) -> SimDuration {
+        engine.calibration.price(
+            of: plan, operators: OperatorList(model: model, tuning: options.training.tuning))
+    }
+
+    public func execute(_ plan: StepPlan) throws -> StepOutcome {
+        switch plan {
+        case .serve(let iteration): serve(iteration)
+        case .train(let quantum): try train(quantum)
+        }
+    }
+
+    public func apply(_ movements: [DataMovement]) throws {
+        for movement in movements { try arena.follow(movement) }
+    }
+
+    // MARK: Serving
+
+    private func serve(_ iteration: ServingIteration) -> StepOutcome {
+        let batch = iteration.slices.map { slice in
+            Engine.ServingSlice(
+                tokens: Array(tokens.sequence(of: slice.request)[slice.tokens]), start: slice.tokens.lowerBound,
+                kv: arena.spans(of: slice.request, tokens: slice.tokens.upperBound),
+                record: slice.record.map { arena.beginRecord($0, slice: slice) }, wantsLogits: slice.emitsToken)
+        }
+        if options.training.auditEvery > 0 {
+            for slice in iteration.slices where slice.isPrefill {
+                prefills[slice.request, default: []].append((slice.tokens, iteration.version))
+            }
+        }
+        return StepOutcome(duration: measured { _ = engine.transformer.forward(batch, served) })
+    }
+
+    // MARK: Real memory
+
+    /// The most bytes ever held in KV blocks, in records on the device, and in records on the host.
+    public var arenaPeaks: (kv: Bytes, deviceRecords: Bytes, hostRecords: Bytes) {
+        (Bytes(arena.kv.peak), Bytes(arena.deviceRecords.peak), Bytes(arena.hostRecords.peak))
+    }
+
+    /// Whether no request and no record holds memory.
+    public var arenaIsEmpty: Bool { arena.isEmpty }
+}
+
+/// What a measured arm needs to know of its configuration.
+public struct MeasuredOptions: Sendable {
+    public var seed: UInt64
+    public var training: TrainingConfiguration
+    public var kvBlockTokens: Int
+    public var maxBatch: Int
+
+    public init(_ configuration: ArmConfiguration) {
+        seed = configuration.seed
+        training = configuration.training
+        kvBlockTokens = configuration.serving.kvBlockTokens
+        maxBatch = configuration.serving.maxBatch
+    }
+}
+
+/// Where token ids come from.
+public protocol TokenIDs {
+    /// Prompt and answer of a request.
+    func sequence(of request: Int) -> [Int32]
+    /// The user's edit of the answer, if there is one.
+    func editedResponse(of request: Int) -> [Int32]?
+}

@@ -1,0 +1,205 @@
+internal import Engine
+internal import Simulator
+
+/// Real KV blocks and real records: follows the simulator's decisions about bytes with bytes.
+///
+/// "Device" and "host" are two sets of allocations in this machine's memory; a copy between them is a real copy, so
+/// what training reads after an offload and a reload is what came through both.
+final class RecordArena {
+    private let config: ModelConfig
+    private let blockTokens: Int
+    private let buffers = BufferPool()
+    private var blocks: [Int: KVBlock] = [:]
+    private var requests: [Int: [KVBlock]] = [:]
+    private var chunks: [ChunkID: ChunkData] = [:]
+
+    private(set) var kv = ArenaMeter()
+    private(set) var deviceRecords = ArenaMeter()
+    private(set) var hostRecords = ArenaMeter()
+
+    init(_ config: ModelConfig, blockTokens: Int) {
+        self.config = config
+        self.blockTokens = blockTokens
+    }
+
+    var isEmpty: Bool { blocks.isEmpty && requests.isEmpty && chunks.isEmpty }
+
+    subscript(id: ChunkID) -> ChunkData? { chunks[id] }
+
+    /// The K and V of the first `tokens` positions of a request.
+    func spans(of request: Int, tokens: Int) -> [KVSpan] {
+        let blocks = requests[request] ?? []
+        return stride(from: 0, to: tokens, by: blockTokens).map { start in
+            KVSpan(blocks[start / blockTokens], row: 0, count: min(blockTokens, tokens - start))
+        }
+    }
+
+    // MARK: Making records
+
+    /// Blocks for the activations of a slice, to be written by serving.
+    func beginRecord(_ id: ChunkID, slice: Simulator.ServingSlice) -> SliceRecord {
+        let rows = slice.tokens.count
+        var device = (0..<config.layers).map { _ in
+            ChunkData.Copy(activations: takeActivations(rows: rows))
+        }
+        let final = slice.finalRows > 0 ? takeFinal(rows: slice.finalRows) : nil
+        device.append(ChunkData.Copy(final: final))
+        let empty = [ChunkData.Copy](repeating: ChunkData.Copy(), count: config.layers + 1)
+        chunks[id] = ChunkData(
+            request: slice.request, tokens: slice.tokens, blocks: requests[slice.request] ?? [], device: device,
+            host: empty, staged: empty)
+        deviceRecords.add(device.reduce(0) { $0 + $1.byteCount })
+        return SliceRecord(layers: device.dropLast().map(\.activations), final: final)
+    }
+
+    private func takeActivations(rows: Int) -> ActivationBlock {
+        ActivationBlock(config, rows: rows, buffer: buffers.take(rows * ActivationBlock.floatsPerToken(config)))
+    }
+
+    private func takeFinal(rows: Int) -> FinalBlock {
+        FinalBlock(config, rows: rows, buffer: buffers.take(rows * config.hidden))
+    }
+
+    private func takeKV(rows: Int) -> KVBlock {
+        KVBlock(config, capacity: rows, layers: 1, buffer: buffers.take(rows * 2 * config.keyWidth))
+    }
+
+    private func give(_ copy: ChunkData.Copy) {
+        for buffer in [copy.activations?.buffer, copy.kv?.buffer, copy.final?.buffer] {
+            if let buffer { buffers.give(buffer) }
+        }
+    }
+
+    // MARK: Following decisions
+
+    func follow(_ movement: DataMovement) throws(MeasuredBackendError) {
+        switch movement {
+        case .openRequest(let request, let ids):
+            requests[request] = ids.map { id in
+                let block = KVBlock(config, capacity: blockTokens, buffer: buffers.take(blockFloats))
+                blocks[id] = block
+                kv.add(block.byteCount)
+                return block
+            }
+        case .closeRequest(let request): requests[request] = nil
+        case .freeBlocks(let ids):
+            for id in ids {
+                guard let block = blocks.removeValue(forKey: id) else { throw .missing("KV block \(id)") }
+                kv.remove(block.byteCount)
+                buffers.give(block.buffer)
+            }
+        case .copiedToHost(let id, let layer): try copyToHost(id, layer)
+        case .freedOnDevice(let id, let layer): try free(id, layer, \.device, &deviceRecords)
+        case .copiedToDevice(let id, let layer, let part): try copyToDevice(id, layer, part)
+        case .discarded(let id, let layer):
+            try free(id, layer, \.device, &deviceRecords)
+            try free(id, layer, \.host, &hostRecords)
+            try free(id, layer, \.staged, &deviceRecords)
+        case .forgotten(let id): chunks[id] = nil
+        }
+    }
+
+    private var blockFloats: Int { config.layers * blockTokens * 2 * config.keyWidth }
+
+    private func free(
+        _ id: ChunkID, _ layer: Int, _ place: WritableKeyPath<ChunkData, [ChunkData.Copy]>, _ meter: inout ArenaMeter
+    ) throws(MeasuredBackendError) {
+        guard let copy = chunks[id]?[keyPath: place][layer] else { throw .missing("\(id)") }
+        meter.remove(copy.byteCount)
+        give(copy)
+        chunks[id]?[keyPath: place][layer] = ChunkData.Copy()
+    }
+
+    private func copyToHost(_ id: ChunkID, _ layer: Int) throws(MeasuredBackendError) {
+        guard let chunk = chunks[id] else { throw .missing("\(id)") }
+        let source = chunk.device[layer]
+        var copy = ChunkData.Copy()
+        if let activations = source.activations {
+            let target = takeActivations(rows: activations.rows)
+            activations.copyContents(to: target)
+            copy.activations = target
+            copy.kv = gatherKV(of: chunk, layer)
+        }
+        if let final = source.final {
+            let target = takeFinal(rows: final.rows)
+            final.copyContents(to: target)
+            copy.final = target
+        }
+        hostRecords.add(copy.byteCount)
+        chunks[id]?.host[layer] = copy
+    }
+
+    /// K and V of the chunk's tokens out of the blocks of its request.
+    private func gatherKV(of chunk: ChunkData, _ layer: Int) -> KVBlock {
+        let target = takeKV(rows: chunk.tokens.count)
+        var position = chunk.tokens.lowerBound
+        while position < chunk.tokens.upperBound {
+            let row = position % blockTokens
+            let count = min(blockTokens - row, chunk.tokens.upperBound - position)
+            let first = position - chunk.tokens.lowerBound
+            move(
+                chunk.blocks[position / blockTokens].bytes(layer: layer, rows: row..<row + count),
+                to: target.bytes(layer: 0, rows: first..<first + count))
+            position += count
+        }
+        return target
+    }
+
+    private func copyToDevice(_ id: ChunkID, _ layer: Int, _ part: CopyJob.Part) throws(MeasuredBackendError) {
+        guard let source = chunks[id]?.host[layer], source.byteCount > 0 else { throw .missing("\(id) on the host") }
+        var staged = ChunkData.Copy()
+        if part != .kv, let activations = source.activations {
+            let target = takeActivations(rows: activations.rows)
+            activations.copyContents(to: target)
+            staged.activations = target
+        }
+        if part != .kv, let final = source.final {
+            let target = takeFinal(rows: final.rows)
+            final.copyContents(to: target)
+            staged.final = target
+        }
+        if part != .activations, let kv = source.kv {
+            let target = takeKV(rows: kv.capacity)
+            move(kv.bytes(layer: 0, rows: 0..<kv.capacity), to: target.bytes(layer: 0, rows: 0..<kv.capacity))
+            staged.kv = target
+        }
+        deviceRecords.add(staged.byteCount)
+        let known = chunks[id]?.staged[layer] ?? ChunkData.Copy()
+        chunks[id]?.staged[layer] = ChunkData.Copy(
+            activations: staged.activations ?? known.activations, kv: staged.kv ?? known.kv,
+            final: staged.final ?? known.final)
+    }
+
+    // MARK: What training reads
+
+    /// The K and V of a chunk at a layer: in the request's blocks while the chunk holds them, else as staged.
+    func keysAndValues(of id: ChunkID, layer: Int) throws(MeasuredBackendError) -> [KVSegment] {
+        guard let chunk = chunks[id] else { throw .missing("\(id)") }
+        if chunk.device[layer].activations == nil {
+            guard let kv = chunk.staged[layer].kv else { throw .missing("K and V of \(id), layer \(layer)") }
+            return [kv.segment(layer: 0, start: chunk.tokens.lowerBound, count: chunk.tokens.count)]
+        }
+        var segments: [KVSegment] = []
+        var position = chunk.tokens.lowerBound
+        while position < chunk.tokens.upperBound {
+            let row = position % blockTokens
+            let count = min(blockTokens - row, chunk.tokens.upperBound - position)
+            segments.append(
+                chunk.blocks[position / blockTokens].segment(layer: layer, row: row, start: position, count: count))
+            position += count
+        }
+        return segments
+    }
+
+    func activations(of id: ChunkID, layer: Int) throws(MeasuredBackendError) -> ActivationBlock {
+        guard let block = chunks[id]?.device[layer].activations ?? chunks[id]?.staged[layer].activations else {
+            throw .missing("activations of \(id), layer \(layer)")
+        }
+        return block
+    }
+
+    /// The final norm's input of the last rows of a chunk, if any were kept.
+    func final(of id: ChunkID) -> FinalBlock? {
+        chunks[id]?.device[config.layers].final ?? chunks[id]?.staged[config.layers].final
+    }
+}
