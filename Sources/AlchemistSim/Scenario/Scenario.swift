@@ -1,0 +1,58 @@
+public import Simulator
+
+/// A whole experiment's settings: model, what all arms share, and the arms.
+public struct Scenario: Sendable, Equatable {
+    /// Preset of the model.
+    public var model = "mini"
+    /// Threads of the measured backend; 0 takes every processor.
+    public var threads = 0
+    /// Runs of every arm, interleaved.
+    public var repeats = 1
+    /// What the arms start from.
+    public var base = ArmConfiguration()
+    /// The arms, in the order in which they run.
+    public var arms: [ArmSpecification] = ArmSpecification.standard
+
+    public init() {}
+
+    /// The scenario with an arm's own settings in place.
+    ///
+    /// - Throws: `ScenarioError` when one of them is not valid.
+    public func configuration(of arm: ArmSpecification) throws(ScenarioError) -> ArmConfiguration {
+        var scenario = self
+        for setting in arm.settings { try scenario.set(setting.path, to: setting.value, at: .arm(arm.name)) }
+        return scenario.base
+    }
+}
+
+/// An arm: a name, and what it changes.
+public struct ArmSpecification: Sendable, Equatable {
+    public struct Setting: Sendable, Equatable {
+        public var path: String
+        public var value: String
+    }
+
+    public var name: String
+    public var settings: [Setting]
+
+    public init(name: String, settings: [(String, String)]) {
+        self.name = name
+        self.settings = settings.map { Setting(path: $0.0, value: $0.1) }
+    }
+
+    /// The latency reference: nothing is recorded and nothing trained.
+    public static let serveOnly = ArmSpecification(
+        name: "serve-only", settings: [("training.enabled", "false"), ("recording.record", "none")])
+    /// The baseline: training beside serving, every sample's forward pass computed again.
+    public static let recompute = ArmSpecification(
+        name: "recompute",
+        settings: [("training.enabled", "true"), ("training.reuse", "false"), ("recording.record", "none")])
+    /// Training on what serving recorded.
+    public static let reuse = ArmSpecification(
+        name: "reuse",
+        settings: [("training.enabled", "true"), ("training.reuse", "true"), ("recording.record", "prefill")])
+
+    public static let standard = [serveOnly, recompute, reuse]
+
+    public static func standard(named name: String) -> ArmSpecification? { standard.first { $0.name == name } }
+}

@@ -1,0 +1,265 @@
+internal import Simulator
+
+/// One setting of a scenario: its name, its meaning, and how it is read and written. Files, `--set`, the resolved
+/// scenario in the results, and the reference all walk the one table of these.
+public struct ScenarioField: Sendable {
+    /// Dotted name, as in `training.learning_rate`.
+    public let path: String
+    public let meaning: String
+    let read: @Sendable (Scenario) -> String
+    let write: @Sendable (inout Scenario, String) throws(ValueProblem) -> Void
+
+    /// The field's value in `scenario`, as it would be written in a file.
+    public func value(in scenario: Scenario) -> String { read(scenario) }
+}
+
+extension Scenario {
+    /// Sets one field from its text.
+    public mutating func set(_ path: String, to value: String, at origin: ScenarioError.Origin) throws(ScenarioError) {
+        guard let field = ScenarioField.all.first(where: { $0.path == path }) else {
+            throw ScenarioField.unknown(path, at: origin)
+        }
+        do {
+            try field.write(&self, value)
+        } catch {
+            throw ScenarioError(
+                origin: origin, field: path, problem: "found `\(value.safeExcerpt)`, expected \(error.expected)")
+        }
+    }
+}
+
+extension ScenarioField {
+    static func unknown(_ path: String, at origin: ScenarioError.Origin) -> ScenarioError {
+        let hint = nearest(to: path, among: all.map(\.path)).map { "; did you mean `\($0)`?" } ?? ""
+        return ScenarioError(origin: origin, field: path.safeExcerpt, problem: "there is no such field" + hint)
+    }
+
+    /// Every field, in the order in which scenarios are written.
+    public static let all: [ScenarioField] = general + device + serving + recording + training + feedback
+
+    private static let general: [ScenarioField] = [
+        ScenarioField(path: "model", meaning: "Preset of the model.", read: { $0.model }) { s, v throws(ValueProblem) in
+            guard Presets.names.contains(v) else {
+                throw ValueProblem(expected: "one of " + Presets.names.joined(separator: ", "))
+            }
+            s.model = v
+        },
+        integer("seed", 0...Int.max, "Seed of weights, feedback and synthesised tokens.", \.base.seedValue),
+        integer("repeats", 1...1000, "Runs of every arm, interleaved; figures are medians over them.", \.repeats),
+        integer("threads", 0...1024, "Threads of the measured backend; 0 takes every processor.", \.threads),
+    ]
+
+    private static let device: [ScenarioField] = [
+        bytes("device.memory", "Capacity of device memory.", \.base.device.memory),
+        bytes("device.host_memory", "Capacity of the host tier for offloaded records.", \.base.device.hostMemory),
+        ScenarioField(
+            path: "device.link_bandwidth", meaning: "Bandwidth of the host link, each way.",
+            read: { Quantity.write(bandwidth: $0.base.device.linkBandwidth) }
+        ) { s, v throws(ValueProblem) in s.base.device.linkBandwidth = try Quantity.bandwidth(v) },
+        duration("device.link_latency", "Fixed cost of one transfer.", \.base.device.linkLatency),
+    ]
+
+    private static let serving: [ScenarioField] = [
+        integer(
+            "serving.token_budget", 1...1_000_000, "Tokens of one iteration, prompts and decoding together.",
+            \.base.serving.tokenBudget),
+        integer("serving.max_batch", 1...100_000, "Requests that run at the same time.", \.base.serving.maxBatch),
+        integer("serving.kv_block_tokens", 1...65_536, "Tokens of one KV block.", \.base.serving.kvBlockTokens),
+    ]
+
+    private static let recording: [ScenarioField] = [
+        choice("recording.record", "What serving records.", \.base.recording.scope),
+        choice("recording.offload", "When records are copied to the host.", \.base.recording.offload),
+        duration(
+            "recording.keep_for", "How long after its request a record waits for feedback.", \.base.recording.keepFor),
+        integer(
+            "recording.prefetch_layers", 0...10_000, "Layers of records reloaded ahead of the backward pass.",
+            \.base.recording.prefetchLayers),
+    ]
+
+    private static let training: [ScenarioField] = [
+        flag("training.enabled", "Whether feedback is learned from.", \.base.training.enabled),
+        flag("training.reuse", "Whether recorded tokens skip the forward pass.", \.base.training.reuse),
+        ScenarioField(
+            path: "training.tuning", meaning: "What training changes: `full`, or `lora`.",
+            read: { if case .full = $0.base.training.tuning { "full" } else { "lora" } }
+        ) { s, v throws(ValueProblem) in
+            switch v {
+            case "full": s.base.training.tuning = .full
+            case "lora":
+                if case .full = s.base.training.tuning { s.base.training.tuning = TrainingConfiguration().tuning }
+            default: throw ValueProblem(expected: "full or lora")
+            }
+        },
+        lora("training.lora_rank", "Rank of the adapters.", { "\($0.rank)" }) { lora, v throws(ValueProblem) in
+            lora.rank = try Quantity.integer(v, in: 1...4096)
+        },
+        lora("training.lora_alpha", "Scale of the adapters: alpha / rank.", { Quantity.short($0.alpha) }) {
+            lora, v throws(ValueProblem) in lora.alpha = try Quantity.number(v, in: 1e-6...1e6)
+        },
+        lora(
+            "training.lora_targets", "Projections with adapters, separated by commas.",
+            { $0.targets.map(\.rawValue).joined(separator: ",") }
+        ) { lora, v throws(ValueProblem) in
+            var targets: [Projection] = []
+            for name in v.split(separator: ",", omittingEmptySubsequences: false) {
+                let target: Projection = try Quantity.choice(name.trimmed)
+                if targets.contains(target) { throw ValueProblem(expected: "each projection once") }
+                targets.append(target)
+            }
+            lora.targets = Projection.allCases.filter(targets.contains)
+        },
+        integer("training.update_every", 1...1_000_000, "Samples that form one step.", \.base.training.updateEvery),
+        integer(
+            "training.micro_batch_tokens", 1...10_000_000, "Tokens that go through one forward and backward together.",
+            \.base.training.microBatchTokens),
+        choice("training.loss_on", "Tokens that carry loss.", \.base.training.lossTokens),
+        ScenarioField(
+            path: "training.staleness", meaning: "Records that may be used: `exact`, `bounded(K)` versions, or `any`.",
+            read: { $0.base.training.staleness.text }
+        ) { s, v throws(ValueProblem) in s.base.training.staleness = try .init(text: v) },
+        number("training.learning_rate", 0...1000, "AdamW's learning rate.", \.base.training.learningRate),
+        number("training.weight_decay", 0...1000, "AdamW's decoupled weight decay.", \.base.training.weightDecay),
+        number("training.clip_norm", 0...1e9, "Largest norm of a gradient; 0 for no clipping.", \.base.training.clipNorm),
+        duration(
+            "training.quantum_max", "Longest predicted time of one trainer quantum.", \.base.training.quantumMax,
+            atLeast: SimDuration(nanoseconds: 1)),
+        integer(
+            "training.audit_every", 0...1_000_000, "Audits every n-th step's gradient, outside the clock; 0 audits none.",
+            \.base.training.auditEvery),
+    ]
+
+    private static let feedback: [ScenarioField] = [
+        number(
+            "feedback.rate", 0...1, "Share of requests with feedback, where the trace says nothing.", \.base.feedback.rate),
+        duration("feedback.mean_delay", "Mean delay of that feedback, exponential.", \.base.feedback.meanDelay),
+    ]
+}
+
+// MARK: Kinds of fields
+
+extension ScenarioField {
+    private typealias Path<Value> = WritableKeyPath<Scenario, Value> & Sendable
+
+    private static func integer(
+        _ path: String, _ range: ClosedRange<Int>, _ meaning: String, _ key: any Path<Int>
+    ) -> ScenarioField {
+        ScenarioField(path: path, meaning: meaning, read: { "\($0[keyPath: key])" }) { s, v throws(ValueProblem) in
+            s[keyPath: key] = try Quantity.integer(v, in: range)
+        }
+    }
+
+    private static func number(
+        _ path: String, _ range: ClosedRange<Double>, _ meaning: String, _ key: any Path<Double>
+    ) -> ScenarioField {
+        ScenarioField(path: path, meaning: meaning, read: { Quantity.short($0[keyPath: key]) }) { s, v throws(ValueProblem) in
+            s[keyPath: key] = try Quantity.number(v, in: range)
+        }
+    }
+
+    private static func flag(_ path: String, _ meaning: String, _ key: any Path<Bool>) -> ScenarioField {
+        ScenarioField(path: path, meaning: meaning, read: { "\($0[keyPath: key])" }) { s, v throws(ValueProblem) in
+            s[keyPath: key] = try Quantity.flag(v)
+        }
+    }
+
+    private static func bytes(_ path: String, _ meaning: String, _ key: any Path<Bytes>) -> ScenarioField {
+        ScenarioField(path: path, meaning: meaning, read: { Quantity.write($0[keyPath: key]) }) { s, v throws(ValueProblem) in
+            s[keyPath: key] = try Quantity.bytes(v)
+        }
+    }
+
+    private static func duration(
+        _ path: String, _ meaning: String, _ key: any Path<SimDuration>, atLeast least: SimDuration = .zero
+    ) -> ScenarioField {
+        ScenarioField(path: path, meaning: meaning, read: { Quantity.write($0[keyPath: key]) }) { s, v throws(ValueProblem) in
+            s[keyPath: key] = try Quantity.duration(v, atLeast: least)
+        }
+    }
+
+    private static func choice<Choice: RawRepresentable & CaseIterable & Sendable>(
+        _ path: String, _ meaning: String, _ key: any Path<Choice>
+    ) -> ScenarioField where Choice.RawValue == String {
+        let names = Choice.allCases.map { "`\($0.rawValue)`" }.joined(separator: ", ")
+        return ScenarioField(path: path, meaning: meaning + " One of \(names).", read: { $0[keyPath: key].rawValue }) {
+            s, v throws(ValueProblem) in s[keyPath: key] = try Quantity.choice(v)
+        }
+    }
+
+    struct LoRA {
+        var rank: Int
+        var alpha: Double
+        var targets: [Projection]
+    }
+
+    private static func lora(
+        _ path: String, _ meaning: String, _ read: @escaping @Sendable (LoRA) -> String,
+        _ write: @escaping @Sendable (inout LoRA, String) throws(ValueProblem) -> Void
+    ) -> ScenarioField {
+        ScenarioField(
+            path: path, meaning: meaning,
+            read: { scenario in
+                guard case .lora(let rank, let alpha, let targets) = scenario.base.training.tuning else { return "none" }
+                return read(LoRA(rank: rank, alpha: alpha, targets: targets))
+            }
+        ) { scenario, value throws(ValueProblem) in
+            guard case .lora(let rank, let alpha, let targets) = scenario.base.training.tuning else {
+                // A resolved scenario of full tuning says "none" here.
+                if value == "none" { return }
+                throw ValueProblem(expected: "no adapters, because training.tuning is full")
+            }
+            var lora = LoRA(rank: rank, alpha: alpha, targets: targets)
+            try write(&lora, value)
+            scenario.base.training.tuning = .lora(rank: lora.rank, alpha: lora.alpha, targets: lora.targets)
+        }
+    }
+}
+
+extension TrainingConfiguration.Staleness {
+    fileprivate var text: String {
+        switch self {
+        case .exact: "exact"
+        case .bounded(let versions): "bounded(\(versions))"
+        case .any: "any"
+        }
+    }
+
+    fileprivate init(text: String) throws(ValueProblem) {
+        switch text {
+        case "exact": self = .exact
+        case "any": self = .any
+        default:
+            guard text.hasPrefix("bounded("), text.hasSuffix(")"), let versions = Int(text.dropFirst(8).dropLast()),
+                versions >= 0
+            else { throw ValueProblem(expected: "exact, bounded(K) with a whole number K, or any") }
+            self = .bounded(versions)
+        }
+    }
+}
+
+extension ArmConfiguration {
+    /// The seed as a whole number from 0.
+    fileprivate var seedValue: Int {
+        get { Int(clamping: seed) }
+        set { seed = UInt64(newValue) }
+    }
+}
+
+extension StringProtocol {
+    /// Without white space at either end.
+    var trimmed: String {
+        var text = Substring(self)
+        while text.first?.isWhitespace == true { text.removeFirst() }
+        while text.last?.isWhitespace == true { text.removeLast() }
+        return String(text)
+    }
+
+    /// At most sixty characters, control characters made visible, for messages.
+    var safeExcerpt: String {
+        let shown = unicodeScalars.prefix(60).map { scalar in
+            scalar.properties.generalCategory == .control || scalar.properties.generalCategory == .format
+                ? "\u{FFFD}" : String(scalar)
+        }
+        return shown.joined() + (unicodeScalars.count > 60 ? "..." : "")
+    }
+}
