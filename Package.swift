@@ -13,6 +13,11 @@ let common: [SwiftSetting] = [
 /// `SIMD16.addingProduct` becomes a call into libm, some eighty times slower.
 let kernels: [SwiftSetting] = common + [.unsafeFlags(["-Xcc", "-march=native"])]
 
+/// The commit that results name as their origin: what the Makefile passes, or what git says of this checkout.
+let commit =
+    Context.environment["ALCHEMIST_COMMIT"]
+    ?? Context.gitInformation.map { $0.currentCommit + ($0.hasUncommittedChanges ? "-modified" : "") } ?? "unknown"
+
 let package = Package(
     name: "alchemist-sim",
     products: [
@@ -28,6 +33,9 @@ let package = Package(
     targets: [
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
+        .target(
+            name: "CBuildInfo",
+            cSettings: [.define("ALCHEMIST_COMMIT", to: "\"\(commit)\""), .unsafeFlags(["-march=native"])]),
         .target(name: "Engine", dependencies: ["COpenBLAS"], swiftSettings: kernels),
         .target(
             name: "Simulator",
@@ -45,7 +53,7 @@ let package = Package(
         .target(
             name: "AlchemistSim",
             dependencies: [
-                "Engine", "Simulator", "MeasuredBackend", "Results",
+                "CBuildInfo", "Engine", "Simulator", "MeasuredBackend", "Results",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "Logging", package: "swift-log"),

@@ -1,5 +1,5 @@
 internal import Engine
-public import Simulator
+internal import Simulator
 
 /// What this machine's work costs, measured before a run and then left alone, so that the same plan is always
 /// expected to take the same time.
@@ -7,9 +7,9 @@ public import Simulator
 /// An operator's price is its FLOPs at the rate measured for products of its smallest dimension, or its bytes at the
 /// measured bandwidth, whichever is longer. Each phase has a factor by which real quanta differed from these prices.
 /// It bounds the trainer's quanta; results never come from it.
-public struct Calibration: Sendable, Equatable {
+struct Calibration: Sendable, Equatable {
     /// Where a quantum belongs.
-    public enum Phase: Int, Sendable, CaseIterable {
+    enum Phase: Int, Sendable, CaseIterable {
         case prefill, decode, forward, loss, backward, optimizer, publish
 
         public var name: String {

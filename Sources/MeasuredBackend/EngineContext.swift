@@ -10,7 +10,7 @@ public final class EngineContext {
     public let pool: ThreadPool
     let transformer: Transformer
     /// What quanta are expected to cost.
-    public internal(set) var calibration = Calibration.nominal
+    var calibration = Calibration.nominal
     private var workspace: TrainingWorkspace
 
     /// - Parameters:

@@ -40,7 +40,6 @@ import Testing
         configuration.serving.tokenBudget = [3, 16, 64, 256][stream.below(4)]
         configuration.serving.maxBatch = [1, 4, 32][stream.below(3)]
         configuration.serving.kvBlockTokens = [1, 5, 16][stream.below(3)]
-        configuration.device.hostMemory = Bytes([0, 300_000, 200_000_000][stream.below(3)])
         configuration.device.linkBandwidth = [5e7, 1e9, 1e11][stream.below(3)]
         configuration.training.enabled = stream.below(5) > 0
         configuration.training.reuse = configuration.training.enabled && stream.below(4) > 0
@@ -56,34 +55,13 @@ import Testing
         return configuration
     }
 
-    /// The least device memory with which the run is not refused.
-    static func leastMemory(_ configuration: ArmConfiguration, _ trace: Trace) -> Bytes {
-        var configuration = configuration
-        configuration.device.memory = .zero
-        while let needed = refusal(configuration, trace) {
-            #expect(needed > configuration.device.memory)
-            configuration.device.memory = needed
-        }
-        return configuration.device.memory
-    }
-
-    /// What a run is refused for want of, if it is.
-    static func refusal(_ configuration: ArmConfiguration, _ trace: Trace) -> Bytes? {
-        do {
-            _ = try Simulation(configuration: configuration, trace: trace, backend: RateBackend())
-            return nil
-        } catch {
-            guard case .tooLittleMemory(_, let needed, _, _) = error else { return nil }
-            return needed
-        }
-    }
-
     @Test(arguments: 0..<400) func lawsHoldInRandomScenarios(seed: Int) throws {
         var stream = RandomStream(seed: UInt64(seed), name: "scenario")
         let trace = Self.randomTrace(&stream, requests: 1 + stream.below(40))
         var configuration = Self.randomConfiguration(&stream)
-        let slack = [0, 100_000, 200_000_000][stream.below(3)]
-        configuration.device.memory = Self.leastMemory(configuration, trace) + Bytes(slack)
+        let least = MemoryRequirement(configuration: configuration, trace: trace, demand: RateBackend())
+        configuration.device.memory = least.device + Bytes([0, 100_000, 200_000_000][stream.below(3)])
+        configuration.device.hostMemory = least.host + Bytes([0, 300_000, 200_000_000][stream.below(3)])
         var simulation = try Simulation(configuration: configuration, trace: trace, backend: RateBackend())
         let log = try simulation.run()
         #expect(simulation.backend.books.problems == [])
@@ -156,17 +134,23 @@ import Testing
         #expect(a.steps.isEmpty && a.transfers.isEmpty && a.memory.trainingPeak == .zero)
     }
 
-    @Test func aDeviceTooSmallIsRefusedBeforeAnyWork() throws {
+    @Test(arguments: [MemoryTier.device, .host]) func tooLittleMemoryIsRefusedBeforeAnyWork(tier: MemoryTier) throws {
         var stream = RandomStream(seed: 3, name: "scenario")
         let trace = Self.randomTrace(&stream, requests: 5)
         var configuration = ArmConfiguration()
-        configuration.device.memory = Bytes(100_000)
-        #expect {
+        configuration.training.enabled = true
+        configuration.recording.scope = .prefill
+        let least = MemoryRequirement(configuration: configuration, trace: trace, demand: RateBackend())
+        configuration.device.memory = tier == .device ? least.device - Bytes(1) : least.device
+        configuration.device.hostMemory = tier == .host ? least.host - Bytes(1) : least.host
+        let error = #expect(throws: SimulationError.self) {
             _ = try Simulation(configuration: configuration, trace: trace, backend: RateBackend())
-        } throws: { error in
-            guard case SimulationError.tooLittleMemory(.device, let needed, let available, _) = error else { return false }
-            return needed > available && available == Bytes(100_000)
         }
+        guard case .tooLittleMemory(tier, let needed, let available, _) = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(needed == available + Bytes(1))
     }
 
     /// The server waits for no more than one trainer quantum: with training on, a request that comes to an idle server

@@ -1,7 +1,5 @@
-/// What executes plans: a real transformer that is timed, or a cost model.
-///
-/// Decisions see only this protocol, so no policy can tell which backend it drives.
-public protocol ExecutionBackend {
+/// How much memory a backend's work takes.
+public protocol MemoryDemand {
     var model: ModelShape { get }
     var footprint: Footprint { get }
 
@@ -9,7 +7,12 @@ public protocol ExecutionBackend {
     func servingWorkspace(tokens: Int) -> Bytes
     /// Gradients of activations and scratch for a micro-batch, when no unit has more than `unitRows` rows.
     func trainWorkspace(for microBatch: MicroBatch, unitRows: Int) -> Bytes
+}
 
+/// What executes plans: a real transformer that is timed, or a cost model.
+///
+/// Decisions see only this protocol, so no policy can tell which backend it drives.
+public protocol ExecutionBackend: MemoryDemand {
     /// How long `plan` is expected to take. The same plan gives the same answer for the whole run.
     func estimate(_ plan: StepPlan) -> SimDuration
     /// Does the work of `plan`.

@@ -50,4 +50,9 @@ public struct Footprint: Sendable, Equatable {
     public func trainActivationsPerLayer(freshRows: Int) -> Bytes {
         (activationsPerTokenPerLayer + kvPerTokenPerLayer) * freshRows
     }
+
+    /// What it keeps of `freshRows` tokens in all layers and before the final norm.
+    public func trainActivations(freshRows: Int) -> Bytes {
+        trainActivationsPerLayer(freshRows: freshRows) * model.layers + finalPerToken * freshRows
+    }
 }

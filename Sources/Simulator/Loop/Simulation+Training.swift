@@ -72,7 +72,8 @@ extension Simulation {
         let open = Trainer.OpenMicroBatch(
             plan: plan, run: Trainer.UnitRun(units: units, predict: estimate), reloads: reloads,
             workspace: backend.trainWorkspace(for: plan, unitRows: unitRows),
-            activationsPerLayer: backend.footprint.trainActivationsPerLayer(freshRows: plan.freshRows))
+            activationsPerLayer: backend.footprint.trainActivationsPerLayer(freshRows: plan.freshRows),
+            finalBytes: backend.footprint.finalPerToken * plan.freshRows)
         for chunk in plan.chunks { memory.pin(chunk) }
         while !reserve(open) {
             // The server may free memory later; when it has nothing to do, other samples' records give way.
@@ -96,8 +97,8 @@ extension Simulation {
 
     private mutating func reserve(_ open: Trainer.OpenMicroBatch) -> Bool {
         let wanted: [(Bytes, MemoryOwner)] = [
-            (open.workspace, .trainWorkspace), (open.activationsPerLayer * backend.model.layers, .trainActivations),
-            (open.reloads.windowBytes, .recorded), (open.reloads.kvBytes, .recordedKV),
+            (open.workspace, .trainWorkspace),
+            (open.activationsPerLayer * backend.model.layers + open.finalBytes, .trainActivations), (open.reloads.windowBytes, .recorded), (open.reloads.kvBytes, .recordedKV),
         ]
         let total = wanted.reduce(Bytes.zero) { $0 + $1.0 }
         guard total <= memory.ledger.free(on: .device) else { return false }
@@ -142,6 +143,7 @@ extension Simulation {
             case .backward(let layer, _) where !continues(layer, following):
                 consume(layer: layer, of: open.plan)
                 memory.release(open.activationsPerLayer, of: .trainActivations)
+                if layer == backend.model.layers - 1 { memory.release(open.finalBytes, of: .trainActivations) }
             default: break
             }
         }

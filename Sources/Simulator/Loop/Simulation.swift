@@ -61,7 +61,11 @@ public struct Simulation<Backend: ExecutionBackend> {
         nextTurn = following
         openRequests = trace.requests.count
         log.requests = trace.requests.indices.map(RequestRecord.init(index:))
-        try reserveStaticMemory()
+        let requirement = MemoryRequirement(configuration: configuration, trace: trace, demand: backend)
+        try requirement.check(configuration.device)
+        for (owner, bytes) in requirement.fixed {
+            precondition(memory.reserve(bytes, for: owner), "the fixed owners fit, as has been checked")
+        }
         for (index, request) in trace.requests.enumerated() where request.previousTurn == nil {
             events.schedule(.arrival(index), at: request.arrival, priority: 2)
         }

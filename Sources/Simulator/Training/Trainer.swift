@@ -26,6 +26,8 @@ public struct Trainer: Sendable {
         public var reloads: ReloadPlan
         public var workspace: Bytes
         public var activationsPerLayer: Bytes
+        /// Inputs of the final norm, kept until the last layer's backward pass is done.
+        public var finalBytes: Bytes
     }
 
     /// A step that has begun.

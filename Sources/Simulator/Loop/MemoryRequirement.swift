@@ -1,0 +1,80 @@
+/// What an arm needs of both tiers at least, found before any work is done.
+///
+/// Beside the static owners the device must hold, at the same time, the KV of the largest request and the whole forward
+/// pass of the largest possible micro-batch: then neither the server nor the trainer can get stuck for good. The host
+/// must hold the record of the largest prompt if records are offloaded.
+public struct MemoryRequirement: Sendable {
+    /// What stays on the device for the whole run.
+    public let fixed: [(owner: MemoryOwner, bytes: Bytes)]
+    /// The least device memory.
+    public let device: Bytes
+    /// The least host memory.
+    public let host: Bytes
+
+    public init(configuration: ArmConfiguration, trace: Trace, demand: some MemoryDemand) {
+        let footprint = demand.footprint
+        let training = configuration.training.enabled
+        var fixed: [(owner: MemoryOwner, bytes: Bytes)] = [
+            (.weights, footprint.weights),
+            (.servingWorkspace, demand.servingWorkspace(tokens: configuration.serving.tokenBudget)),
+        ]
+        if training {
+            fixed += [
+                (.adapters, footprint.adapters), (.gradients, footprint.gradients), (.optimizer, footprint.optimizer),
+                (.publishBuffer, footprint.publishBuffer),
+            ]
+        }
+        self.fixed = fixed
+        let block = configuration.serving.kvBlockTokens
+        let blocks = trace.requests.map { ($0.promptTokens + $0.outputTokens - 1 + block - 1) / block }.max() ?? 0
+        var device = fixed.reduce(Bytes.zero) { $0 + $1.bytes } + footprint.kvPerToken * (blocks * block)
+        if training {
+            let largest = Self.largestMicroBatch(of: trace, configuration.training)
+            device += footprint.trainActivations(freshRows: largest.rows)
+            device += demand.trainWorkspace(for: largest, unitRows: largest.rows)
+        }
+        self.device = device
+        let offloads = training && configuration.recording.scope != .none && configuration.recording.offload != .none
+        let prompt = offloads ? trace.requests.map(\.promptTokens).max() ?? 0 : 0
+        let sizes = footprint.recordSizes
+        host =
+            (sizes.activationsPerToken + sizes.kvPerToken) * (sizes.layers * prompt)
+            + sizes.finalPerToken * (configuration.training.lossTokens == .all ? prompt : min(prompt, 1))
+    }
+
+    /// - Throws: `SimulationError.tooLittleMemory` when a tier is smaller than what is needed.
+    public func check(_ device: DeviceConfiguration) throws(SimulationError) {
+        if device.memory < self.device {
+            throw .tooLittleMemory(
+                tier: .device, needed: self.device, available: device.memory,
+                purpose: "what always stays, the largest request and the largest sample")
+        }
+        if device.hostMemory < host {
+            throw .tooLittleMemory(
+                tier: .host, needed: host, available: device.hostMemory, purpose: "the record of the longest prompt")
+        }
+    }
+
+    /// The largest micro-batch that any samples of the trace can form, wholly recomputed.
+    private static func largestMicroBatch(of trace: Trace, _ training: TrainingConfiguration) -> MicroBatch {
+        let sequences = trace.requests.indices.map { index in
+            let request = trace.requests[index]
+            var response = request.outputTokens
+            if case .given(let feedback) = request.feedback, let tokens = feedback.tokens {
+                response = max(response, tokens.count)
+            }
+            return TrainingSequencePlan(
+                request: index, promptTokens: request.promptTokens, responseTokens: response, edited: false,
+                lossTokens: 0..<request.promptTokens + response - 1, recorded: [])
+        }
+        var chosen: [TrainingSequencePlan] = []
+        var tokens = 0
+        for sequence in sequences.sorted(by: { $0.tokens > $1.tokens }) {
+            guard chosen.isEmpty || tokens + sequence.tokens <= training.microBatchTokens else { continue }
+            guard chosen.count < training.updateEvery else { break }
+            chosen.append(sequence)
+            tokens += sequence.tokens
+        }
+        return MicroBatch(id: -1, version: 0, sequences: chosen, stepLossTokens: max(tokens, 1))
+    }
+}
