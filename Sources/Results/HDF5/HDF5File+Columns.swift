@@ -6,6 +6,16 @@ package struct HDF5Content: Equatable, Sendable {
     package var count: Int
     /// `count` elements in little-endian order, text filled up with zero bytes.
     package var bytes: [UInt8]
+
+    /// The texts, without the zeros that fill them up; none if these are numbers.
+    var texts: [String] {
+        guard case .text(let width) = type else { return [] }
+        return stride(from: 0, to: bytes.count, by: width).map { start in
+            let padded = bytes[start..<start + width]
+            let end = padded.lastIndex { $0 != 0 }.map { $0 + 1 } ?? start
+            return String(decoding: padded[start..<end], as: UTF8.self)
+        }
+    }
 }
 
 extension HDF5File {
@@ -41,13 +51,9 @@ extension HDF5File {
     /// The texts of a column.
     package func texts(_ path: String) throws(HDF5Error) -> [String] {
         let content = try content(of: path)
-        guard case .text(let width) = content.type else {
+        guard case .text = content.type else {
             throw context(path).failure("read", "it holds \(content.type.dtype), not text")
         }
-        return stride(from: 0, to: content.bytes.count, by: width).map { start in
-            let padded = content.bytes[start..<start + width]
-            let end = padded.lastIndex { $0 != 0 }.map { $0 + 1 } ?? start
-            return String(decoding: padded[start..<end], as: UTF8.self)
-        }
+        return content.texts
     }
 }
