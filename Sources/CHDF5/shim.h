@@ -3,4 +3,38 @@
 
 #include <hdf5.h>
 
+// Swift imports neither macros that expand to expressions nor those that cast. Each function below is one such macro
+// under its own name, written for HDF5 1.10 and later. Those for types and property lists are calls for another
+// reason too: the identifiers exist only once the library is open, and their macros open it.
+
+static inline unsigned chdf5_access_read_only(void) { return H5F_ACC_RDONLY; }
+static inline unsigned chdf5_access_truncate(void) { return H5F_ACC_TRUNC; }
+static inline H5F_libver_t chdf5_latest_format(void) { return H5F_LIBVER_LATEST; }
+
+static inline hid_t chdf5_default_properties(void) { return H5P_DEFAULT; }
+static inline hid_t chdf5_file_access(void) { return H5P_FILE_ACCESS; }
+static inline hid_t chdf5_dataset_creation(void) { return H5P_DATASET_CREATE; }
+static inline hid_t chdf5_link_creation(void) { return H5P_LINK_CREATE; }
+
+// Types as they are stored: little-endian on every machine.
+static inline hid_t chdf5_int32(void) { return H5T_STD_I32LE; }
+static inline hid_t chdf5_int64(void) { return H5T_STD_I64LE; }
+static inline hid_t chdf5_uint64(void) { return H5T_STD_U64LE; }
+static inline hid_t chdf5_float64(void) { return H5T_IEEE_F64LE; }
+
+// Types as they lie in memory.
+static inline hid_t chdf5_native_int32(void) { return H5T_NATIVE_INT32; }
+static inline hid_t chdf5_native_int64(void) { return H5T_NATIVE_INT64; }
+static inline hid_t chdf5_native_uint64(void) { return H5T_NATIVE_UINT64; }
+static inline hid_t chdf5_native_float64(void) { return H5T_NATIVE_DOUBLE; }
+
+// A C string; its size is one character until it is set.
+static inline hid_t chdf5_string(void) { return H5T_C_S1; }
+static inline size_t chdf5_variable_length(void) { return H5T_VARIABLE; }
+
+static inline hid_t chdf5_whole_dataspace(void) { return H5S_ALL; }
+static inline hsize_t chdf5_unlimited(void) { return H5S_UNLIMITED; }
+
+static inline hid_t chdf5_default_error_stack(void) { return H5E_DEFAULT; }
+
 #endif

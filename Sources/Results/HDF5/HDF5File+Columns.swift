@@ -1,0 +1,59 @@
+internal import CHDF5
+
+/// A whole column or scalar as it lies in the file.
+package struct HDF5Content: Equatable, Sendable {
+    package var type: HDF5ElementType
+    package var count: Int
+    /// `count` elements in little-endian order, text filled up with zero bytes.
+    package var bytes: [UInt8]
+
+    /// The texts, without the zeros that fill them up; none if these are numbers.
+    var texts: [String] {
+        guard case .text(let width) = type else { return [] }
+        return stride(from: 0, to: bytes.count, by: width).map { start in
+            let padded = bytes[start..<start + width]
+            let end = padded.lastIndex { $0 != 0 }.map { $0 + 1 } ?? start
+            return String(decoding: padded[start..<end], as: UTF8.self)
+        }
+    }
+}
+
+extension HDF5File {
+    /// Reads all of a dataset.
+    package func content(of path: String) throws(HDF5Error) -> HDF5Content {
+        let context = context(path)
+        let dataset = try context.open("open") { H5Dopen2(id, path, chdf5_default_properties()) }
+        let stored = try context.open("read") { H5Dget_type(dataset.id) }
+        guard let type = HDF5ElementType(type: stored) else {
+            throw context.failure("read", "its elements have a type that this tool never writes")
+        }
+        let space = try context.open("read") { H5Dget_space(dataset.id) }
+        let count = Int(try context.check("read") { H5Sget_simple_extent_npoints(space.id) })
+        var bytes = [UInt8](repeating: 0, count: count * type.size)
+        let whole = chdf5_whole_dataspace()
+        try context.check("read") {
+            H5Dread(dataset.id, stored.id, whole, whole, chdf5_default_properties(), &bytes)
+        }
+        return HDF5Content(type: type, count: count, bytes: bytes)
+    }
+
+    /// The numbers of a column, which must hold exactly this type.
+    package func numbers<Number: HDF5Number>(
+        _ path: String, as _: Number.Type = Number.self
+    ) throws(HDF5Error) -> [Number] {
+        let content = try content(of: path)
+        guard content.type == Number.elementType else {
+            throw context(path).failure("read", "it holds \(content.type.dtype), not \(Number.elementType.dtype)")
+        }
+        return Number.decode(content.bytes)
+    }
+
+    /// The texts of a column.
+    package func texts(_ path: String) throws(HDF5Error) -> [String] {
+        let content = try content(of: path)
+        guard case .text = content.type else {
+            throw context(path).failure("read", "it holds \(content.type.dtype), not text")
+        }
+        return content.texts
+    }
+}

@@ -1,0 +1,160 @@
+internal import Simulator
+
+extension ArmSummary {
+    /// Every metric of an arm, in the order in which files and documentation list them.
+    ///
+    /// No name ends in `_min` or `_max`: these mark the extremes over repeats.
+    public static let metrics: [Metric<ArmSummary>] =
+        requestMetrics + latencyMetrics + throughputMetrics + memoryMetrics + ownerMetrics + trainingMetrics
+        + auditMetrics
+
+    private static let requestMetrics: [Metric<ArmSummary>] = [
+        Metric("requests_finished", .one, "requests that finished") { Double($0.serving.finished) },
+        Metric("requests_refused", .one, "requests that can not fit and were never admitted") {
+            Double($0.serving.refused)
+        },
+        Metric("requests_unfinished", .one, "requests still waiting or running at the end of an interrupted run") {
+            Double($0.serving.unfinished)
+        },
+        Metric("prompt_tokens", .tokens, "prompt tokens of finished requests") { Double($0.serving.promptTokens) },
+        Metric("output_tokens", .tokens, "output tokens of finished requests") { Double($0.serving.outputTokens) },
+        Metric("recorded_tokens", .tokens, "prompt tokens whose record was made") {
+            Double($0.serving.recordedTokens)
+        },
+        Metric("dropped_tokens", .tokens, "prompt tokens whose record could not be made or kept for want of memory") {
+            Double($0.serving.droppedTokens)
+        },
+    ]
+
+    private static let latencyMetrics: [Metric<ArmSummary>] =
+        distribution("ttft", "first token - effective arrival, finished requests", \.timeToFirstToken)
+        + distribution("ttft_queueing", "start of the first iteration - effective arrival", \.queueing)
+        + distribution("ttft_prefill", "first token - start of the first iteration", \.prefill)
+        + distribution("itl", "every gap between two tokens of one request, pooled", \.interTokenLatency)
+        + distribution("tpot", "(finish - first token) / (output tokens - 1)", \.timePerOutputToken)
+        + distribution("e2e", "finish - effective arrival, finished requests", \.endToEnd)
+
+    private static func distribution(
+        _ name: String, _ definition: String, _ distribution: @escaping @Sendable (ServingSummary) -> Distribution?
+    ) -> [Metric<ArmSummary>] {
+        [
+            Metric(name + "_mean", .seconds, "mean of: " + definition) { distribution($0.serving)?.mean },
+            Metric(name + "_p50", .seconds, "median of: " + definition) { distribution($0.serving)?.p50 },
+            Metric(name + "_p90", .seconds, "90th percentile of: " + definition) { distribution($0.serving)?.p90 },
+            Metric(name + "_p99", .seconds, "99th percentile of: " + definition) { distribution($0.serving)?.p99 },
+        ]
+    }
+
+    private static let throughputMetrics: [Metric<ArmSummary>] = [
+        Metric("serving_duration", .seconds, "last finish - first effective arrival") { $0.serving.duration },
+        Metric("request_throughput", .perSecond, "finished requests / serving duration") {
+            $0.serving.requestThroughput
+        },
+        Metric("output_throughput", .tokensPerSecond, "output tokens of finished requests / serving duration") {
+            $0.serving.outputThroughput
+        },
+        Metric("total_token_throughput", .tokensPerSecond, "prompt and output tokens / serving duration") {
+            $0.serving.totalThroughput
+        },
+        Metric("wall_seconds", .seconds, "virtual time from 0 to the end of the last event") { $0.wallSeconds },
+    ]
+
+    private static let memoryMetrics: [Metric<ArmSummary>] = [
+        Metric("device_peak_bytes", .bytes, "highest sum over all owners on the device") {
+            Double($0.memory.device.count)
+        },
+        Metric("host_peak_bytes", .bytes, "highest sum over all owners on the host") {
+            Double($0.memory.host.count)
+        },
+        Metric("training_peak_bytes", .bytes, "highest sum over the owners of training memory on the device") {
+            Double($0.memory.training.count)
+        },
+        Metric("transfer_bytes_to_host", .bytes, "bytes copied from the device to the host") {
+            Double($0.bytesToHost.count)
+        },
+        Metric("transfer_bytes_to_device", .bytes, "bytes copied from the host to the device") {
+            Double($0.bytesToDevice.count)
+        },
+    ]
+
+    private static let ownerMetrics: [Metric<ArmSummary>] = MemoryTier.allCases.flatMap { tier in
+        MemoryOwner.allCases.map { owner -> Metric<ArmSummary> in
+            let name = "\(tier.name)_peak_bytes_\(owner.name)"
+            return Metric(name, .bytes, "highest level of \(owner.name) on the \(tier.name)") {
+                Double($0.memory.peak(of: owner, on: tier).count)
+            }
+        }
+    }
+
+    private static let trainingMetrics: [Metric<ArmSummary>] = [
+        training("training_steps", .one, "training steps applied") { Double($0.steps) },
+        training("training_samples", .one, "samples of applied steps") { Double($0.samples) },
+        training("trained_tokens", .tokens, "tokens of applied steps that went through backward") {
+            Double($0.tokens)
+        },
+        training("reused_tokens", .tokens, "trained tokens whose forward pass was skipped") {
+            Double($0.reusedTokens)
+        },
+        training("reused_token_fraction", .one, "reused tokens / trained tokens") { $0.reusedFraction },
+        training("stale_tokens", .tokens, "recorded tokens too stale to be used") { Double($0.staleTokens) },
+        training("busy_seconds", .seconds, "forward + loss + backward + optimizer + publish + stall") {
+            $0.busy.seconds
+        },
+        training("forward_seconds", .seconds, "forward passes below the head") { $0.time.forward.seconds },
+        training("loss_seconds", .seconds, "head and loss, forward and backward") { $0.time.loss.seconds },
+        training("backward_seconds", .seconds, "backward passes below the head") { $0.time.backward.seconds },
+        training("optimizer_seconds", .seconds, "clipping and the optimizer") { $0.time.optimizer.seconds },
+        training("publish_seconds", .seconds, "making new weights visible to serving") { $0.time.publish.seconds },
+        training("stall_seconds", .seconds, "time in which the trainer could have run but for a reload") {
+            $0.stall.seconds
+        },
+        training("forward_share", .one, "forward seconds / busy seconds") { $0.forwardShare },
+        training("tokens_per_busy_second", .tokensPerSecond, "trained tokens / busy seconds") {
+            $0.tokensPerBusySecond
+        },
+        training("tokens_per_wall_second", .tokensPerSecond, "trained tokens / wall seconds, draining included") {
+            $0.tokensPerWallSecond
+        },
+        training("tokens_per_device_second", .tokensPerSecond, "trained tokens / (wall seconds x devices)") {
+            $0.tokensPerDeviceSecond
+        },
+        training("longest_trainer_quantum", .seconds, "longest quantum of the trainer") {
+            $0.longestQuantum?.seconds
+        },
+        training("loss_first", .nats, "mean loss of the first step") { $0.firstLoss },
+        training("loss_last", .nats, "mean loss of the last step") { $0.lastLoss },
+        training("record_age_mean", .one, "mean age of used records in versions, weighted by reused tokens") {
+            $0.meanAge
+        },
+        training("record_age_oldest", .one, "highest age of a used record in versions") {
+            $0.oldestAge.map(Double.init)
+        },
+    ]
+
+    private static let auditMetrics: [Metric<ArmSummary>] = [
+        training("audited_steps", .one, "steps whose gradient was audited") { Double($0.audits.count) },
+        training("gradient_rounding_error", .one, "against recomputing at the records' weights: highest of all audits")
+        {
+            $0.roundingError
+        },
+        training("gradient_staleness_error", .one, "against recomputing at the step's weights: median of all audits") {
+            $0.stalenessError?.median
+        },
+        training("gradient_staleness_error_worst", .one, "the same: highest of all audits") {
+            $0.stalenessError?.maximum
+        },
+        training("gradient_staleness_cosine", .one, "cosine with the recomputed gradient: median of all audits") {
+            $0.stalenessCosine?.median
+        },
+        training("gradient_staleness_cosine_worst", .one, "the same: lowest of all audits") {
+            $0.stalenessCosine?.minimum
+        },
+    ]
+
+    /// A metric that an arm without training does not have.
+    private static func training(
+        _ name: String, _ unit: Unit, _ description: String, _ value: @escaping @Sendable (TrainingSummary) -> Double?
+    ) -> Metric<ArmSummary> {
+        Metric(name, unit, description) { $0.training.flatMap(value) }
+    }
+}

@@ -1,0 +1,55 @@
+public import Simulator
+
+/// The figures of one arm of one repeat: a pure function of its log and the trace.
+public struct ArmSummary: Sendable {
+    public var status: ArmLog.Status
+    public var serving: ServingSummary
+    /// `nil` for an arm that made no training step.
+    public var training: TrainingSummary?
+    /// Peaks only: the series stay in the log.
+    public var memory: MemoryPeaks
+    public var bytesToHost = Bytes.zero
+    public var bytesToDevice = Bytes.zero
+    /// Seconds of virtual time to the end of the last event.
+    public var wallSeconds: Double
+
+    public init(_ log: ArmLog, trace: Trace, devices: Int = 1) {
+        status = log.status
+        serving = ServingSummary(log, trace: trace)
+        training = TrainingSummary(log, devices: devices)
+        memory = MemoryPeaks(log.memory)
+        for transfer in log.transfers {
+            switch transfer.direction {
+            case .toHost: bytesToHost += transfer.bytes
+            case .toDevice: bytesToDevice += transfer.bytes
+            }
+        }
+        wallSeconds = log.end.seconds
+    }
+}
+
+/// The highest levels of memory, each at its own moment.
+public struct MemoryPeaks: Sendable, Equatable {
+    public var device: Bytes
+    public var host: Bytes
+    /// Joint peak of the owners that count as training memory, on the device.
+    public var training: Bytes
+    /// In the order of `MemoryOwner.allCases`.
+    public var deviceByOwner: [Bytes]
+    public var hostByOwner: [Bytes]
+
+    public init(_ memory: MemoryRecord) {
+        device = memory.device.peak
+        host = memory.host.peak
+        training = memory.trainingPeak
+        deviceByOwner = memory.device.peakByOwner
+        hostByOwner = memory.host.peakByOwner
+    }
+
+    public func peak(of owner: MemoryOwner, on tier: MemoryTier) -> Bytes {
+        switch tier {
+        case .device: deviceByOwner[owner.rawValue]
+        case .host: hostByOwner[owner.rawValue]
+        }
+    }
+}

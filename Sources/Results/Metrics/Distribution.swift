@@ -1,0 +1,43 @@
+internal import Simulator
+
+/// The `p`-th percentile of sorted values, by linear interpolation between closest ranks: the definition that numpy
+/// takes by default and Hyndman and Fan (1996) call type 7.
+///
+/// With n values and h = (n - 1) p / 100 it lies between the values at ranks floor(h) and floor(h) + 1, counted from 0,
+/// at the fraction h - floor(h).
+///
+/// - Precondition: there is a value, they are sorted, and 0 <= `p` <= 100.
+public func percentile(_ p: Double, ofSorted values: [Double]) -> Double {
+    precondition(!values.isEmpty && (0...100).contains(p), "no \(p)th percentile of \(values.count) values")
+    let position = Double(values.count - 1) * p / 100
+    let below = min(Int(position), values.count - 1)
+    let fraction = position - Double(below)
+    let (low, high) = (values[below], values[min(below + 1, values.count - 1)])
+    // From the nearer end, so that the result never passes it by rounding.
+    return fraction < 0.5 ? low + (high - low) * fraction : high - (high - low) * (1 - fraction)
+}
+
+/// Mean and percentiles of a set of durations, in seconds.
+public struct Distribution: Sendable, Equatable {
+    public var count: Int
+    public var mean: Double
+    public var p50: Double
+    public var p90: Double
+    public var p99: Double
+
+    /// The distribution of durations given in nanoseconds; `nil` if there is none.
+    public init?(nanoseconds: [Double]) {
+        guard !nanoseconds.isEmpty else { return nil }
+        let sorted = nanoseconds.sorted()
+        count = sorted.count
+        // Summed in ascending order: the mean does not depend on the order of the log.
+        mean = sorted.reduce(0, +) / Double(sorted.count) * 1e-9
+        p50 = percentile(50, ofSorted: sorted) * 1e-9
+        p90 = percentile(90, ofSorted: sorted) * 1e-9
+        p99 = percentile(99, ofSorted: sorted) * 1e-9
+    }
+
+    init?(_ durations: some Sequence<SimDuration>) {
+        self.init(nanoseconds: durations.map { Double($0.nanoseconds) })
+    }
+}

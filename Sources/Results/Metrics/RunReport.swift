@@ -1,0 +1,50 @@
+public import Simulator
+
+/// The figures of one arm over its repeats.
+public struct ArmReport: Sendable {
+    public let name: String
+    /// One summary per repeat, in order.
+    public let repeats: [ArmSummary]
+
+    public init(name: String, repeats: [ArmSummary]) {
+        self.name = name
+        self.repeats = repeats
+    }
+
+    /// Interrupted if any repeat was.
+    public var status: ArmLog.Status {
+        repeats.contains { $0.status == .interrupted } ? .interrupted : .complete
+    }
+
+    public func spread(of metric: Metric<ArmSummary>) -> Spread? { Spread(repeats.lazy.map(metric.value)) }
+}
+
+/// The figures of a whole run: what its table and its JSON form show.
+public struct RunReport: Sendable {
+    public let arms: [ArmReport]
+    public let comparisons: [Comparison]
+
+    /// - Throws: `ResultsError` if arms have unusable names or a comparison names an arm that is not there.
+    public init(_ result: RunResult) throws(ResultsError) {
+        try result.validate()
+        let arms = result.arms.map { arm in
+            ArmReport(
+                name: arm.name,
+                repeats: arm.repeats.map { ArmSummary($0, trace: result.trace, devices: arm.devices) })
+        }
+        func arm(_ name: String) throws(ResultsError) -> ArmReport {
+            guard let arm = arms.first(where: { $0.name == name }) else {
+                throw .unknownArm(name, known: arms.map(\.name))
+            }
+            return arm
+        }
+        var comparisons: [Comparison] = []
+        for pair in result.comparisons {
+            let reference: ArmReport? = if let name = pair.reference { try arm(name) } else { nil }
+            comparisons.append(
+                Comparison(baseline: try arm(pair.baseline), candidate: try arm(pair.candidate), reference: reference))
+        }
+        self.arms = arms
+        self.comparisons = comparisons
+    }
+}

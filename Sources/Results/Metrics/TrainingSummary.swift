@@ -1,0 +1,77 @@
+public import Simulator
+
+/// What training cost and brought in one arm.
+public struct TrainingSummary: Sendable, Equatable {
+    public var steps: Int
+    public var samples: Int
+    /// Tokens of samples whose gradients were applied.
+    public var tokens: Int
+    /// Those whose forward pass was skipped.
+    public var reusedTokens: Int
+    /// Recorded tokens that were too stale to be used.
+    public var staleTokens: Int
+    public var time: PhaseTimes
+    /// Time in which the trainer could have run but for a reload.
+    public var stall: SimDuration
+    /// Seconds from 0 to the end of the arm's last event, the trainer's draining included.
+    public var wallSeconds: Double
+    /// Devices that the arm holds all that time.
+    public var devices: Int
+    /// Mean loss of the first and of the last step, in nats.
+    public var firstLoss: Double
+    public var lastLoss: Double
+    public var longestQuantum: SimDuration?
+    /// Age in versions of the reused tokens' records: the mean, weighted by reused tokens, and the oldest.
+    public var meanAge: Double?
+    public var oldestAge: Int?
+    /// The audits of those steps that had one, in order.
+    public var audits: [GradientAudit]
+
+    /// `nil` for an arm that made no training step.
+    public init?(_ log: ArmLog, devices: Int = 1) {
+        guard let first = log.steps.first, let last = log.steps.last else { return nil }
+        steps = log.steps.count
+        samples = log.steps.reduce(0) { $0 + $1.samples }
+        tokens = log.steps.reduce(0) { $0 + $1.tokens }
+        reusedTokens = log.steps.reduce(0) { $0 + $1.reusedTokens }
+        staleTokens = log.steps.reduce(0) { $0 + $1.staleTokens }
+        time = log.steps.reduce(into: PhaseTimes()) { sum, step in
+            sum.forward += step.time.forward
+            sum.loss += step.time.loss
+            sum.backward += step.time.backward
+            sum.optimizer += step.time.optimizer
+            sum.publish += step.time.publish
+        }
+        stall = log.steps.reduce(into: .zero) { $0 += $1.stall }
+        wallSeconds = log.end.seconds
+        self.devices = devices
+        (firstLoss, lastLoss) = (first.loss, last.loss)
+        longestQuantum = log.quanta.lazy.filter { $0.kind == .train }.map(\.duration).max()
+        let reusing = log.steps.filter { $0.reusedTokens > 0 }
+        meanAge = ratio(
+            reusing.reduce(0) { $0 + $1.meanAge * Double($1.reusedTokens) }, Double(reusedTokens))
+        oldestAge = reusing.map(\.oldestAge).max()
+        audits = log.steps.compactMap(\.audit)
+    }
+
+    /// Compute, waiting for reloads, and publishing.
+    public var busy: SimDuration { time.total + stall }
+    /// Compute alone.
+    public var compute: SimDuration { time.total - time.publish }
+
+    public var tokensPerBusySecond: Double? { ratio(Double(tokens), busy.seconds) }
+    public var tokensPerWallSecond: Double? { ratio(Double(tokens), wallSeconds) }
+    public var tokensPerDeviceSecond: Double? { ratio(Double(tokens), wallSeconds * Double(devices)) }
+    public var reusedFraction: Double? { ratio(Double(reusedTokens), Double(tokens)) }
+    /// Share of the busy time that forward passes below the head take.
+    public var forwardShare: Double? { ratio(time.forward.seconds, busy.seconds) }
+    /// Compute seconds, and those of its forward passes, per trained token.
+    public var computePerToken: Double? { ratio(compute.seconds, Double(tokens)) }
+    public var forwardPerToken: Double? { ratio(time.forward.seconds, Double(tokens)) }
+
+    /// The worst over audited steps: this one is bound by a law.
+    public var roundingError: Double? { audits.map(\.roundingError).max() }
+    /// Over audited steps. Staleness is a distribution rather than a law, so its median speaks for it.
+    public var stalenessError: Spread? { Spread(audits.map(\.stalenessError)) }
+    public var stalenessCosine: Spread? { Spread(audits.map(\.stalenessCosine)) }
+}

@@ -1,0 +1,182 @@
+internal import Simulator
+
+extension RunReport {
+    /// The arms side by side, and below them each comparison. With repeats, figures are medians over them.
+    ///
+    /// Three arms take at most 100 columns of text; longer names of arms are shortened.
+    public func table() -> String {
+        var lines = armLines()
+        for comparison in comparisons {
+            lines.append("")
+            lines += comparison.lines()
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private func armLines() -> [String] {
+        let rows = Row.all.compactMap { row -> [String]? in
+            let figures = arms.map { row.figure($0) }
+            if row.isOptional, figures.allSatisfy({ $0 == nil }) { return nil }
+            return [row.label] + figures.map { $0 ?? Figure.absent }
+        }
+        let header = [""] + arms.map { Layout.shortened($0.name) }
+        let status = ["status"] + arms.map(\.status.rawValue)
+        let interrupted = arms.contains { $0.status != .complete }
+        return Layout.aligned([header] + (interrupted ? [status] : []) + rows)
+    }
+}
+
+extension Comparison {
+    fileprivate func lines() -> [String] {
+        var title = "\(candidate) against \(baseline)"
+        if let reference { title += ", latencies against \(reference)" }
+        let rows = Self.shown.map { line -> [String] in
+            guard let spread = spread(of: line.metric) else { return [line.label, Figure.absent] }
+            let median = line.show(spread.median)
+            guard terms.count > 1 else { return [line.label, median] }
+            return [line.label, median, "\(line.show(spread.minimum)) .. \(line.show(spread.maximum))"]
+        }
+        return [title] + Layout.aligned(rows)
+    }
+
+    private static var shown: [(label: String, metric: Metric<Terms>, show: (Double) -> String)] {
+        [
+            ("training speed-up, busy time", trainingSpeedup, Figure.factor),
+            ("training speed-up, wall time", trainingSpeedupWall, Figure.factor),
+            ("training speed-up, bound", trainingSpeedupBound, Figure.factor),
+            ("training memory ratio", trainingPeakMemoryRatio, Figure.factor),
+            ("TTFT p50 ratio", firstTokenRatio50, Figure.factor),
+            ("TTFT p90 ratio", firstTokenRatio90, Figure.factor),
+            ("ITL p50 ratio", tokenGapRatio50, Figure.factor),
+            ("ITL p99 ratio", tokenGapRatio99, Figure.factor),
+            ("reused tokens", reusedTokenFraction, Figure.percent),
+            ("gradient rounding error", roundingError, Figure.number),
+            ("gradient staleness error", stalenessError, Figure.number),
+            ("host peak", hostPeakBytes, Figure.bytes),
+        ]
+    }
+}
+
+/// One line of the table of arms.
+private struct Row {
+    let label: String
+    /// Whether the line is left out when no arm has a figure for it.
+    var isOptional = false
+    let figure: (ArmReport) -> String?
+
+    /// The median over the repeats.
+    private init(
+        _ label: String, isOptional: Bool = false, _ show: @escaping (Double) -> String,
+        _ value: @escaping (ArmSummary) -> Double?
+    ) {
+        self.label = label
+        self.isOptional = isOptional
+        figure = { Spread($0.repeats.lazy.map(value)).map { show($0.median) } }
+    }
+
+    static var all: [Row] { serving + memory + training }
+
+    private static var serving: [Row] {
+        [
+            Row("requests finished", Figure.count) { Double($0.serving.finished) },
+            Row("requests refused", isOptional: true, Figure.count) { nonzero($0.serving.refused) },
+            Row("requests unfinished", isOptional: true, Figure.count) { nonzero($0.serving.unfinished) },
+        ]
+            + percentiles("TTFT", \.timeToFirstToken) + percentiles("ITL", \.interTokenLatency) + [
+                Row("TPOT p50", Figure.duration) { $0.serving.timePerOutputToken?.p50 },
+                Row("e2e p50", Figure.duration) { $0.serving.endToEnd?.p50 },
+                Row("request throughput", Figure.rate("req")) { $0.serving.requestThroughput },
+                Row("output throughput", Figure.rate("tok")) { $0.serving.outputThroughput },
+                Row("total throughput", Figure.rate("tok")) { $0.serving.totalThroughput },
+            ]
+    }
+
+    private static func percentiles(
+        _ name: String, _ distribution: @escaping (ServingSummary) -> Distribution?
+    ) -> [Row] {
+        [
+            Row("\(name) p50", Figure.duration) { distribution($0.serving)?.p50 },
+            Row("\(name) p90", Figure.duration) { distribution($0.serving)?.p90 },
+            Row("\(name) p99", Figure.duration) { distribution($0.serving)?.p99 },
+        ]
+    }
+
+    private static var memory: [Row] {
+        MemoryTier.allCases.flatMap { tier in
+            [
+                Row("\(tier.name) peak", Figure.bytes) { summary in
+                    Double((tier == .device ? summary.memory.device : summary.memory.host).count)
+                }
+            ]
+                + MemoryOwner.allCases.map { owner in
+                    let name = owner.name.replacing("_", with: " ")
+                    return Row("  \(name)", isOptional: true, Figure.bytes) { summary in
+                        nonzero(summary.memory.peak(of: owner, on: tier).count)
+                    }
+                }
+        } + [Row("training memory", Figure.bytes) { Double($0.memory.training.count) }]
+    }
+
+    private static var training: [Row] {
+        [
+            training("training steps", Figure.count) { Double($0.steps) },
+            training("trained tokens", Figure.count) { Double($0.tokens) },
+            training("tokens per busy second", Figure.rate("tok"), \.tokensPerBusySecond),
+            training("tokens per wall second", Figure.rate("tok"), \.tokensPerWallSecond),
+            Row("loss first -> last", isOptional: true) { arm in
+                guard let first = Spread(arm.repeats.lazy.map(\.training?.firstLoss)),
+                    let last = Spread(arm.repeats.lazy.map(\.training?.lastLoss))
+                else { return nil }
+                return "\(Figure.number(first.median)) -> \(Figure.number(last.median))"
+            },
+            training("reused tokens", Figure.percent, \.reusedFraction),
+            training("forward share of busy time", Figure.percent, \.forwardShare),
+            training("longest trainer quantum", Figure.duration) { $0.longestQuantum?.seconds },
+            training("reload stall", Figure.duration) { $0.stall.seconds },
+            training("gradient rounding error", Figure.number, \.roundingError),
+            training("gradient staleness error", Figure.number) { $0.stalenessError?.median },
+        ]
+    }
+
+    private init(_ label: String, isOptional: Bool, _ figure: @escaping (ArmReport) -> String?) {
+        self.label = label
+        self.isOptional = isOptional
+        self.figure = figure
+    }
+
+    private static func training(
+        _ label: String, _ show: @escaping (Double) -> String, _ value: @escaping (TrainingSummary) -> Double?
+    ) -> Row {
+        Row(label, isOptional: true, show) { $0.training.flatMap(value) }
+    }
+
+    /// Zero is no figure here: lines of zeros are left out.
+    private static func nonzero(_ count: Int) -> Double? { count == 0 ? nil : Double(count) }
+}
+
+/// Columns of text.
+private enum Layout {
+    /// The longest name of an arm that is shown whole.
+    static let nameLimit = 20
+
+    static func shortened(_ name: String) -> String {
+        name.count <= nameLimit ? name : name.prefix(nameLimit - 1) + "…"
+    }
+
+    /// Pads cells to the widths of their columns: the first to the left, the others to the right.
+    static func aligned(_ rows: [[String]]) -> [String] {
+        var widths: [Int] = []
+        for row in rows {
+            for (column, cell) in row.enumerated() {
+                if column == widths.count { widths.append(0) }
+                widths[column] = max(widths[column], cell.count)
+            }
+        }
+        return rows.map { row in
+            row.enumerated().map { column, cell in
+                let padding = String(repeating: " ", count: widths[column] - cell.count)
+                return column == 0 ? cell + padding : padding + cell
+            }.joined(separator: "  ")
+        }
+    }
+}

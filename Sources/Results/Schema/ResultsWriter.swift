@@ -1,0 +1,167 @@
+internal import Simulator
+
+/// Writes the results file of one run.
+///
+/// Making a writer opens the temporary file beside the target, so a path that can not be written to is known before the
+/// run begins. The target appears when `write` has finished, whole; whatever goes wrong before leaves it as it was and
+/// removes the temporary.
+public struct ResultsWriter: ~Copyable {
+    // In this order: the file closes before the temporary is removed.
+    private let file: HDF5File
+    private let staged: StagedFile
+    private var digest = ContentDigest()
+
+    /// Opens the temporary file for results at `path`. A missing directory is made.
+    public init(creating path: String) throws(ResultsError) {
+        let staged = try StagedFile(for: path)
+        let file = try ResultsError.wrapping { () throws(HDF5Error) in try HDF5File(creating: staged.temporary) }
+        self.file = file
+        self.staged = staged
+    }
+
+    /// Writes everything, closes the file and gives it its name.
+    ///
+    /// - Parameter report: the figures of `result`.
+    /// - Returns: the digest of the contents, in hexadecimal.
+    @discardableResult
+    public consuming func write(_ result: RunResult, report: RunReport) throws(ResultsError) -> String {
+        try result.validate()
+        let value: String
+        do throws(HDF5Error) {
+            try writeTrace(result.trace)
+            try writeCosts(result.arms)
+            try writeArms(result, report)
+            try writeTable(report.comparisons, as: Schema.comparisonColumns, at: Schema.comparison)
+            try writeScenario(result.scenario)
+            value = digest.value
+            try writeProvenance(of: result, digest: value)
+            try file.close()
+        } catch {
+            throw .hdf5(error)
+        }
+        try staged.commit()
+        return value
+    }
+}
+
+extension ResultsWriter {
+    private mutating func writeTable<Row>(
+        _ rows: some Collection<Row>, as columns: [Column<Row>], at group: String
+    ) throws(HDF5Error) {
+        try TableWriter.write(rows, as: columns, at: group, in: file, digest: &digest)
+    }
+
+    private mutating func writeScalar(
+        _ value: some HDF5Number, at path: String, unit: Unit, _ description: String
+    ) throws(HDF5Error) {
+        try file.writeScalar(value, at: path, unit: unit, description, digest: &digest)
+    }
+
+    private mutating func writeTrace(_ trace: Trace) throws(HDF5Error) {
+        try writeTable(trace.requests, as: Schema.traceColumns, at: Schema.trace)
+    }
+
+    private mutating func writeCosts(_ arms: [ArmResult]) throws(HDF5Error) {
+        let rows = arms.flatMap { arm in
+            arm.repeats.enumerated().flatMap { index, log in
+                log.shapes.map { CostRow(arm: arm.name, repeatIndex: index, shape: $0) }
+            }
+        }
+        try writeTable(rows, as: Schema.costColumns, at: Schema.costs)
+    }
+
+    private mutating func writeArms(_ result: RunResult, _ report: RunReport) throws(HDF5Error) {
+        try file.createGroup(Schema.arms)
+        var firstCost = 0
+        for arm in result.arms {
+            try file.createGroup(Schema.arm(arm.name))
+            try file.setAttribute("devices", of: Schema.arm(arm.name), to: .int64(Int64(arm.devices)))
+            for (index, log) in arm.repeats.enumerated() {
+                try writeLog(log, at: Schema.run(index, of: arm.name), firstCost: firstCost)
+                firstCost += log.shapes.count
+            }
+        }
+        for arm in report.arms {
+            try file.setAttribute(Schema.Attribute.status, of: Schema.arm(arm.name), to: .text(arm.status.rawValue))
+            try writeSummary(of: arm)
+        }
+    }
+
+    private mutating func writeLog(_ log: ArmLog, at group: String, firstCost: Int) throws(HDF5Error) {
+        try writeTable(log.requests, as: Schema.requestColumns, at: group + "/requests")
+        try writeTable(log.tokenGaps, as: Schema.tokenGapColumns, at: group + "/itl")
+        try writeTable(log.quanta, as: Schema.quantumColumns(firstCost: firstCost), at: group + "/iterations")
+        try writeTable(log.steps, as: Schema.stepColumns, at: group + "/training")
+        try writeTable(log.transfers, as: Schema.transferColumns, at: group + "/transfers")
+        try writeMemory(log.memory, at: group + "/memory")
+        try writeScalar(log.end.nanoseconds, at: group + "/end", unit: .nanoseconds, "the end of the last event")
+        try file.setAttribute(Schema.Attribute.status, of: group, to: .text(log.status.rawValue))
+        try file.setAttribute("form", of: group + "/itl", to: .text("raw"))
+    }
+
+    private mutating func writeMemory(_ memory: MemoryRecord, at group: String) throws(HDF5Error) {
+        try writeTable(MemoryOwner.allCases, as: Schema.peakColumns(of: memory), at: group + "/peaks")
+        for (tier, record) in [(MemoryTier.device, memory.device), (.host, memory.host)] {
+            let series = record.series
+            let rows = series.levels.enumerated().map { (bucket: $0.offset, levels: $0.element) }
+            let group = group + "/" + tier.name
+            try writeTable(rows, as: Schema.seriesColumns(width: series.width), at: group + "/series")
+            try writeScalar(
+                series.width.nanoseconds, at: group + "/bucket_width", unit: .nanoseconds,
+                "width of one bucket of the series")
+            try writeScalar(
+                Int64(record.capacity.count), at: group + "/capacity", unit: .bytes, "what the \(tier.name) holds")
+            try writeScalar(
+                Int64(record.peak.count), at: group + "/peak", unit: .bytes,
+                "highest sum over all owners on the \(tier.name)")
+        }
+        try writeScalar(
+            Int64(memory.trainingPeak.count), at: group + "/training_peak", unit: .bytes,
+            "highest sum over the owners of training memory on the device")
+    }
+
+    private mutating func writeSummary(of arm: ArmReport) throws(HDF5Error) {
+        let group = Schema.summary(arm.name)
+        try file.createGroup(group)
+        for metric in ArmSummary.metrics {
+            let spread = arm.spread(of: metric)
+            for part in Schema.spreadParts {
+                let path = group + "/" + metric.name + part.suffix
+                try writeScalar(
+                    spread.map(part.value) ?? MissingValue.real, at: path, unit: metric.unit,
+                    metric.description + part.text)
+                try file.setAttribute(MissingValue.attribute, of: path, to: .float64(MissingValue.real))
+            }
+        }
+    }
+
+    /// The scenario is provenance: not part of the digest.
+    private func writeScenario(_ scenario: String) throws(HDF5Error) {
+        let bytes = Array(scenario.utf8)
+        let type = HDF5ElementType.text(width: max(1, bytes.count))
+        var dataset = try HDF5Dataset(creating: Schema.scenario, type: type, extent: .scalar, in: file)
+        try dataset.append(bytes.isEmpty ? [0] : bytes)
+        try file.describe(Schema.scenario, unit: .one, "the resolved scenario, YAML")
+    }
+
+    private func writeProvenance(of result: RunResult, digest: String) throws(HDF5Error) {
+        let provenance = result.provenance
+        let attributes: [(String, HDF5Attribute)] = [
+            (Schema.Attribute.schemaVersion, .int64(Int64(Schema.version))),
+            (Schema.Attribute.toolVersion, .text(provenance.toolVersion)),
+            (Schema.Attribute.gitCommit, .text(provenance.gitCommit)),
+            (Schema.Attribute.commandLine, .text(provenance.commandLine)),
+            (Schema.Attribute.seed, .uint64(provenance.seed)),
+            (Schema.Attribute.traceSource, .text(result.trace.source)),
+            (Schema.Attribute.traceSHA256, .text(result.trace.sha256)),
+            (Schema.Attribute.buildCPU, .text(provenance.buildCPU)),
+            (Schema.Attribute.runCPU, .text(provenance.runCPU)),
+            (Schema.Attribute.blasKernel, .text(provenance.blasKernel)),
+            (Schema.Attribute.threads, .int64(Int64(provenance.threads))),
+            (Schema.Attribute.created, .text(provenance.created)),
+            (Schema.Attribute.status, .text(result.status.rawValue)),
+            (Schema.Attribute.digest, .text(digest)),
+        ]
+        for (name, value) in attributes { try file.setAttribute(name, of: "/", to: value) }
+    }
+}

@@ -1,0 +1,99 @@
+public import Simulator
+
+/// Everything one run leaves behind, ready to be written.
+public struct RunResult: Sendable {
+    public var provenance: Provenance
+    /// The resolved scenario, as YAML.
+    public var scenario: String
+    public var trace: Trace
+    public var arms: [ArmResult]
+    /// What to compare; the first is the run's own comparison.
+    public var comparisons: [ComparedArms]
+    /// Interrupted if the run was cut short, whether within an arm or between two.
+    public var status: ArmLog.Status
+
+    /// `status` is that of the logs unless the caller knows better.
+    public init(
+        provenance: Provenance, scenario: String, trace: Trace, arms: [ArmResult], comparisons: [ComparedArms] = [],
+        status: ArmLog.Status? = nil
+    ) {
+        self.provenance = provenance
+        self.scenario = scenario
+        self.trace = trace
+        self.arms = arms
+        self.comparisons = comparisons
+        let interrupted = arms.contains { $0.repeats.contains { $0.status == .interrupted } }
+        self.status = status ?? (interrupted ? .interrupted : .complete)
+    }
+
+    /// Arms' names become groups of the file, so they must be distinct and fit for one.
+    func validate() throws(ResultsError) {
+        var seen: Set<String> = []
+        for arm in arms {
+            let unfit =
+                ["", ".", ".."].contains(arm.name) || arm.name.utf8.contains { [0, UInt8(ascii: "/")].contains($0) }
+            guard !unfit else { throw .unusableArmName(arm.name) }
+            guard seen.insert(arm.name).inserted else { throw .duplicateArm(arm.name) }
+        }
+    }
+}
+
+/// One arm of a run with the log of each repeat.
+public struct ArmResult: Sendable {
+    public var name: String
+    /// In the order of the repeats; the n-th repeats of all arms ran side by side.
+    public var repeats: [ArmLog]
+    /// Devices that the arm holds throughout: 2 if server and trainer have one each.
+    public var devices: Int
+
+    public init(name: String, repeats: [ArmLog], devices: Int = 1) {
+        self.name = name
+        self.repeats = repeats
+        self.devices = devices
+    }
+}
+
+/// The names of arms to compare.
+public struct ComparedArms: Sendable, Equatable {
+    public var baseline: String
+    public var candidate: String
+    /// The arm that only serves, whose latencies the candidate's are held against.
+    public var reference: String?
+
+    public init(baseline: String, candidate: String, reference: String?) {
+        self.baseline = baseline
+        self.candidate = candidate
+        self.reference = reference
+    }
+}
+
+/// Where a run comes from: what it takes to run it again, and to doubt it.
+public struct Provenance: Sendable, Equatable {
+    public var toolVersion: String
+    public var gitCommit: String
+    public var commandLine: String
+    public var seed: UInt64
+    /// The CPU that the binary was compiled for, and the one that it ran on.
+    public var buildCPU: String
+    public var runCPU: String
+    /// The kernels that BLAS chose; empty if none ran.
+    public var blasKernel: String
+    public var threads: Int
+    /// When the run began, in ISO 8601.
+    public var created: String
+
+    public init(
+        toolVersion: String, gitCommit: String, commandLine: String, seed: UInt64, buildCPU: String, runCPU: String,
+        blasKernel: String, threads: Int, created: String
+    ) {
+        self.toolVersion = toolVersion
+        self.gitCommit = gitCommit
+        self.commandLine = commandLine
+        self.seed = seed
+        self.buildCPU = buildCPU
+        self.runCPU = runCPU
+        self.blasKernel = blasKernel
+        self.threads = threads
+        self.created = created
+    }
+}

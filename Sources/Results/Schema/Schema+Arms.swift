@@ -1,0 +1,114 @@
+internal import Simulator
+
+/// The tables below `/arms/NAME/repeat_NNN`.
+extension Schema {
+    static var requestColumns: [Column<RequestRecord>] {
+        [
+            .count("index", "row of /trace", \.index),
+            .code("outcome", "what became of it", RequestRecord.Outcome.allCases.map(\.rawValue)) { record in
+                RequestRecord.Outcome.allCases.firstIndex(of: record.outcome) ?? -1
+            },
+            .time(
+                ifAny: "effective_arrival", "max(arrival, end of the previous turn + think time)", \.effectiveArrival),
+            .time(ifAny: "scheduled", "start of the first iteration that works on it", \.scheduled),
+            .time(ifAny: "first_token", "when its first output token is there", \.firstToken),
+            .time(ifAny: "finish", "when its last output token is there", \.finish),
+            .tokens("recorded_tokens", "prompt tokens whose record was made", \.recordedTokens),
+            .tokens(
+                "dropped_tokens", "prompt tokens whose record could not be made or kept for want of memory",
+                \.droppedTokens),
+        ]
+    }
+
+    static var tokenGapColumns: [Column<TokenGap>] {
+        [
+            .index("request", "row of /trace", \.request),
+            .duration("gap", "time between two tokens of the request that follow each other", \.gap),
+        ]
+    }
+
+    /// - Parameter firstCost: the row of `/costs` that the log's first shape has.
+    static func quantumColumns(firstCost: Int) -> [Column<QuantumRecord>] {
+        [
+            .code("kind", "who ran", QuantumRecord.Kind.allCases.map(\.name)) { $0.kind.rawValue },
+            .time("start", "when the quantum took the compute stream", \.start),
+            .duration("duration", "how long it held it", \.duration),
+            .duration("predicted", "what the backend had estimated before", \.predicted),
+            .tokens("prefill_tokens", "prompt tokens prefilled", \.prefillTokens),
+            .tokens("decode_tokens", "sequences decoded by one token each", \.decodeTokens),
+            .tokens("recorded_tokens", "prompt tokens whose activations were recorded", \.recordedTokens),
+            .count("shape", "row of /costs") { firstCost + $0.shape },
+            .count("version", "version of the weights used", \.version),
+            .count("waiting", "requests waiting for admission at its start", \.waiting),
+        ]
+    }
+
+    static var stepColumns: [Column<StepRecord>] {
+        [
+            .count("version", "version of the weights that the gradient was taken at", \.version),
+            .time("start", "start of the step's first quantum", \.start),
+            .time("end", "when the new weights are published", \.end),
+            .count("samples", "samples of the step", \.samples),
+            .count("micro_batches", "forward and backward passes", \.microBatches),
+            .tokens("tokens", "tokens that went through backward", \.tokens),
+            .tokens("reused_tokens", "those whose forward pass was skipped", \.reusedTokens),
+            .tokens("loss_tokens", "tokens that carry loss", \.lossTokens),
+            .tokens("stale_tokens", "recorded tokens too stale to be used", \.staleTokens),
+            .real("loss", .nats, "mean loss over the loss tokens", \.loss),
+            .real("gradient_norm", .one, "global norm of the gradient before clipping", \.gradientNorm),
+            .duration("forward_time", "forward passes below the head", \.time.forward),
+            .duration("loss_time", "head and loss, forward and backward", \.time.loss),
+            .duration("backward_time", "backward passes below the head", \.time.backward),
+            .duration("optimizer_time", "clipping and the optimizer", \.time.optimizer),
+            .duration("publish_time", "making the new weights visible to serving", \.time.publish),
+            .duration("stall_time", "time in which the trainer could have run but for a reload", \.stall),
+            .count("oldest_age", "highest age of a used record in versions", \.oldestAge),
+            .real("mean_age", .one, "mean age of the used records in versions", \.meanAge),
+            .real(ifAny: "gradient_rounding_error", .one, "against recomputing at the records' weights") {
+                $0.audit?.roundingError
+            },
+            .real(ifAny: "gradient_staleness_error", .one, "against recomputing at the step's weights") {
+                $0.audit?.stalenessError
+            },
+            .real(ifAny: "gradient_staleness_cosine", .one, "cosine with the gradient recomputed at the step's weights")
+            { $0.audit?.stalenessCosine },
+        ]
+    }
+
+    static var transferColumns: [Column<TransferRecord>] {
+        [
+            .code("direction", "which way over the host link", TransferDirection.allCases.map(\.name)) {
+                $0.direction.rawValue
+            },
+            .time("queued", "when it was asked for", \.queued),
+            .time("start", "when the copy engine took it up", \.start),
+            .time("end", "when it was done", \.end),
+            .bytes("bytes", "bytes copied", \.bytes),
+            .index("request", "row of /trace", \.request),
+            .index("layer", "layer of the model", \.layer),
+        ]
+    }
+
+    /// One row per owner of memory.
+    static func peakColumns(of memory: MemoryRecord) -> [Column<MemoryOwner>] {
+        [
+            .text("owner", "what the bytes are for", \.name),
+            .bytes("device", "highest level of this owner on the device") {
+                memory.device.peakByOwner[$0.rawValue]
+            },
+            .bytes("host", "highest level of this owner on the host") { memory.host.peakByOwner[$0.rawValue] },
+        ]
+    }
+
+    /// One row per bucket of time: its number and every owner's highest level in it.
+    static func seriesColumns(width: SimDuration) -> [Column<(bucket: Int, levels: [Int])>] {
+        [
+            .time("start", "start of a bucket of time; all are equally wide") {
+                SimTime(nanoseconds: Int64($0.bucket) * width.nanoseconds)
+            }
+        ]
+            + MemoryOwner.allCases.map { owner in
+                .bytes(owner.name, "highest level of \(owner.name) in the bucket") { Bytes($0.levels[owner.rawValue]) }
+            }
+    }
+}

@@ -1,0 +1,43 @@
+/// The names that the layout of a results file is made of. `docs/results.md` describes it.
+package enum Schema {
+    /// Raised when a reader of earlier files would misread a new one.
+    package static let version = 1
+
+    static let scenario = "/scenario"
+    static let trace = "/trace"
+    static let costs = "/costs"
+    static let arms = "/arms"
+    static let comparison = "/comparison"
+
+    /// What the digest covers: everything but where the run comes from.
+    static let digested = [trace, costs, arms, comparison]
+
+    static func arm(_ name: String) -> String { arms + "/" + name }
+    static func summary(_ arm: String) -> String { Self.arm(arm) + "/summary" }
+
+    /// `repeat_000`: wide enough that names sort as numbers do.
+    static func run(_ index: Int, of arm: String) -> String {
+        let digits = String(index)
+        return Self.arm(arm) + "/" + repeatPrefix + String(repeating: "0", count: max(0, 3 - digits.count)) + digits
+    }
+    static let repeatPrefix = "repeat_"
+
+    /// Attributes of the root.
+    enum Attribute {
+        static let schemaVersion = "schema_version"
+        static let toolVersion = "tool_version"
+        static let gitCommit = "git_commit"
+        static let commandLine = "command_line"
+        static let seed = "seed"
+        static let traceSource = "trace_source"
+        static let traceSHA256 = "trace_sha256"
+        static let buildCPU = "build_cpu"
+        static let runCPU = "run_cpu"
+        static let blasKernel = "blas_kernel"
+        static let threads = "threads"
+        static let created = "created"
+        static let digest = "digest"
+        /// Also of every arm and every repeat.
+        static let status = "status"
+    }
+}
