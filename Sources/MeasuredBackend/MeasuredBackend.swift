@@ -1,4 +1,4 @@
-internal import Engine
+public import Engine
 public import Simulator
 
 /// Executes plans with a real transformer on this machine and reports the wall time of each quantum.
@@ -6,8 +6,9 @@ public import Simulator
 /// Timed is what a device would do: the forward pass, the trainer's units. Not timed are the movements of bytes, which
 /// the simulated link is charged for, and bookkeeping.
 public final class MeasuredBackend: ExecutionBackend {
-    public let model: ModelShape
-    public let footprint: Footprint
+    private let demand: MeasuredDemand
+    public var model: ModelShape { demand.model }
+    public var footprint: Footprint { demand.footprint }
 
     let engine: EngineContext
     let options: MeasuredOptions
@@ -33,8 +34,7 @@ public final class MeasuredBackend: ExecutionBackend {
         self.engine = engine
         self.options = options
         self.tokens = tokens
-        model = ModelShape(engine.config)
-        footprint = Footprint(model: model, tuning: options.training.tuning)
+        demand = MeasuredDemand(engine.config, options)
         tuning = TuningMode(options.training.tuning)
         arena = RecordArena(engine.config, blockTokens: options.kvBlockTokens)
         switch tuning {
@@ -58,14 +58,10 @@ public final class MeasuredBackend: ExecutionBackend {
         keepVersion(0)
     }
 
-    public func servingWorkspace(tokens: Int) -> Bytes {
-        Bytes(Transformer.workspaceByteCount(engine.config, rows: tokens, logits: options.maxBatch))
-    }
+    public func servingWorkspace(tokens: Int) -> Bytes { demand.servingWorkspace(tokens: tokens) }
 
     public func trainWorkspace(for microBatch: MicroBatch, unitRows: Int) -> Bytes {
-        Bytes(
-            TrainingWorkspace.byteCount(
-                engine.config, tuning, rows: microBatch.rows, unitRows: unitRows, lossChunk: EngineContext.lossChunk))
+        demand.trainWorkspace(for: microBatch, unitRows: unitRows)
     }
 
     public func estimate(_ plan: StepPlan) -> SimDuration {

@@ -1,0 +1,136 @@
+internal import CBuildInfo
+internal import Engine
+internal import MeasuredBackend
+public import Results
+public import Simulator
+
+/// One run: a scenario's arms over one trace.
+public struct Experiment {
+    public let scenario: Scenario
+    public let trace: Trace
+    let arms: [(name: String, configuration: ArmConfiguration)]
+    let model: ModelConfig
+
+    /// Resolves the arms and checks that each fits its memory, before any work is done.
+    public init(scenario: Scenario, trace: Trace) throws(ExperimentError) {
+        self.scenario = scenario
+        self.trace = trace
+        guard let model = ModelConfig.preset(scenario.model) else { throw .unknownModel(scenario.model) }
+        self.model = model
+        var arms: [(name: String, configuration: ArmConfiguration)] = []
+        for arm in scenario.arms {
+            let configuration: ArmConfiguration
+            do { configuration = try scenario.configuration(of: arm) } catch { throw .scenario(error) }
+            let sizes = MeasuredDemand(model, MeasuredOptions(configuration))
+            let requirement = MemoryRequirement(configuration: configuration, trace: trace, demand: sizes)
+            do {
+                try requirement.check(configuration.device)
+            } catch {
+                throw .arm(arm.name, error)
+            }
+            arms.append((arm.name, configuration))
+        }
+        self.arms = arms
+    }
+
+    /// Longest context that the scenario's model takes, and its vocabulary.
+    public static func limits(of scenario: Scenario) -> (maxContext: Int, vocabulary: Int)? {
+        ModelConfig.preset(scenario.model).map { ($0.maxContext, $0.vocabulary) }
+    }
+
+    /// Runs every arm, and all of them as often as the scenario repeats them: arm after arm, round after round, so that
+    /// a drift of the machine's speed falls on all arms alike. Every second round goes in the opposite order.
+    ///
+    /// - Parameters:
+    ///   - progress: told what is running and how far it is.
+    ///   - shouldStop: asked often; once true, the run ends and is marked interrupted.
+    public func run(
+        commandLine: String, created: String, progress: (Progress) -> Void = { _ in },
+        shouldStop: () -> Bool = { false }
+    ) throws -> RunResult {
+        let pool = ThreadPool(width: scenario.threads > 0 ? scenario.threads : ThreadPool.processorCount)
+        progress(Progress(stage: .calibrating, finished: 0, requests: trace.requests.count))
+        let contexts = try EngineContexts(model, pool: pool, arms: arms.map(\.configuration))
+        var logs = [[ArmLog]](repeating: [], count: arms.count)
+        var interrupted = false
+        rounds: for round in 0..<scenario.repeats {
+            let order = round.isMultiple(of: 2) ? Array(arms.indices) : arms.indices.reversed()
+            for index in order {
+                if shouldStop() {
+                    interrupted = true
+                    break rounds
+                }
+                let log = try run(arms[index], round: round, contexts: contexts, progress, shouldStop)
+                logs[index].append(log)
+                if log.status == .interrupted { break rounds }
+            }
+        }
+        return RunResult(
+            provenance: Provenance(
+                toolVersion: Build.version, gitCommit: Build.commit, commandLine: commandLine,
+                seed: scenario.base.seed, buildCPU: Build.features, runCPU: Machine.processor,
+                blasKernel: BLAS.kernelName, threads: pool.width, created: created),
+            scenario: scenario.yaml, trace: trace,
+            arms: zip(arms, logs).map { ArmResult(name: $0.name, repeats: $1) }, comparisons: comparisons,
+            status: interrupted ? .interrupted : nil)
+    }
+
+    private func run(
+        _ arm: (name: String, configuration: ArmConfiguration), round: Int, contexts: EngineContexts,
+        _ progress: (Progress) -> Void, _ shouldStop: () -> Bool
+    ) throws -> ArmLog {
+        let backend = MeasuredBackend(
+            engine: contexts.context(for: arm.configuration),
+            tokens: TraceTokens(trace, vocabulary: model.vocabulary, seed: scenario.base.seed),
+            options: MeasuredOptions(arm.configuration))
+        var simulation: Simulation<MeasuredBackend>
+        do {
+            simulation = try Simulation(configuration: arm.configuration, trace: trace, backend: backend)
+        } catch {
+            throw ExperimentError.arm(arm.name, error)
+        }
+        let stage = Progress.Stage.running(arm: arm.name, round: round, rounds: scenario.repeats)
+        return try simulation.run(
+            progress: { finished, _ in
+                progress(Progress(stage: stage, finished: finished, requests: trace.requests.count))
+            }, shouldStop: shouldStop)
+    }
+
+    /// The arm that trains without reuse is the baseline of every arm that reuses; the one that trains nothing is the
+    /// latency reference.
+    private var comparisons: [ComparedArms] {
+        guard let baseline = arms.first(where: { $0.configuration.training.enabled && !$0.configuration.training.reuse })
+        else { return [] }
+        let reference = arms.first { !$0.configuration.training.enabled }
+        return arms.filter { $0.configuration.training.enabled && $0.configuration.training.reuse }.map {
+            ComparedArms(baseline: baseline.name, candidate: $0.name, reference: reference?.name)
+        }
+    }
+}
+
+/// How far a run is.
+public struct Progress: Sendable {
+    public enum Stage: Sendable, Equatable {
+        case calibrating
+        case running(arm: String, round: Int, rounds: Int)
+    }
+
+    public var stage: Stage
+    public var finished: Int
+    public var requests: Int
+}
+
+/// Why a run can not be made.
+public enum ExperimentError: Error, CustomStringConvertible {
+    case unknownModel(String)
+    case scenario(ScenarioError)
+    case arm(String, SimulationError)
+
+    public var description: String {
+        switch self {
+        case .unknownModel(let name): "there is no model `\(name.safeExcerpt)`"
+        case .scenario(let error): error.description
+        case .arm(let name, let error): "arm \(name): \(error)"
+        }
+    }
+}

@@ -1,0 +1,26 @@
+internal import MeasuredBackend
+internal import Simulator
+
+/// Token ids of a trace's requests, kept once they have been asked for.
+final class TraceTokens: TokenIDs {
+    private let trace: Trace
+    private let source: TokenSource
+    private var known: [Int: [Int32]] = [:]
+
+    init(_ trace: Trace, vocabulary: Int, seed: UInt64) {
+        self.trace = trace
+        source = TokenSource(trace: trace, vocabulary: vocabulary, seed: seed)
+    }
+
+    func sequence(of request: Int) -> [Int32] {
+        if let ids = known[request] { return ids }
+        let ids = source.prompt(of: request) + source.output(of: request)
+        known[request] = ids
+        return ids
+    }
+
+    func editedResponse(of request: Int) -> [Int32]? {
+        guard case .given(let feedback) = trace.requests[request].feedback else { return nil }
+        return feedback.tokens
+    }
+}

@@ -1,0 +1,115 @@
+import AlchemistSim
+import ArgumentParser
+import Foundation
+import Results
+import Simulator
+
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Serves a trace and learns from its feedback, arm beside arm.",
+        discussion: """
+            EXAMPLES
+              alchemist-sim run traces/sample.jsonl
+              alchemist-sim run traces/sample.jsonl --arms recompute,reuse --repeats 5 -o results/speedup.h5
+              alchemist-sim run my.jsonl --set model=micro --set training.tuning=full --json
+              alchemist-sim run my.jsonl --scenario experiments/effect.yaml
+
+            Exit codes: 0 done, 64 usage, 65 bad data, 70 a broken law, 74 input or output, \
+            75 a simulated resource is too small, 130 interrupted.
+            """)
+
+    @Argument(help: "A trace in JSON lines; traces/README.md describes the format.")
+    var trace: String
+
+    @OptionGroup var settings: ScenarioOptions
+
+    @Option(name: .shortAndLong, help: "Where the HDF5 results go. (default: results/<name of the trace>.h5)")
+    var output: String?
+
+    @Flag(help: "Print one JSON object instead of the table.")
+    var json = false
+
+    @Flag(name: .shortAndLong, help: "Show no progress.")
+    var quiet = false
+
+    func run() throws {
+        do {
+            try runExperiment()
+        } catch {
+            throw Failure(error)
+        }
+    }
+
+    private func runExperiment() throws {
+        let scenario = try settings.resolved()
+        let trace = try TraceFile.read(self.trace, for: scenario)
+        let experiment = try Experiment(scenario: scenario, trace: trace)
+        let target = output ?? defaultOutput
+        let writer = try ResultsWriter(creating: target)
+        let line = ProgressLine(isShown: !quiet)
+        let result: RunResult
+        do {
+            result = try experiment.run(
+                commandLine: CommandLine.arguments.joined(separator: " "), created: Date().ISO8601Format(),
+                progress: line.show, shouldStop: { Interrupt.isRequested })
+            line.clear()
+        } catch {
+            line.clear()
+            throw error
+        }
+        let report = try RunReport(result)
+        try writer.write(result, report: report)
+        if json {
+            try Terminal.print(String(decoding: report.json(), as: UTF8.self) + "\n")
+        } else {
+            try Terminal.print(report.table() + "\nwritten to \(target)\n")
+        }
+        if result.status == .interrupted {
+            throw Failure("interrupted; what was done is in \(target), marked so", .interrupted)
+        }
+    }
+
+    private var defaultOutput: String {
+        let name = URL(fileURLWithPath: trace).deletingPathExtension().lastPathComponent
+        return "results/\(name).h5"
+    }
+}
+
+/// Options that make a scenario.
+struct ScenarioOptions: ParsableArguments {
+    @Option(name: .shortAndLong, help: "A scenario in YAML; docs/scenario.md lists its fields.")
+    var scenario: String?
+
+    @Option(
+        name: [.customLong("set")], parsing: .singleValue,
+        help: ArgumentHelp("Set a field of the scenario; may be given again.", valueName: "field=value"))
+    var settings: [String] = []
+
+    @Option(help: "Arms to run, separated by commas: serve-only, recompute, reuse, or those of the scenario.")
+    var arms: String?
+
+    @Option(help: "Seed of weights, feedback and synthesised tokens.")
+    var seed: Int?
+
+    @Option(help: "Runs of every arm, interleaved; the table shows medians.")
+    var repeats: Int?
+
+    /// Defaults, then the file, then the options.
+    func resolved() throws -> Scenario {
+        var scenario = try self.scenario.map { try Scenario(contentsOf: $0) } ?? Scenario()
+        for setting in settings {
+            let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard parts.count == 2 else {
+                throw Failure("--set \(setting): expected field=value", .usage)
+            }
+            try scenario.set(String(parts[0]), to: String(parts[1]), at: .option("--set"))
+        }
+        if let seed { try scenario.set("seed", to: "\(seed)", at: .option("--seed")) }
+        if let repeats { try scenario.set("repeats", to: "\(repeats)", at: .option("--repeats")) }
+        if let arms {
+            try scenario.selectArms(arms.split(separator: ",").map(String.init), at: .option("--arms"))
+        }
+        return scenario
+    }
+}
