@@ -153,7 +153,8 @@ extension ArmSummary {
 
     /// A metric that an arm without training does not have.
     private static func training(
-        _ name: String, _ unit: Unit, _ description: String, _ value: @escaping @Sendable (TrainingSummary) -> Double?
+        _ name: String, _ unit: MetricUnit, _ description: String,
+        _ value: @escaping @Sendable (TrainingSummary) -> Double?
     ) -> Metric<ArmSummary> {
         Metric(name, unit, description) { $0.training.flatMap(value) }
     }
