@@ -56,7 +56,7 @@ extension ArmSummary {
         Metric("total_token_throughput", .tokensPerSecond, "prompt and output tokens / serving duration") {
             $0.serving.totalThroughput
         },
-        Metric("wall_seconds", .seconds, "virtual time from 0 to the end of the last event") { $0.wallSeconds },
+        Metric("wall_seconds", .seconds, "virtual time from 0 to the end of the last quantum") { $0.wallSeconds },
     ]
 
     private static let memoryMetrics: [Metric<ArmSummary>] = [

@@ -94,7 +94,7 @@ extension ResultsWriter {
         try writeTable(log.steps, as: Schema.stepColumns, at: group + "/training")
         try writeTable(log.transfers, as: Schema.transferColumns, at: group + "/transfers")
         try writeMemory(log.memory, at: group + "/memory")
-        try writeScalar(log.end.nanoseconds, at: group + "/end", unit: .nanoseconds, "the end of the last event")
+        try writeScalar(log.end.nanoseconds, at: group + "/end", unit: .nanoseconds, "the end of the last quantum")
         try file.setAttribute(Schema.Attribute.status, of: group, to: .text(log.status.rawValue))
         try file.setAttribute("form", of: group + "/itl", to: .text("raw"))
     }
