@@ -12,8 +12,10 @@ static inline unsigned chdf5_access_truncate(void) { return H5F_ACC_TRUNC; }
 static inline H5F_libver_t chdf5_latest_format(void) { return H5F_LIBVER_LATEST; }
 
 static inline hid_t chdf5_default_properties(void) { return H5P_DEFAULT; }
+static inline hid_t chdf5_file_creation(void) { return H5P_FILE_CREATE; }
 static inline hid_t chdf5_file_access(void) { return H5P_FILE_ACCESS; }
 static inline hid_t chdf5_dataset_creation(void) { return H5P_DATASET_CREATE; }
+static inline hid_t chdf5_group_creation(void) { return H5P_GROUP_CREATE; }
 static inline hid_t chdf5_link_creation(void) { return H5P_LINK_CREATE; }
 
 // Types as they are stored: little-endian on every machine.

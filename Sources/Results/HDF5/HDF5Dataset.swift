@@ -32,7 +32,7 @@ package struct HDF5Dataset: ~Copyable {
         let fileID = file.id
         let elementType = try type.makeType(context)
         let space = try Self.space(extent, context)
-        let links = try HDF5File.intermediateGroups(context)
+        let links = try HDF5File.namesInUTF8(context)
         let creation = try Self.creation(type, extent, context)
         let handle = try context.open("create") {
             H5Dcreate2(fileID, path, elementType.id, space.id, links.id, creation.id, chdf5_default_properties())
@@ -98,13 +98,11 @@ package struct HDF5Dataset: ~Copyable {
         }
     }
 
-    /// Small columns lie beside their header; others are chunked, shuffled and deflated. No time stamps, so that equal
-    /// content gives equal bytes.
+    /// Small columns lie beside their header; others are chunked, shuffled and deflated.
     private static func creation(
         _ type: HDF5ElementType, _ extent: Extent, _ context: HDF5Context
     ) throws(HDF5Error) -> HDF5Handle {
-        let creation = try context.open("create") { H5Pcreate(chdf5_dataset_creation()) }
-        try context.check("create") { H5Pset_obj_track_times(creation.id, false) }
+        let creation = try HDF5File.untimed(chdf5_dataset_creation(), context)
         let rows: Int
         switch extent {
         case .scalar:
@@ -126,5 +124,5 @@ package struct HDF5Dataset: ~Copyable {
     }
 
     /// Rows in one chunk of a column of this type.
-    package static func chunkRows(of type: HDF5ElementType) -> Int { max(1, chunkBytes / type.size) }
+    static func chunkRows(of type: HDF5ElementType) -> Int { max(1, chunkBytes / type.size) }
 }

@@ -16,8 +16,9 @@ package struct HDF5File: ~Copyable {
     package init(creating path: String) throws(HDF5Error) {
         let context = HDF5Context(file: path, object: "/")
         let access = try Self.access(context)
+        let creation = try Self.untimed(chdf5_file_creation(), context)
         let handle = try context.open("create") {
-            H5Fcreate(path, chdf5_access_truncate(), chdf5_default_properties(), access.id)
+            H5Fcreate(path, chdf5_access_truncate(), creation.id, access.id)
         }
         self.path = path
         self.handle = handle
@@ -49,11 +50,13 @@ package struct HDF5File: ~Copyable {
         return H5Fget_obj_count(handle.id, all)
     }
 
+    /// Makes a group in a group that exists.
     package func createGroup(_ path: String) throws(HDF5Error) {
         let context = context(path)
-        let links = try Self.intermediateGroups(context)
+        let links = try Self.namesInUTF8(context)
+        let creation = try Self.untimed(chdf5_group_creation(), context)
         _ = try context.open("create") {
-            H5Gcreate2(handle.id, path, links.id, chdf5_default_properties(), chdf5_default_properties())
+            H5Gcreate2(handle.id, path, links.id, creation.id, chdf5_default_properties())
         }
     }
 
@@ -105,10 +108,15 @@ package struct HDF5File: ~Copyable {
     /// The identifier, for the other files of this folder.
     var id: hid_t { handle.id }
 
-    /// Links that create the groups on the way to them, with names in UTF-8.
-    static func intermediateGroups(_ context: HDF5Context) throws(HDF5Error) -> HDF5Handle {
+    /// Properties to create an object with, without time stamps: equal content gives equal bytes.
+    static func untimed(_ kind: hid_t, _ context: HDF5Context) throws(HDF5Error) -> HDF5Handle {
+        let creation = try context.open("create") { H5Pcreate(kind) }
+        try context.check("create") { H5Pset_obj_track_times(creation.id, false) }
+        return creation
+    }
+
+    static func namesInUTF8(_ context: HDF5Context) throws(HDF5Error) -> HDF5Handle {
         let links = try context.open("create") { H5Pcreate(chdf5_link_creation()) }
-        try context.check("create") { H5Pset_create_intermediate_group(links.id, 1) }
         try context.check("create") { H5Pset_char_encoding(links.id, H5T_CSET_UTF8) }
         return links
     }

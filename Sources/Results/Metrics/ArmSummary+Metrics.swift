@@ -56,7 +56,7 @@ extension ArmSummary {
         Metric("total_token_throughput", .tokensPerSecond, "prompt and output tokens / serving duration") {
             $0.serving.totalThroughput
         },
-        Metric("wall_seconds", .seconds, "virtual time from 0 to the end of the last event") { $0.wallSeconds },
+        Metric("wall_seconds", .seconds, "virtual time from 0 to the end of the last quantum") { $0.wallSeconds },
     ]
 
     private static let memoryMetrics: [Metric<ArmSummary>] = [
@@ -153,7 +153,8 @@ extension ArmSummary {
 
     /// A metric that an arm without training does not have.
     private static func training(
-        _ name: String, _ unit: Unit, _ description: String, _ value: @escaping @Sendable (TrainingSummary) -> Double?
+        _ name: String, _ unit: MetricUnit, _ description: String,
+        _ value: @escaping @Sendable (TrainingSummary) -> Double?
     ) -> Metric<ArmSummary> {
         Metric(name, unit, description) { $0.training.flatMap(value) }
     }

@@ -10,7 +10,7 @@ public struct ArmSummary: Sendable {
     public var memory: MemoryPeaks
     public var bytesToHost = Bytes.zero
     public var bytesToDevice = Bytes.zero
-    /// Seconds of virtual time to the end of the last event.
+    /// Seconds of virtual time to the end of the last quantum.
     public var wallSeconds: Double
 
     public init(_ log: ArmLog, trace: Trace, devices: Int = 1) {

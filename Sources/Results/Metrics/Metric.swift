@@ -5,13 +5,13 @@
 public struct Metric<Subject>: Sendable {
     /// In snake case, as it stands in files and JSON.
     public let name: String
-    public let unit: Unit
+    public let unit: MetricUnit
     /// One line.
     public let description: String
     /// `nil` where the figure does not apply.
     public let value: @Sendable (Subject) -> Double?
 
-    init(_ name: String, _ unit: Unit, _ description: String, _ value: @escaping @Sendable (Subject) -> Double?) {
+    init(_ name: String, _ unit: MetricUnit, _ description: String, _ value: @escaping @Sendable (Subject) -> Double?) {
         self.name = name
         self.unit = unit
         self.description = description
@@ -33,6 +33,13 @@ public struct Spread: Sendable, Equatable {
         minimum = first
         maximum = last
     }
+
+    /// Under which names files and JSON show a metric's spread, and what they say of each.
+    static let parts: [(suffix: String, text: String, value: @Sendable (Spread) -> Double)] = [
+        ("", "; median over repeats", { $0.median }),
+        ("_min", "; lowest of all repeats", { $0.minimum }),
+        ("_max", "; highest of all repeats", { $0.maximum }),
+    ]
 }
 
 /// The quotient, or `nil` if a term is missing or the denominator is zero.

@@ -13,7 +13,7 @@ public struct TrainingSummary: Sendable, Equatable {
     public var time: PhaseTimes
     /// Time in which the trainer could have run but for a reload.
     public var stall: SimDuration
-    /// Seconds from 0 to the end of the arm's last event, the trainer's draining included.
+    /// Seconds from 0 to the end of the arm's last quantum, the trainer's draining included.
     public var wallSeconds: Double
     /// Devices that the arm holds all that time.
     public var devices: Int

@@ -7,7 +7,7 @@ enum Figure {
     /// `12.3 ms`.
     static func duration(_ seconds: Double) -> String {
         let units: [(String, Double)] = [("s", 1), ("ms", 1e-3), ("us", 1e-6)]
-        let (unit, scale) = units.first { abs(seconds) >= $0.1 } ?? ("ns", 1e-9)
+        let (unit, scale) = units.first { abs(seconds) >= 0.9995 * $0.1 } ?? ("ns", 1e-9)
         if seconds == 0 { return "0 s" }
         return number(seconds / scale) + " " + unit
     }
@@ -16,7 +16,7 @@ enum Figure {
         Int(exactly: count.rounded()).map { Bytes($0).description } ?? number(count) + " B"
     }
 
-    /// Three significant digits, and every digit before the point: `0.123`, `12.3`, `12345`. Small ones as `1.23e-6`.
+    /// Three significant digits, and every digit before the point: `0.0123`, `12.3`, `12345`. Small ones as `1.23e-6`.
     static func number(_ value: Double) -> String {
         let size = abs(value)
         guard value.isFinite, size != 0 else { return value.formatted(decimals: 0) }
@@ -25,7 +25,8 @@ enum Figure {
             while abs(mantissa) < 0.9995 { (mantissa, exponent) = (mantissa * 10, exponent - 1) }
             return mantissa.formatted(decimals: 2) + "e\(exponent)"
         }
-        let decimals = size >= 99.95 ? 0 : size >= 9.995 ? 1 : size >= 0.9995 ? 2 : 3
+        var (decimals, limit) = (0, 99.95)
+        while size < limit { (decimals, limit) = (decimals + 1, limit / 10) }
         return value.formatted(decimals: decimals)
     }
 

@@ -53,7 +53,7 @@ private struct Key: CodingKey {
 
 extension KeyedEncodingContainer<Key> {
     fileprivate mutating func encode(_ spread: Spread?, named name: String) throws {
-        for part in Schema.spreadParts {
+        for part in Spread.parts {
             // The optional itself: `null` where there is no figure.
             try encode(spread.map(part.value), forKey: Key(name + part.suffix))
         }

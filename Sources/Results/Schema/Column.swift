@@ -3,14 +3,14 @@ internal import Simulator
 /// One column of a table: its name, its unit, what it says, and how to get it from a row.
 ///
 /// A table of the file is a list of these, so that what is written and what describes it stand in one place.
-package struct Column<Row> {
+struct Column<Row> {
     enum Source {
         case number(HDF5ElementType, encode: (Row, inout [UInt8]) -> Void)
         case text((Row) -> String)
     }
 
-    package let name: String
-    let unit: Unit
+    let name: String
+    let unit: MetricUnit
     let description: String
     /// Attributes beyond `units` and `description`.
     let attributes: [(name: String, value: HDF5Attribute)]
@@ -59,13 +59,13 @@ extension Column {
     }
 
     static func integer(
-        _ name: String, _ unit: Unit, _ description: String, _ value: @escaping (Row) -> Int64
+        _ name: String, _ unit: MetricUnit, _ description: String, _ value: @escaping (Row) -> Int64
     ) -> Column {
         number(name, unit, description, [], value)
     }
 
     static func integer(
-        ifAny name: String, _ unit: Unit, _ description: String, _ value: @escaping (Row) -> Int64?
+        ifAny name: String, _ unit: MetricUnit, _ description: String, _ value: @escaping (Row) -> Int64?
     ) -> Column {
         number(name, unit, description, [(MissingValue.attribute, .int64(MissingValue.integer))]) {
             value($0) ?? MissingValue.integer
@@ -78,13 +78,13 @@ extension Column {
     }
 
     static func real(
-        _ name: String, _ unit: Unit, _ description: String, _ value: @escaping (Row) -> Double
+        _ name: String, _ unit: MetricUnit, _ description: String, _ value: @escaping (Row) -> Double
     ) -> Column {
         number(name, unit, description, [], value)
     }
 
     static func real(
-        ifAny name: String, _ unit: Unit, _ description: String, _ value: @escaping (Row) -> Double?
+        ifAny name: String, _ unit: MetricUnit, _ description: String, _ value: @escaping (Row) -> Double?
     ) -> Column {
         number(name, unit, description, [(MissingValue.attribute, .float64(MissingValue.real))]) {
             value($0) ?? MissingValue.real
@@ -111,7 +111,7 @@ extension Column {
     }
 
     private static func number<Number: HDF5Number>(
-        _ name: String, _ unit: Unit, _ description: String, _ attributes: [(name: String, value: HDF5Attribute)],
+        _ name: String, _ unit: MetricUnit, _ description: String, _ attributes: [(name: String, value: HDF5Attribute)],
         _ value: @escaping (Row) -> Number
     ) -> Column {
         Column(

@@ -4,9 +4,8 @@ internal import Simulator
 ///
 /// Making a writer opens the temporary file beside the target, so a path that can not be written to is known before the
 /// run begins. The target appears when `write` has finished, whole; whatever goes wrong before leaves it as it was and
-/// removes the temporary.
+/// removes the temporary. A path takes one writer at a time.
 public struct ResultsWriter: ~Copyable {
-    // In this order: the file closes before the temporary is removed.
     private let file: HDF5File
     private let staged: StagedFile
     private var digest = ContentDigest()
@@ -48,11 +47,11 @@ extension ResultsWriter {
     private mutating func writeTable<Row>(
         _ rows: some Collection<Row>, as columns: [Column<Row>], at group: String
     ) throws(HDF5Error) {
-        try TableWriter.write(rows, as: columns, at: group, in: file, digest: &digest)
+        try file.writeTable(rows, as: columns, at: group, digest: &digest)
     }
 
     private mutating func writeScalar(
-        _ value: some HDF5Number, at path: String, unit: Unit, _ description: String
+        _ value: some HDF5Number, at path: String, unit: MetricUnit, _ description: String
     ) throws(HDF5Error) {
         try file.writeScalar(value, at: path, unit: unit, description, digest: &digest)
     }
@@ -88,23 +87,26 @@ extension ResultsWriter {
     }
 
     private mutating func writeLog(_ log: ArmLog, at group: String, firstCost: Int) throws(HDF5Error) {
+        try file.createGroup(group)
         try writeTable(log.requests, as: Schema.requestColumns, at: group + "/requests")
         try writeTable(log.tokenGaps, as: Schema.tokenGapColumns, at: group + "/itl")
         try writeTable(log.quanta, as: Schema.quantumColumns(firstCost: firstCost), at: group + "/iterations")
         try writeTable(log.steps, as: Schema.stepColumns, at: group + "/training")
         try writeTable(log.transfers, as: Schema.transferColumns, at: group + "/transfers")
         try writeMemory(log.memory, at: group + "/memory")
-        try writeScalar(log.end.nanoseconds, at: group + "/end", unit: .nanoseconds, "the end of the last event")
+        try writeScalar(log.end.nanoseconds, at: group + "/end", unit: .nanoseconds, "the end of the last quantum")
         try file.setAttribute(Schema.Attribute.status, of: group, to: .text(log.status.rawValue))
         try file.setAttribute("form", of: group + "/itl", to: .text("raw"))
     }
 
     private mutating func writeMemory(_ memory: MemoryRecord, at group: String) throws(HDF5Error) {
+        try file.createGroup(group)
         try writeTable(MemoryOwner.allCases, as: Schema.peakColumns(of: memory), at: group + "/peaks")
         for (tier, record) in [(MemoryTier.device, memory.device), (.host, memory.host)] {
             let series = record.series
             let rows = series.levels.enumerated().map { (bucket: $0.offset, levels: $0.element) }
             let group = group + "/" + tier.name
+            try file.createGroup(group)
             try writeTable(rows, as: Schema.seriesColumns(width: series.width), at: group + "/series")
             try writeScalar(
                 series.width.nanoseconds, at: group + "/bucket_width", unit: .nanoseconds,
@@ -125,7 +127,7 @@ extension ResultsWriter {
         try file.createGroup(group)
         for metric in ArmSummary.metrics {
             let spread = arm.spread(of: metric)
-            for part in Schema.spreadParts {
+            for part in Spread.parts {
                 let path = group + "/" + metric.name + part.suffix
                 try writeScalar(
                     spread.map(part.value) ?? MissingValue.real, at: path, unit: metric.unit,

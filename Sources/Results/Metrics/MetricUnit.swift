@@ -1,5 +1,5 @@
 /// The unit of a column or metric, as it stands in the file.
-public enum Unit: String, Sendable, CaseIterable {
+public enum MetricUnit: String, Sendable, CaseIterable {
     /// Counts, ratios, codes and texts.
     case one = "1"
     case nanoseconds = "ns"
