@@ -79,7 +79,7 @@ struct BenchTests {
         let peak = peak()
         let transformer = Transformer(config, pool: pool)
         let parameters = ModelParameters(Weights(config, seed: 1, pool: pool))
-        let kv = KVBlock(config, capacity: length + 64)
+        let kv = KVBlock(config, capacity: length)
         let tokens = Self.text(length, config.vocabulary)
         let record = SliceRecord(
             layers: (0..<config.layers).map { _ in ActivationBlock(config, rows: length) },
@@ -92,13 +92,22 @@ struct BenchTests {
         print(
             "prefill \(name) 1 x \(length): \(Int(Double(length) / seconds)) tokens/s, "
                 + "\(work / seconds / peak) of peak \(Int(peak / 1e9)) GF/s; recording costs \(recorded / seconds - 1)")
+    }
+
+    /// One decode step after a context of some length; reads all weights, and K and V of every sequence.
+    @Test(arguments: [("smollm2-135m", 1024), ("smollm2-135m", 256), ("mini", 1024)])
+    func decode(name: String, length: Int) throws {
+        let config = try #require(ModelConfig.preset(name))
+        let transformer = Transformer(config, pool: pool)
+        let parameters = ModelParameters(Weights(config, seed: 1, pool: pool))
         for batch in [1, 4, 8] {
             let slices = (0..<batch).map { _ in
-                ServingSlice(tokens: [3], start: length, kv: [KVSpan(kv, count: length + 1)], wantsLogits: true)
+                let kv = KVBlock(config, capacity: length + 1)
+                return ServingSlice(tokens: [3], start: length, kv: [KVSpan(kv, count: length + 1)], wantsLogits: true)
             }
-            let step = Self.best(10) { _ = transformer.forward(slices, parameters) }
+            let step = Self.best(20) { _ = transformer.forward(slices, parameters) }
             let bytes = Double(parameters.weights.byteCount) + Double(batch * length * config.kvByteCountPerToken)
-            print("  decode of \(batch): \(step * 1e3) ms, \(bytes / step / 1e9) GB/s")
+            print("decode \(name), context \(length), \(batch) rows: \(step * 1e3) ms, \(bytes / step / 1e9) GB/s")
         }
     }
 

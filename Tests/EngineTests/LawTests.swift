@@ -45,7 +45,8 @@ struct LawTests {
                         Case(model: model, lora: lora, samples: many, chunk: 16, gapEvery: 3, together: together))
                     cases.append(
                         Case(
-                            model: model, lora: lora, samples: many, chunk: 7, gapEvery: 2, together: together, unit: 100,
+                            model: model, lora: lora, samples: many, chunk: 7, gapEvery: 2, together: together,
+                            unit: 100,
                             allTokens: true))
                 }
                 cases.append(
