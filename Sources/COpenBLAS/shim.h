@@ -3,4 +3,16 @@
 
 #include <cblas.h>
 
+// Swift has no way to say these two; both are hints and change no result.
+
+/// Asks for the cache line at `address` ahead of its use; any address is allowed.
+static inline void alchemist_prefetch(const float *address) { __builtin_prefetch(address); }
+
+/// Tells the processor that this thread is polling.
+static inline void alchemist_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
 #endif

@@ -62,59 +62,66 @@ package final class Attention {
         scratch = (0..<pool.width).map { _ in Scratch() }
     }
 
-    /// A piece of forward work: query tokens of one span at one KV head.
-    private struct Job {
-        let span: Int
-        let kvHead: Int
-        let tokens: Range<Int>
+    /// A piece of forward work: some query tokens of one span at one KV head, or some keys of a lone query.
+    private enum Job {
+        case tile(span: Int, kvHead: Int, tokens: Range<Int>)
+        case decode(DecodePart)
     }
 
     private var jobs: [Job] = []
+    var decoding: [DecodePart] = []
+    let partials = Scratch()
 
     /// o [rows, heads d] = softmax(q K^T / sqrt(d)) V and lse [rows, heads], the logarithm of each softmax's
     /// denominator, which is all that the backward pass needs to rebuild the probabilities.
     package func forward(
         q: Rows, o: Rows, lse: Rows, positions: UnsafePointer<Int32>, spans: [AttentionSpan]
     ) {
+        planJobs(positions: positions, spans: spans)
+        let decodeMemory = planDecoding(positions: positions, spans: spans)
+        for part in decoding { jobs.append(.decode(part)) }
+        let need = max(
+            tileRows * (2 * shape.headSize + Self.forwardKeys + 2) + 2 * Self.forwardKeys * shape.headSize,
+            shape.group * Self.decodeKeys)
+        for worker in scratch { _ = worker.reserve(need) }
+        pool.parallel(jobs.count) { index, worker in
+            let memory = self.scratch[worker].reserve(need)
+            switch self.jobs[index] {
+            case .tile(let span, let kvHead, let tokens):
+                self.forwardTile(
+                    q: q, o: o, lse: lse, positions: positions, kv: spans[span].kv, kvHead: kvHead, tokens: tokens,
+                    memory: memory)
+            case .decode(let part):
+                self.decode(
+                    part, q: q[spans[part.span].rows.lowerBound], kv: spans[part.span].kv, scores: memory,
+                    result: decodeMemory + part.index * self.decodeFloats)
+            }
+        }
+        mergeDecoding(spans: spans, partials: decodeMemory, o: o, lse: lse)
+    }
+
+    private func planJobs(positions: UnsafePointer<Int32>, spans: [AttentionSpan]) {
         jobs.removeAll(keepingCapacity: true)
-        var longest = 0
-        for (index, span) in spans.enumerated() where !span.rows.isEmpty {
+        for (index, span) in spans.enumerated() where span.rows.count > 1 {
             let end = span.kv.end
-            longest = max(longest, end)
             precondition(
                 Int(positions[span.rows.upperBound - 1]) < end, "K and V end at \(end), before the last query")
             // Later tokens see more keys: the heaviest tiles first, so that threads finish together.
             for start in stride(from: span.rows.lowerBound, to: span.rows.upperBound, by: tileTokens).reversed() {
                 let tokens = start..<min(start + tileTokens, span.rows.upperBound)
-                for head in 0..<shape.kvHeads { jobs.append(Job(span: index, kvHead: head, tokens: tokens)) }
-            }
-        }
-        let tileFloats =
-            tileRows * (2 * shape.headSize + Self.forwardKeys + 2) + 2 * Self.forwardKeys * shape.headSize
-        let need = max(tileFloats, shape.group * (longest + 16))
-        for worker in scratch { _ = worker.reserve(need) }
-        pool.parallel(jobs.count) { index, worker in
-            let job = self.jobs[index]
-            let span = spans[job.span]
-            let memory = self.scratch[worker].reserve(need)
-            if job.tokens.count == 1 {
-                self.decode(
-                    q: q[job.tokens.lowerBound], o: o[job.tokens.lowerBound], lse: lse[job.tokens.lowerBound],
-                    end: Int(positions[job.tokens.lowerBound]) + 1, kv: span.kv, kvHead: job.kvHead, scores: memory)
-            } else {
-                self.forwardTile(q: q, o: o, lse: lse, positions: positions, kv: span.kv, job: job, memory: memory)
+                for head in 0..<shape.kvHeads { jobs.append(.tile(span: index, kvHead: head, tokens: tokens)) }
             }
         }
     }
 
     /// Online softmax over key tiles for one query tile.
     private func forwardTile(
-        q: Rows, o: Rows, lse: Rows, positions: UnsafePointer<Int32>, kv: KVView, job: Job,
-        memory: UnsafeMutablePointer<Float>
+        q: Rows, o: Rows, lse: Rows, positions: UnsafePointer<Int32>, kv: KVView, kvHead: Int,
+        tokens: Range<Int>, memory: UnsafeMutablePointer<Float>
     ) {
         let d = shape.headSize
         let group = shape.group
-        let rows = job.tokens.count * group
+        let rows = tokens.count * group
         let keys = Self.forwardKeys
         let queries = Matrix(memory, rows: rows, columns: d)
         let sums = Matrix(queries.base + tileRows * d, rows: rows, columns: d)
@@ -124,20 +131,20 @@ package final class Attention {
         let keyScratch = totals + tileRows
         let valueScratch = keyScratch + keys * d
 
-        pack(q, tokens: job.tokens, kvHead: job.kvHead, scale: shape.scale, into: queries.base)
+        pack(q, tokens: tokens, kvHead: kvHead, scale: shape.scale, into: queries.base)
         sums.base.update(repeating: 0, count: rows * d)
         tops.update(repeating: -.infinity, count: rows)
         totals.update(repeating: 0, count: rows)
-        let end = Int(positions[job.tokens.upperBound - 1]) + 1
+        let end = Int(positions[tokens.upperBound - 1]) + 1
         for start in stride(from: 0, to: end, by: keys) {
             let count = min(keys, end - start)
             let tile = kv.tile(
-                start: start, count: count, headOffset: job.kvHead * d, headSize: d,
+                start: start, count: count, headOffset: kvHead * d, headSize: d,
                 keyScratch: keyScratch, valueScratch: valueScratch)
             let product = Matrix(scores, rows: rows, columns: count, stride: keys)
             MatrixProduct.sgemm(queries, transposed: false, tile.keys, transposed: true, product)
             for row in 0..<rows {
-                let position = Int(positions[job.tokens.lowerBound + row / group])
+                let position = Int(positions[tokens.lowerBound + row / group])
                 let visible = min(count, position + 1 - start)
                 let line = scores + row * keys
                 if visible > 0 {
@@ -157,44 +164,10 @@ package final class Attention {
             MatrixProduct.sgemm(product, transposed: false, tile.values, transposed: false, sums, accumulating: true)
         }
         for row in 0..<rows {
-            let token = job.tokens.lowerBound + row / group
-            let head = job.kvHead * group + row % group
+            let token = tokens.lowerBound + row / group
+            let head = kvHead * group + row % group
             Vector.scale(sums.base + row * d, by: 1 / totals[row], to: o[token] + head * d, d)
             lse[token][head] = tops[row] + logf(totals[row])
-        }
-    }
-
-    /// One query row against K and V read once each; `scores` holds group * end floats.
-    private func decode(
-        q: UnsafePointer<Float>, o: UnsafeMutablePointer<Float>, lse: UnsafeMutablePointer<Float>, end: Int,
-        kv: KVView, kvHead: Int, scores: UnsafeMutablePointer<Float>
-    ) {
-        let d = shape.headSize
-        let offset = kvHead * d
-        let heads = kvHead * shape.group..<(kvHead + 1) * shape.group
-        for segment in kv.segments {
-            for position in segment.start..<max(segment.start, min(segment.end, end)) {
-                let key = segment.keys + (position - segment.start) * segment.rowStride + offset
-                for (line, head) in heads.enumerated() {
-                    scores[line * end + position] = Vector.dot(q + head * d, key, d) * shape.scale
-                }
-            }
-        }
-        for (line, head) in heads.enumerated() {
-            let values = scores + line * end
-            let top = Vector.largest(values, end)
-            let sum = Vector.exponentials(values, minus: top, end)
-            lse[head] = top + logf(sum)
-            Vector.scale(values, by: 1 / sum, to: values, end)
-            (o + head * d).update(repeating: 0, count: d)
-        }
-        for segment in kv.segments {
-            for position in segment.start..<max(segment.start, min(segment.end, end)) {
-                let value = segment.values + (position - segment.start) * segment.rowStride + offset
-                for (line, head) in heads.enumerated() {
-                    Vector.add(value, times: scores[line * end + position], to: o + head * d, d)
-                }
-            }
         }
     }
 

@@ -1,7 +1,9 @@
+internal import COpenBLAS
+
 /// y = x W^T for a few rows of x, as in decoding: reads W from memory once, at the speed of memory.
 enum SkinnyProduct {
     /// Rows of x up to which streaming W beats packing it for `sgemm`.
-    static let rowLimit = 12
+    static let rowLimit = 24
 
     /// y [m, n] = scale x [m, k] W [n, k]^T, added to y when `accumulating`.
     static func forward(
@@ -43,6 +45,18 @@ enum SkinnyProduct {
         }
     }
 
+    /// Asks for the next four rows while these are in use: the processor itself looks ahead within a row only.
+    @inline(__always)
+    private static func prefetch(
+        _ w0: UnsafePointer<Float>, _ w1: UnsafePointer<Float>, _ w2: UnsafePointer<Float>,
+        _ w3: UnsafePointer<Float>, _ ahead: Int
+    ) {
+        alchemist_prefetch(w0 + ahead)
+        alchemist_prefetch(w1 + ahead)
+        alchemist_prefetch(w2 + ahead)
+        alchemist_prefetch(w3 + ahead)
+    }
+
     @inline(__always)
     private static func put(_ sum: Float, _ y: Matrix, _ row: Int, _ column: Int, _ accumulating: Bool) {
         let target = y.base + row * y.stride + column
@@ -64,6 +78,7 @@ enum SkinnyProduct {
         var s3 = Lanes.zero
         var k = 0
         while k + 16 <= w.columns {
+            prefetch(w0, w1, w2, w3, 4 * w.stride + k)
             let v = Lanes(at: a + k)
             s0.addProduct(v, Lanes(at: w0 + k))
             s1.addProduct(v, Lanes(at: w1 + k))
@@ -98,6 +113,7 @@ enum SkinnyProduct {
         var d0 = Lanes.zero, d1 = Lanes.zero, d2 = Lanes.zero, d3 = Lanes.zero
         var k = 0
         while k + 16 <= w.columns {
+            if index == 0 { prefetch(w0, w1, w2, w3, 4 * w.stride + k) }
             let u0 = Lanes(at: w0 + k)
             let u1 = Lanes(at: w1 + k)
             let u2 = Lanes(at: w2 + k)

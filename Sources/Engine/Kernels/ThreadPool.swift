@@ -1,3 +1,4 @@
+internal import COpenBLAS
 internal import Glibc
 internal import Synchronization
 
@@ -66,7 +67,7 @@ private final class PoolState: @unchecked Sendable {
     private var body: ((Int, Int) -> Void)?
 
     /// Polls before a worker parks: some tens of microseconds.
-    private static let spins = 60_000
+    private static let spins = 4_000
 
     init(helpers: Int) {
         self.helpers = helpers
@@ -104,6 +105,7 @@ private final class PoolState: @unchecked Sendable {
         var polls = 0
         while pending.load(ordering: .acquiring) > 0 {
             polls += 1
+            alchemist_pause()
             if polls > Self.spins { sched_yield() }
         }
         self.body = nil
@@ -141,6 +143,7 @@ private final class PoolState: @unchecked Sendable {
         for _ in 0..<Self.spins {
             let now = generation.load(ordering: .acquiring)
             if now != seen { return now }
+            alchemist_pause()
         }
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
