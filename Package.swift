@@ -62,7 +62,7 @@ let package = Package(
         .executableTarget(
             name: "alchemist-sim",
             dependencies: [
-                "AlchemistSim",
+                "AlchemistSim", "Engine", "MeasuredBackend", "Results", "Simulator",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: common),

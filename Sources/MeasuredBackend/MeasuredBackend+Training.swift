@@ -22,6 +22,7 @@ extension MeasuredBackend {
         let pass = TrainingPass(
             engine.workspace(unitRows: unitRows), parameters: trained, sequences: sequences(of: microBatch),
             gradients: gradients)
+        pass.reserve()
         self.pass = OpenPass(pass, microBatch)
     }
 

@@ -1,4 +1,4 @@
-public import Engine
+internal import Engine
 public import Simulator
 
 /// Executes plans with a real transformer on this machine and reports the wall time of each quantum.

@@ -94,9 +94,11 @@ enum Fixture {
         var log = serving
         for (index, loss) in [3.0, 2.0].enumerated() {
             let start = 200 + Int64(index) * 100
-            var step = StepRecord(
-                version: index, start: at(start), samples: 2, tokens: 100, reusedTokens: reused, lossTokens: 20,
-                staleTokens: index)
+            var step = StepRecord(version: index, start: at(start), samples: 2)
+            step.tokens = 100
+            step.reusedTokens = reused
+            step.lossTokens = 20
+            step.staleTokens = index
             step.end = at(start + 100)
             step.microBatches = 1
             step.loss = loss

@@ -121,6 +121,17 @@ public final class TrainingPass {
 
     // MARK: Own blocks
 
+    /// Makes room for all that the forward pass keeps, so that no unit of work has to. Without it each layer's room is
+    /// made when it is first needed.
+    public func reserve() {
+        guard !packing.freshRows.isEmpty else { return }
+        for layer in layers.indices {
+            _ = ownBlock(layer)
+            _ = ownKV(layer)
+        }
+        _ = ownFinal()
+    }
+
     /// The layer's block for fresh rows, made when first needed: by the layer below, which writes its input.
     func ownBlock(_ layer: Int) -> ActivationBlock {
         if let block = layers[layer].block { return block }

@@ -1,0 +1,167 @@
+import Engine
+import MeasuredBackend
+import Simulator
+import Testing
+
+/// Whole arms on a real, very small transformer: every gradient that comes out of reuse is audited.
+@Suite(.serialized) struct MeasuredSimulationTests {
+    private static let model: ModelConfig = {
+        guard let preset = ModelConfig.preset("nano") else { preconditionFailure("the presets have a nano") }
+        return preset
+    }()
+
+    private struct Tokens: TokenIDs {
+        let trace: Trace
+        let source: TokenSource
+
+        init(_ trace: Trace) {
+            self.trace = trace
+            source = TokenSource(trace: trace, vocabulary: 512, seed: 5)
+        }
+
+        func sequence(of request: Int) -> [Int32] { source.prompt(of: request) + source.output(of: request) }
+
+        func editedResponse(of request: Int) -> [Int32]? {
+            guard case .given(let feedback) = trace.requests[request].feedback else { return nil }
+            return feedback.tokens
+        }
+    }
+
+    private static func trace(requests: Int) throws -> Trace {
+        var options = TraceGeneratorOptions()
+        options.requests = requests
+        options.maxContext = 200
+        options.scale = 0.2
+        options.vocabulary = 512
+        options.rate = 300
+        options.meanThinkTime = 0.002
+        options.meanFeedbackDelay = 0.005
+        options.feedbackRate = 0.9
+        var trace = try TraceGenerator(options).generate()
+        // One user in five edits the answer.
+        for index in trace.requests.indices where index % 5 == 0 {
+            if case .given(var feedback) = trace.requests[index].feedback {
+                feedback.tokens = (0..<7).map { Int32(($0 * 31 + index) % 512) }
+                trace.requests[index].feedback = .given(feedback)
+            }
+        }
+        return trace
+    }
+
+    private static func configuration(_ change: (inout ArmConfiguration) -> Void = { _ in }) -> ArmConfiguration {
+        var configuration = ArmConfiguration(seed: 3)
+        configuration.training.enabled = true
+        configuration.training.reuse = true
+        configuration.training.auditEvery = 1
+        configuration.training.learningRate = 1e-2
+        configuration.training.microBatchTokens = 300
+        configuration.recording.scope = .prefill
+        configuration.serving.tokenBudget = 64
+        change(&configuration)
+        return configuration
+    }
+
+    private static func run(
+        _ configuration: ArmConfiguration, _ trace: Trace
+    ) throws -> (log: ArmLog, backend: MeasuredBackend) {
+        let engine = try EngineContext(
+            model, pool: ThreadPool(width: 2), training: configuration.training,
+            tokenBudget: configuration.serving.tokenBudget)
+        let backend = MeasuredBackend(engine: engine, tokens: Tokens(trace), options: MeasuredOptions(configuration))
+        var simulation = try Simulation(configuration: configuration, trace: trace, backend: backend)
+        return (try simulation.run(), backend)
+    }
+
+    static let paths: [(name: String, change: @Sendable (inout ArmConfiguration) -> Void)] = [
+        ("eager offload", { _ in }),
+        ("no offload", { $0.recording.offload = .none }),
+        ("slow link", { $0.device.linkBandwidth = 3e7 }),
+        ("no prefetch", { $0.recording.prefetchLayers = 0 }),
+        ("small chunks", { $0.serving.tokenBudget = 9 }),
+        ("small quanta", { $0.training.quantumMax = SimDuration(nanoseconds: 60_000) }),
+        ("loss on all tokens", { $0.training.lossTokens = .all }),
+        ("full tuning", { $0.training.tuning = .full }),
+        ("few targets", { $0.training.tuning = .lora(rank: 4, alpha: 4, targets: [.query, .value]) }),
+    ]
+
+    @Test(arguments: paths.indices) func gradientsAreExactWhateverPathARecordTook(path: Int) throws {
+        let trace = try Self.trace(requests: 24)
+        let (log, backend) = try Self.run(Self.configuration(Self.paths[path].change), trace)
+        let audits = log.steps.compactMap(\.audit)
+        #expect(audits.count == log.steps.count)
+        #expect(log.steps.reduce(0) { $0 + $1.reusedTokens } > 0)
+        let worst = audits.map(\.roundingError).max() ?? .infinity
+        #expect(worst <= 1e-5, "\(Self.paths[path].name): rounding error \(worst)")
+        #expect(backend.arenaIsEmpty)
+        // The books hold a copy's room on the host from when it is queued, the arena from when it has arrived.
+        #expect(backend.arenaPeaks.hostRecords <= log.memory.host.peak)
+        if path == 0 { #expect(backend.arenaPeaks.hostRecords == log.memory.host.peak) }
+        let recorded = log.memory.device.peakByOwner[MemoryOwner.recorded.rawValue]
+        let recordedKV = log.memory.device.peakByOwner[MemoryOwner.recordedKV.rawValue]
+        #expect(backend.arenaPeaks.deviceRecords <= recorded + recordedKV)
+        #expect(log.steps.allSatisfy { $0.loss.isFinite && $0.loss > 0 && $0.gradientNorm > 0 })
+    }
+
+    /// With records of the current version only, reuse is recomputing.
+    @Test func exactRecordsGiveTheGradientOfRecomputing() throws {
+        let trace = try Self.trace(requests: 24)
+        let (log, _) = try Self.run(
+            Self.configuration {
+                $0.training.staleness = .exact
+                // Few steps, so that some records are of the current version.
+                $0.training.updateEvery = 8
+            }, trace)
+        let reused = log.steps.filter { $0.reusedTokens > 0 }
+        #expect(!reused.isEmpty)
+        for step in reused {
+            #expect(step.oldestAge == 0)
+            #expect((step.audit?.stalenessError ?? .infinity) <= 1e-5)
+        }
+    }
+
+    /// Stale records give another gradient, and the audit sees it.
+    @Test func staleRecordsShowInTheStalenessError() throws {
+        let trace = try Self.trace(requests: 24)
+        let (log, _) = try Self.run(Self.configuration { $0.training.updateEvery = 2 }, trace)
+        let stale = log.steps.filter { $0.oldestAge > 0 }
+        #expect(!stale.isEmpty)
+        let audits = stale.compactMap(\.audit)
+        #expect(audits.contains { $0.stalenessError > 1e-4 })
+        #expect(audits.allSatisfy { $0.roundingError <= 1e-5 && $0.stalenessCosine < 1.000001 })
+    }
+
+    /// Records that were given up for want of memory leave gaps, which training recomputes.
+    @Test func tightMemoryLeavesGapsAndExactGradients() throws {
+        let trace = try Self.trace(requests: 24)
+        var configuration = Self.configuration { $0.recording.offload = .none }
+        let least = MemoryRequirement(
+            configuration: configuration, trace: trace, demand: MeasuredDemand(Self.model, MeasuredOptions(configuration)))
+        configuration.device.memory = least.device + Bytes(200_000)
+        let (log, _) = try Self.run(configuration, trace)
+        #expect(log.requests.contains { $0.droppedTokens > 0 })
+        #expect(log.memory.device.peak <= configuration.device.memory)
+        #expect(log.steps.compactMap(\.audit).allSatisfy { $0.roundingError <= 1e-5 })
+    }
+
+    @Test func learningLowersTheLoss() throws {
+        var options = TraceGeneratorOptions()
+        options.requests = 160
+        options.scale = 0.2
+        options.maxContext = 200
+        options.vocabulary = 512
+        options.rate = 1000
+        options.feedbackRate = 1
+        let trace = try TraceGenerator(options).generate()
+        let (log, _) = try Self.run(
+            Self.configuration {
+                $0.training.tuning = .full
+                $0.training.lossTokens = .all
+                $0.training.auditEvery = 0
+                $0.training.updateEvery = 2
+            }, trace)
+        let losses = log.steps.map(\.loss)
+        let first = losses.prefix(3).reduce(0, +) / 3
+        let last = losses.suffix(3).reduce(0, +) / 3
+        #expect(last < 0.9 * first, "loss went from \(first) to \(last)")
+    }
+}
