@@ -1,0 +1,59 @@
+# Everything a fresh machine needs is done by `make run` and `make test` themselves.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+SWIFT ?= swift
+BUILD := .build/release
+PROGRAM := $(BUILD)/alchemist-sim
+export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
+
+.PHONY: all setup build run test check format bench effect sample-trace goldens clean
+
+all: build
+
+## Installs the libraries that are missing (Debian and Ubuntu; through sudo when not root).
+setup:
+	@./.ci/setup
+
+build: setup
+	$(SWIFT) build -c release --product alchemist-sim
+
+## Runs the three arms on the sample trace and prints one table.
+run: build
+	$(PROGRAM) run traces/sample.jsonl --scenario experiments/sample.yaml -o results/sample.h5
+
+## Builds and runs all tests, in release: numerics are tested as they are used.
+test: setup
+	$(SWIFT) build -c release --build-tests
+	$(SWIFT) build -c release --product alchemist-sim
+	$(SWIFT) test -c release --skip-build
+
+## Format, and the direction of references between the folders of the simulator.
+check:
+	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Package.swift
+	python3 .ci/check_layers.py
+
+format:
+	$(SWIFT) format --in-place --recursive --parallel Sources Tests Package.swift
+
+## What reuse brings and costs, five interleaved rounds: some minutes on an otherwise idle machine.
+effect: build
+	$(PROGRAM) trace generate --requests 80 --turns 3 --target-p 0.9 --rate 2 --max-context 1024 \
+	  --feedback-rate 1 --feedback-delay 1 --seed 7 -o results/effect.jsonl
+	$(PROGRAM) run results/effect.jsonl --scenario experiments/effect.yaml -o results/effect.h5
+
+## Speed of the kernels as tokens per second and as a fraction of the limit measured in the same run.
+bench: setup
+	$(SWIFT) build -c release --build-tests
+	ALCHEMIST_BENCH=1 OPENBLAS_CORETYPE=$${OPENBLAS_CORETYPE-$$(./.ci/blas-core)} \
+	  $(SWIFT) test -c release --skip-build --filter Bench
+
+## Makes the committed sample again, byte for byte.
+sample-trace: build
+	$(PROGRAM) trace generate --requests 60 --turns 3 --target-p 0.88 --rate 3 --max-context 1024 --vocabulary 2048 \
+	  --feedback-rate 0.75 --feedback-delay 1.5 --seed 1 -o traces/sample.jsonl
+
+clean:
+	rm -rf .build results
