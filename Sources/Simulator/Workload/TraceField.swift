@@ -1,0 +1,67 @@
+/// A field of a trace's line; the raw value names it in messages.
+enum TraceField: String, CaseIterable, Sendable {
+    case id
+    case arrival
+    case promptTokens = "prompt_tokens"
+    case prompt
+    case outputTokens = "output_tokens"
+    case output
+    case conversation
+    case turn
+    case thinkTime = "think_time"
+    case feedback
+    case feedbackDelay = "feedback.delay"
+    case feedbackKind = "feedback.kind"
+    case feedbackTokens = "feedback.tokens"
+
+    /// What the format says of a field's value; token counts and ids have their own words.
+    static let identifierRule = "a string that is not empty or an integer"
+    static let secondsRule = "seconds from 0 to \(TraceLimits.maxSeconds)"
+    static let countRule = "a whole number from 1 to \(TraceLimits.maxCount)"
+    static let turnRule = "a whole number from 0 to \(TraceLimits.maxCount)"
+}
+
+/// The fields one object may have.
+struct TraceFieldTable: Sendable {
+    /// The keys as they stand in the object.
+    let fields: [(key: StaticString, field: TraceField)]
+    /// What goes before a key to name it in messages.
+    let prefix: String
+
+    static let request = TraceFieldTable(
+        fields: [
+            ("id", .id), ("arrival", .arrival), ("prompt_tokens", .promptTokens), ("output_tokens", .outputTokens),
+            ("prompt", .prompt), ("output", .output), ("conversation", .conversation), ("turn", .turn),
+            ("think_time", .thinkTime), ("feedback", .feedback),
+        ],
+        prefix: "")
+
+    static let feedback = TraceFieldTable(
+        fields: [("delay", .feedbackDelay), ("kind", .feedbackKind), ("tokens", .feedbackTokens)],
+        prefix: "feedback.")
+
+    func field(of key: JSONString) -> TraceField? { fields.first { key.equals($0.key) }?.field }
+
+    /// The known field with the fewest edits from `name`, the first of those at the same distance.
+    func nearest(to name: String) -> String {
+        let name = Array(name.utf8.prefix(64))
+        let known = fields.map { "\($0.key)" }
+        let best = known.min { Self.edits(name, Array($0.utf8)) < Self.edits(name, Array($1.utf8)) }
+        return prefix + (best ?? "")
+    }
+
+    /// Levenshtein's distance: the fewest insertions, deletions and replacements that turn one text into the other.
+    private static func edits(_ a: [UInt8], _ b: [UInt8]) -> Int {
+        var row = Array(0...b.count)
+        for (i, byte) in a.enumerated() {
+            var diagonal = row[0]
+            row[0] = i + 1
+            for j in b.indices {
+                let replaced = diagonal + (byte == b[j] ? 0 : 1)
+                diagonal = row[j + 1]
+                row[j + 1] = min(replaced, row[j] + 1, diagonal + 1)
+            }
+        }
+        return row[b.count]
+    }
+}
