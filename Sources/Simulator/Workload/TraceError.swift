@@ -16,7 +16,9 @@ public struct TraceError: Error, Sendable, Equatable, CustomStringConvertible {
         case notText
         case tooLong(maxBytes: Int)
         case noRequests
-        case notFile
+        case isDirectory
+        /// Something other than a regular file is where a trace should be written.
+        case notRegular
         /// A call of the operating system failed with this `errno`.
         case system(action: String, code: Int32)
     }
@@ -35,7 +37,7 @@ public struct TraceError: Error, Sendable, Equatable, CustomStringConvertible {
     /// Whether the file could not be read or written at all, whatever it holds.
     public var isInputOutput: Bool {
         switch problem {
-        case .notFile, .system: true
+        case .isDirectory, .notRegular, .system: true
         default: false
         }
     }
@@ -57,7 +59,8 @@ extension TraceError.Problem: CustomStringConvertible {
         case .notText: "found binary content, expected lines of UTF-8 text"
         case .tooLong(let maxBytes): "found a line longer than \(maxBytes) bytes, expected one request a line"
         case .noRequests: "empty: found no requests, expected at least one"
-        case .notFile: "found a directory, expected a trace file"
+        case .isDirectory: "found a directory, expected a trace file"
+        case .notRegular: "found no regular file to replace, expected the name of one or of none yet"
         case .system(let action, let code): "cannot \(action): \(String(cString: strerror(code)))"
         }
     }

@@ -24,23 +24,23 @@ struct TraceFile: ~Copyable {
     private static let blockBytes = 1 << 20
 
     init(path: String, maxLineBytes: Int) throws(TraceError) {
-        self.path = path
-        self.maxLineBytes = maxLineBytes
-        descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        let code = errno
-        buffer = .allocate(byteCount: Self.blockBytes, alignment: 16)
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
-            throw TraceError(path: path, problem: .system(action: "open the trace", code: code))
+            throw TraceError(path: path, problem: .system(action: "open the trace", code: errno))
         }
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else {
-            throw TraceError(path: path, problem: .system(action: "read the trace", code: errno))
+        if fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+            close(descriptor)
+            throw TraceError(path: path, problem: .isDirectory)
         }
-        guard status.st_mode & S_IFMT != S_IFDIR else { throw TraceError(path: path, problem: .notFile) }
+        self.path = path
+        self.descriptor = descriptor
+        self.maxLineBytes = maxLineBytes
+        buffer = .allocate(byteCount: Self.blockBytes, alignment: 16)
     }
 
     deinit {
-        if descriptor >= 0 { close(descriptor) }
+        close(descriptor)
         buffer.deallocate()
     }
 
@@ -59,7 +59,8 @@ struct TraceFile: ~Copyable {
             }
             if isAtEnd {
                 defer { start = end }
-                return searched == 0 ? nil : TraceLine(bytes: unread(upTo: end), number: lineNumber, isTerminated: false)
+                guard searched > 0 else { return nil }
+                return TraceLine(bytes: unread(upTo: end), number: lineNumber, isTerminated: false)
             }
             try readBlock(observing)
         }

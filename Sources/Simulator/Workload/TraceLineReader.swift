@@ -235,7 +235,8 @@ struct TraceLineReader {
                 record.promptField, found: "`\(prompt)` and `\(output)` tokens of output",
                 expected: "at most \(maxContext) in all, the model's context")
         }
-        if case .given(let feedback) = record.feedback, let edited = feedback.tokens, prompt + edited.count > maxContext {
+        if case .given(let feedback) = record.feedback, let edited = feedback.tokens, prompt + edited.count > maxContext
+        {
             record.report(
                 .feedbackTokens, found: "`\(edited.count)` ids after a prompt of `\(prompt)`",
                 expected: "at most \(maxContext) in all, the model's context")

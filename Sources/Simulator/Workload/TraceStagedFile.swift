@@ -10,32 +10,30 @@ struct TraceStagedFile: ~Copyable {
 
     /// Makes the target's directory if it is missing, and an empty file in it.
     init(for path: String) throws(TraceError) {
-        target = path
-        let slash = path.lastIndex(of: "/")
-        let name = slash.map { path[path.index(after: $0)...] } ?? path[...]
-        directory = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-        temporary = "\(directory)/.\(name).partial-\(getpid())"
-        var status = stat()
-        let isDirectory = stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-        guard !isDirectory, !name.isEmpty else { throw TraceError(path: path, problem: .notFile) }
+        let target = try Self.target(of: path)
+        let slash = target.lastIndex(of: "/")
+        let name = slash.map { target[target.index(after: $0)...] } ?? target[...]
+        guard !name.isEmpty else { throw TraceError(path: path, problem: .notRegular) }
+        let directory = slash.map { $0 == target.startIndex ? "/" : String(target[..<$0]) } ?? "."
+        let temporary = "\(directory)/.\(name).partial-\(getpid())"
         try Self.makeDirectory(directory)
-        descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else {
-            // Nothing to remove: the deinitializer must leave alone what could not be made.
-            isCommitted = true
-            throw Self.failure("write here", path: path)
-        }
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        guard descriptor >= 0 else { throw Self.failure("write here", path: path) }
+        self.target = target
+        self.directory = directory
+        self.temporary = temporary
+        self.descriptor = descriptor
     }
 
     deinit {
-        if descriptor >= 0 { close(descriptor) }
+        close(descriptor)
         if !isCommitted { unlink(temporary) }
     }
 
     func write(_ bytes: [UInt8]) throws(TraceError) {
         var written = 0
         while written < bytes.count {
-            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress.map { $0 + written }, $0.count - written) }
+            let count = bytes[written...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw Self.failure("write the trace", path: target) }
             written += count
@@ -55,6 +53,16 @@ struct TraceStagedFile: ~Copyable {
             fsync(parent)
             close(parent)
         }
+    }
+
+    /// Where the bytes shall go: a link stays one, and what it points to is replaced. Only a regular file is.
+    private static func target(of path: String) throws(TraceError) -> String {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return path }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw TraceError(path: path, problem: .notRegular) }
+        guard let resolved = realpath(path, nil) else { return path }
+        defer { free(resolved) }
+        return String(cString: resolved)
     }
 
     private static func makeDirectory(_ path: String) throws(TraceError) {

@@ -6,7 +6,7 @@ public enum TraceWriter {
     ///
     /// The file appears under its name only when it is whole and on the disk; an error leaves what was there before.
     public static func write(_ trace: Trace, to path: String) throws(TraceError) {
-        var file = try TraceStagedFile(for: path)
+        let file = try TraceStagedFile(for: path)
         var buffer: [UInt8] = []
         for request in trace.requests {
             append(request, to: &buffer)
