@@ -22,7 +22,7 @@ public final class TrainingWorkspace {
     let gradientTable = RowTable()
 
     /// A workspace beside a transformer's: same pool, same rotary tables.
-    public init(_ transformer: Transformer, unitRows: Int = 512, lossChunk: Int = 64) {
+    public init(_ transformer: Transformer, unitRows: Int = 512, lossChunk: Int = 128) {
         precondition(unitRows > 0 && lossChunk > 0, "a unit has at least one row")
         config = transformer.config
         pool = transformer.pool
