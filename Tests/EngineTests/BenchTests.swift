@@ -89,9 +89,20 @@ struct BenchTests {
         plain.record = record
         let recorded = Self.best(4) { _ = transformer.forward([plain], parameters) }
         let work = Self.layerWork(config, length: length)
+        var quarters = (0..<4).map { _ in
+            let kv = KVBlock(config, capacity: length / 4)
+            return ServingSlice(tokens: Array(tokens.prefix(length / 4)), start: 0, kv: [KVSpan(kv, count: length / 4)])
+        }
+        let batch = Self.best(4) { _ = transformer.forward(quarters, parameters) }
+        for index in quarters.indices {
+            let blocks = (0..<config.layers).map { _ in ActivationBlock(config, rows: length / 4) }
+            quarters[index].record = SliceRecord(layers: blocks)
+        }
+        let recordedBatch = Self.best(4) { _ = transformer.forward(quarters, parameters) }
         print(
             "prefill \(name) 1 x \(length): \(Int(Double(length) / seconds)) tokens/s, "
-                + "\(work / seconds / peak) of peak \(Int(peak / 1e9)) GF/s; recording costs \(recorded / seconds - 1)")
+                + "\(work / seconds / peak) of peak \(Int(peak / 1e9)) GF/s; recording costs \(recorded / seconds - 1), of four slices \(recordedBatch / batch - 1)"
+        )
     }
 
     /// One decode step after a context of some length; reads all weights, and K and V of every sequence.
@@ -136,7 +147,15 @@ struct BenchTests {
         let head = 2 * Double(lossTokens * config.hidden * config.vocabulary)
         let layers = Self.layerWork(config, length: length)
         let attention = Double(config.layers * length * length) * 2 * Double(config.queryWidth)
-        let work = isLoRA ? 2 * layers + attention / 2 + 2 * head : 3 * layers + 3 * head
+        // Full: forward once, backward twice. LoRA: no weight gradients, but the adapters' own products: forward one of
+        // A and one of B, backward three and two.
+        var work = 3 * layers + 3 * head
+        if case .lora(let lora) = tuning {
+            let a = 6 * config.hidden + config.queryWidth - config.hidden + config.intermediate
+            let b = config.projectedWidth + 2 * config.hidden + 2 * config.intermediate
+            let adapters = Double(config.layers * length * lora.rank) * 2 * Double(4 * a + 3 * b)
+            work = 2 * layers + attention / 2 + 2 * head + adapters
+        }
         print(
             "\(isLoRA ? "LoRA" : "full") step \(model.name) 1 x \(length): \(Int(Double(length) / seconds)) tokens/s, "
                 + "\(work / seconds / peak) of peak \(Int(peak / 1e9)) GF/s")

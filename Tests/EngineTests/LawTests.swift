@@ -113,14 +113,19 @@ struct LawTests {
         let computed = GradientBuffer(config, tuning)
         let reuse = TrainingPass(
             workspace, parameters: parameters, sequences: sequences(recorded: true), gradients: computed)
-        var attached: Set<Int> = []
-        let loss = runPass(reuse, unit: test.unit) { layer in
-            guard attached.insert(layer).inserted else { return }
-            for index in served.indices {
-                served[index].attach(to: reuse, sequence: index, layer: layer, keeping: isKept)
-            }
-        }
+        let loss = runPass(
+            reuse, unit: test.unit,
+            prepare: { layer in
+                for index in served.indices {
+                    served[index].attach(to: reuse, sequence: index, layer: layer, keeping: isKept)
+                }
+                // Serving goes on between units and must not disturb them.
+                _ = ServedSequence(prompts[0], count: 1, chunk: 1, transformer: transformer, parameters: parameters)
+            })
         #expect(reuse.packing.freshRows.count < recompute.packing.freshRows.count, "nothing was reused")
+        #expect(
+            workspace.allocatedByteCount <= workspace.byteCount(tuning, rows: recompute.packing.rowCount),
+            "the workspace outgrew its formula")
         #expect(reuse.activationByteCount == 0 && recompute.activationByteCount == 0)
         #expect(abs(loss - expectedLoss) <= 1e-5 * abs(expectedLoss), "loss \(loss), recomputed \(expectedLoss)")
         let whole = expected.norm(pool: pool)
@@ -130,5 +135,52 @@ struct LawTests {
                 computed.buffer.floats[parameter.range], expected.buffer.floats[parameter.range], within: 1e-5,
                 floor: 1e-6 * whole, parameter.name)
         }
+    }
+
+    @Test("records copied out, and back layer by layer before backward, give the same bits", arguments: [nil, adapted])
+    func reloaded(lora: LoRAConfig?) {
+        let config = Self.model("grouped")
+        let tuning = lora.map { TuningMode.lora($0) } ?? .full
+        let parameters = TestModels.parameters(config, tuning, seed: 11, lowRank: (0.15, 0.05))
+        let transformer = Transformer(config, pool: pool)
+        let workspace = TrainingWorkspace(transformer)
+        let text = ServingTests.text(61, config.vocabulary)
+        let served = ServedSequence(text, count: 48, chunk: 20, transformer: transformer, parameters: parameters)
+        let sequence = TrainingSequence(
+            tokens: Array(text.dropLast()), targets: Array(text.dropFirst()),
+            weights: (0..<60).map { $0 < 47 ? 0 : 0.1 }, recorded: served.recorded { _ in true })
+        let runs = [false, true].map { copies in
+            let gradients = GradientBuffer(config, tuning)
+            let pass = TrainingPass(
+                workspace, parameters: parameters, sequences: [sequence], gradients: gradients)
+            var reloaded: [KVBlock] = []
+            let loss = runPass(
+                pass, unit: 25,
+                prepare: { layer in
+                    served.attach(to: pass, sequence: 0, layer: layer) { _ in true }
+                    // Records may leave right after the forward pass of the layer above has begun.
+                    if copies, layer > 0 { pass.detach(layer: layer - 1) }
+                },
+                reload: { layer in
+                    guard copies else { return }
+                    pass.detach(layer: layer)
+                    for chunk in served.chunks {
+                        let block = ActivationBlock(config, rows: chunk.positions.count)
+                        chunk.layers[layer].copyContents(to: block)
+                        let kv = KVBlock(config, capacity: chunk.positions.count, layers: 1)
+                        kv.bytes(layer: 0, rows: 0..<kv.capacity).copyMemory(
+                            from: UnsafeRawBufferPointer(served.kv.bytes(layer: layer, rows: chunk.positions)))
+                        reloaded.append(kv)
+                        pass.attachKV(
+                            layer: layer, sequence: 0,
+                            kv.segment(layer: 0, start: chunk.positions.lowerBound, count: chunk.positions.count))
+                        pass.attachActivations(layer: layer, sequence: 0, positions: chunk.positions, block)
+                    }
+                })
+            return withExtendedLifetime(reloaded) { (loss, Array(gradients.buffer.floats)) }
+        }
+        #expect(runs[0].0 == runs[1].0)
+        #expect(runs[0].1.contains { $0 != 0 })
+        #expect(runs[0].1 == runs[1].1)
     }
 }

@@ -46,8 +46,7 @@ extension Attention {
         dKeys: [Matrix], dValues: [Matrix]
     ) {
         let d = shape.headSize
-        let need =
-            tileRows * (3 * d + 2 * Self.backwardKeys + 2) + 2 * Self.backwardKeys * d
+        let need = Self.backwardScratch(shape)
         for worker in scratch { _ = worker.reserve(need) }
         let parts = Self.queryGradientParts
         let perSpan = shape.kvHeads * parts
@@ -141,12 +140,9 @@ extension Attention {
         let offset = Lanes(repeating: projection)
         var index = 0
         while index < visible {
-            var p = exponential(Lanes(at: scores + index) - shift)
-            var ds = p * (Lanes(at: slopes + index) - offset)
-            if index + 16 > visible {
-                p = p.keeping(visible - index)
-                ds = ds.keeping(visible - index)
-            }
+            // Lanes past `visible` hold leftovers; they are zeroed below, or lie beyond the product's columns.
+            let p = exponential(Lanes(at: scores + index) - shift)
+            let ds = p * (Lanes(at: slopes + index) - offset)
             p.store(at: scores + index)
             ds.store(at: slopes + index)
             index += 16

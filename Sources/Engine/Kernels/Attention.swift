@@ -54,7 +54,28 @@ package final class Attention {
 
     /// Tokens whose query heads of one group fill a tile.
     var tileTokens: Int { max(1, Self.queryTile / shape.group) }
-    var tileRows: Int { tileTokens * shape.group }
+    var tileRows: Int { Self.tileRows(shape) }
+
+    private static func tileRows(_ shape: AttentionShape) -> Int {
+        max(1, queryTile / shape.group) * shape.group
+    }
+
+    /// Bytes of tile scratch held by all threads. Decoding's partial results, some rows of output, are not counted.
+    var allocatedByteCount: Int { scratch.reduce(0) { $0 + $1.byteCount } }
+
+    /// Floats of scratch per thread, forward: packed queries, sums and scores of a query tile with their tops and
+    /// totals, and a gathered tile of K and V.
+    static func forwardScratch(_ shape: AttentionShape) -> Int {
+        let rows = tileRows(shape)
+        let tile = rows * (2 * shape.headSize + forwardKeys + 2) + 2 * forwardKeys * shape.headSize
+        return max(tile, shape.group * decodeKeys)
+    }
+
+    /// Floats of scratch per thread, backward: packed queries, output gradients and dq of a query tile, its scores and
+    /// their gradients, log-sums and projections, and a gathered tile of K and V.
+    static func backwardScratch(_ shape: AttentionShape) -> Int {
+        tileRows(shape) * (3 * shape.headSize + 2 * backwardKeys + 2) + 2 * backwardKeys * shape.headSize
+    }
 
     package init(shape: AttentionShape, pool: ThreadPool) {
         self.shape = shape
@@ -80,9 +101,7 @@ package final class Attention {
         planJobs(positions: positions, spans: spans)
         let decodeMemory = planDecoding(positions: positions, spans: spans)
         for part in decoding { jobs.append(.decode(part)) }
-        let need = max(
-            tileRows * (2 * shape.headSize + Self.forwardKeys + 2) + 2 * Self.forwardKeys * shape.headSize,
-            shape.group * Self.decodeKeys)
+        let need = Self.forwardScratch(shape)
         for worker in scratch { _ = worker.reserve(need) }
         pool.parallel(jobs.count) { index, worker in
             let memory = self.scratch[worker].reserve(need)

@@ -41,15 +41,19 @@ public final class FloatBuffer {
     }
 }
 
-/// Scratch that grows to the largest size asked of it and is then reused.
+/// Scratch that grows to the largest size asked of it, exactly, and is then reused.
 final class Scratch {
     private var buffer = FloatBuffer(count: 0)
+
+    /// Bytes held.
+    var byteCount: Int { buffer.byteCount }
 
     /// Room for `count` floats; earlier pointers and contents are lost when it grows.
     func reserve(_ count: Int) -> UnsafeMutablePointer<Float> {
         if count > buffer.count {
+            // The old memory goes before the new comes.
             buffer = FloatBuffer(count: 0)
-            buffer = FloatBuffer(count: count + count / 4)
+            buffer = FloatBuffer(count: count)
         }
         return buffer.base
     }

@@ -16,23 +16,34 @@ package struct NormalStream: Sendable {
 
     /// Value `index` of the stream.
     package subscript(index: Int) -> Double {
-        let pair = UInt64(index / 2)
-        // (0, 1] and [0, 1), 53 bits each.
-        let first = Double((bits(2 * pair) >> 11) + 1) * 0x1p-53
-        let second = Double(bits(2 * pair + 1) >> 11) * 0x1p-53
-        let radius = (-2 * log(first)).squareRoot()
-        let angle = 2 * Double.pi * second
-        return index.isMultiple(of: 2) ? radius * cos(angle) : radius * sin(angle)
+        let values = pair(index / 2)
+        return index.isMultiple(of: 2) ? values.even : values.odd
     }
 
     /// Fills `target` with `mean + deviation * value`, rounded once to `Float`.
     package func fill(
         _ target: UnsafeMutableBufferPointer<Float>, deviation: Double, mean: Double = 0, pool: ThreadPool? = nil
     ) {
-        let body = { (range: Range<Int>) in
-            for index in range { target[index] = Float(mean + deviation * self[index]) }
+        let body = { (pairs: Range<Int>) in
+            for index in pairs {
+                let values = pair(index)
+                target[2 * index] = Float(mean + deviation * values.even)
+                if 2 * index + 1 < target.count { target[2 * index + 1] = Float(mean + deviation * values.odd) }
+            }
         }
-        if let pool { pool.rows(target.count, cost: 16, body) } else { body(0..<target.count) }
+        let pairs = (target.count + 1) / 2
+        if let pool { pool.rows(pairs, cost: 32, body) } else { body(0..<pairs) }
+    }
+
+    /// Values 2 * index and 2 * index + 1.
+    private func pair(_ index: Int) -> (even: Double, odd: Double) {
+        let counter = 2 * UInt64(index)
+        // (0, 1] and [0, 1), 53 bits each.
+        let first = Double((bits(counter) >> 11) + 1) * 0x1p-53
+        let second = Double(bits(counter + 1) >> 11) * 0x1p-53
+        let radius = (-2 * log(first)).squareRoot()
+        let angle = 2 * Double.pi * second
+        return (radius * cos(angle), radius * sin(angle))
     }
 
     private func bits(_ counter: UInt64) -> UInt64 { Self.mix(key &+ (counter &+ 1) &* 0x9E37_79B9_7F4A_7C15) }

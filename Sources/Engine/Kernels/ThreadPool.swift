@@ -18,7 +18,7 @@ public final class ThreadPool: Sendable {
     public init(width: Int = ThreadPool.processorCount) {
         precondition(width >= 1, "a pool needs at least the calling thread")
         self.width = width
-        state = PoolState(helpers: width - 1)
+        state = PoolState()
         BLAS.useCallingThreadOnly()
         for worker in 1..<max(width, 1) { PoolState.start(worker: worker, of: state) }
     }
@@ -52,13 +52,16 @@ public final class ThreadPool: Sendable {
     }
 }
 
-/// What the threads share. Plain fields are written by the caller before `generation` is released and read by
-/// workers after they acquire it; the caller writes again only when `pending` has fallen to zero.
+/// What the threads share.
+///
+/// A region opens the gate; helpers that come in time enter, and leave when no index is left. The caller then closes the
+/// gate and waits for those inside only: a helper that the system has not scheduled holds nobody up. Plain fields are
+/// written while the gate is closed and nobody is inside, and read inside.
 private final class PoolState: @unchecked Sendable {
-    private let helpers: Int
     private let generation = Atomic<Int>(0)
     private let next = Atomic<Int>(0)
-    private let pending = Atomic<Int>(0)
+    /// Helpers inside the region, with `closed` added when no more may enter.
+    private let gate = Atomic<Int>(PoolState.closed)
     private let parked = Atomic<Int>(0)
     private let stopping = Atomic<Bool>(false)
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
@@ -66,11 +69,11 @@ private final class PoolState: @unchecked Sendable {
     private var count = 0
     private var body: ((Int, Int) -> Void)?
 
+    private static let closed = 1 << 40
     /// Polls before a worker parks: some tens of microseconds.
     private static let spins = 4_000
 
-    init(helpers: Int) {
-        self.helpers = helpers
+    init() {
         mutex = .allocate(capacity: 1)
         wake = .allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)
@@ -98,12 +101,13 @@ private final class PoolState: @unchecked Sendable {
         self.count = count
         self.body = body
         next.store(0, ordering: .relaxed)
-        pending.store(helpers, ordering: .relaxed)
+        gate.store(0, ordering: .releasing)
         generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
         if parked.load(ordering: .sequentiallyConsistent) > 0 { wakeAll() }
         share(worker: 0)
+        gate.wrappingAdd(Self.closed, ordering: .acquiringAndReleasing)
         var polls = 0
-        while pending.load(ordering: .acquiring) > 0 {
+        while gate.load(ordering: .acquiring) != Self.closed {
             polls += 1
             alchemist_pause()
             if polls > Self.spins { sched_yield() }
@@ -122,9 +126,22 @@ private final class PoolState: @unchecked Sendable {
         while true {
             seen = waitForGeneration(after: seen)
             if stopping.load(ordering: .acquiring) { return }
+            guard enter() else { continue }
             share(worker: worker)
-            pending.wrappingSubtract(1, ordering: .releasing)
+            gate.wrappingSubtract(1, ordering: .releasing)
         }
+    }
+
+    /// Counts a helper in, unless the region is over.
+    private func enter() -> Bool {
+        var inside = gate.load(ordering: .relaxed)
+        while inside < Self.closed {
+            let attempt = gate.weakCompareExchange(
+                expected: inside, desired: inside + 1, successOrdering: .acquiring, failureOrdering: .relaxed)
+            if attempt.exchanged { return true }
+            inside = attempt.original
+        }
+        return false
     }
 
     /// Takes indices until none is left. Not inlined, so that no reference to `body` outlives the call.

@@ -40,6 +40,16 @@ final class DecoderLayer {
         attention = Attention(shape: config.attentionShape, pool: pool)
     }
 
+    /// Bytes of scratch held, attention's tiles included.
+    var allocatedByteCount: Int {
+        [normed, projected, activated, inner].reduce(attention.allocatedByteCount) { $0 + $1.byteCount }
+    }
+
+    /// Floats of scratch per row: a normalised row, the fused projection, the activated MLP row, and x A^T.
+    static func scratchFloatsPerRow(_ config: ModelConfig, _ lora: LoRAConfig?) -> Int {
+        config.hidden + config.projectedWidth + config.intermediate + (lora?.innerWidth ?? 0)
+    }
+
     var heads: RotaryEmbedding.Heads { RotaryEmbedding.Heads(queries: config.heads, keys: config.kvHeads) }
 
     /// output = x2 + down(swiglu(gate_up(norm(x2)))), x2 = x + o(attention(norm(x))); fills every tensor of `t` but x.

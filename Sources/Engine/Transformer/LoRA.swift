@@ -19,6 +19,12 @@ public struct LoRAConfig: Sendable, Hashable, Codable {
 
     /// alpha / rank
     public var scale: Float { Float(alpha / Double(rank)) }
+
+    /// Floats of the widest x A^T per token: that of the projections that share the most common input.
+    var innerWidth: Int {
+        let shared: [Set<Projection>] = [[.q, .k, .v], [.gate, .up], [.o], [.down]]
+        return rank * (shared.map { targets.intersection($0).count }.max() ?? 0)
+    }
 }
 
 /// What training changes.
@@ -27,6 +33,11 @@ public enum TuningMode: Sendable, Hashable, Codable {
     case full
     /// Adapters only; weights, norms and embeddings stay.
     case lora(LoRAConfig)
+
+    /// The adapters' configuration; nil in full tuning.
+    public var lora: LoRAConfig? {
+        if case .lora(let lora) = self { lora } else { nil }
+    }
 
     /// The trained parameters: of gradients, optimizer state, and what a step publishes.
     public func table(for config: ModelConfig) -> ParameterTable {

@@ -22,7 +22,7 @@ public final class TrainingWorkspace {
     let gradientTable = RowTable()
 
     /// A workspace beside a transformer's: same pool, same rotary tables.
-    public init(_ transformer: Transformer, unitRows: Int = 512, lossChunk: Int = 64) {
+    public init(_ transformer: Transformer, unitRows: Int = 512, lossChunk: Int = 128) {
         precondition(unitRows > 0 && lossChunk > 0, "a unit has at least one row")
         config = transformer.config
         pool = transformer.pool
@@ -35,17 +35,11 @@ public final class TrainingWorkspace {
     /// Floats of gradient per packed row of the micro-batch: of the residual stream, of K and of V.
     static func streamFloatsPerRow(_ config: ModelConfig) -> Int { config.hidden + 2 * config.keyWidth }
 
-    /// Floats of scratch per row of a unit: two normalised rows, the fused projection's gradient, five of the attention
-    /// output's width, four of the MLP's, head projections, an inverse root, and twice the widest x A^T.
+    /// Floats of scratch per row of a backward unit: two normalised rows, the fused projection's gradient, four of the
+    /// attention output's width, four of the MLP's, head projections, an inverse root, and twice the widest x A^T.
     static func unitFloatsPerRow(_ config: ModelConfig, _ tuning: TuningMode) -> Int {
-        let inner: Int
-        switch tuning {
-        case .full: inner = 0
-        case .lora(let lora): inner = 3 * lora.rank
-        }
-        let parts = Attention.queryGradientParts
-        return 2 * config.hidden + config.projectedWidth + (2 + parts) * config.queryWidth
-            + 4 * config.intermediate + config.heads + 1 + 2 * inner
+        2 * config.hidden + config.projectedWidth + (2 + Attention.queryGradientParts) * config.queryWidth
+            + 4 * config.intermediate + config.heads + 1 + 2 * (tuning.lora?.innerWidth ?? 0)
     }
 
     /// Floats per row of a chunk of loss rows: logits, the final norm's input, output and output gradient.
@@ -53,18 +47,29 @@ public final class TrainingWorkspace {
 
     /// Bytes that a micro-batch of `rows` packed rows needs here, beside its activation blocks.
     public func byteCount(_ tuning: TuningMode, rows: Int) -> Int {
-        Self.byteCount(config, tuning, rows: rows, unitRows: unitRows, lossChunk: lossChunk)
+        Self.byteCount(
+            config, tuning, rows: rows, unitRows: unitRows, lossChunk: lossChunk, threads: pool.width)
     }
 
-    /// The same from the sizes alone: rows (h + 2 k) + unitRows u + lossChunk (V + 3 h + 1) floats, u as documented at
-    /// `unitFloatsPerRow`. The forward pass's own scratch is within the unit's.
+    /// The same from the sizes alone, in floats: for each packed row the gradient of the residual stream and of K and V;
+    /// for each row of a unit the backward scratch and the forward layer's; for each row of a loss chunk its logits and
+    /// three of the stream's width; for each thread attention's tiles.
     public static func byteCount(
-        _ config: ModelConfig, _ tuning: TuningMode, rows: Int, unitRows: Int, lossChunk: Int
+        _ config: ModelConfig, _ tuning: TuningMode, rows: Int, unitRows: Int, lossChunk: Int, threads: Int
     ) -> Int {
+        let perUnitRow =
+            unitFloatsPerRow(config, tuning) + DecoderLayer.scratchFloatsPerRow(config, tuning.lora)
+        let shape = config.attentionShape
+        let tiles = max(Attention.forwardScratch(shape), Attention.backwardScratch(shape))
         let floats =
-            rows * streamFloatsPerRow(config) + min(unitRows, rows) * unitFloatsPerRow(config, tuning)
-            + lossChunk * lossFloatsPerRow(config)
+            rows * streamFloatsPerRow(config) + min(unitRows, rows) * perUnitRow
+            + lossChunk * lossFloatsPerRow(config) + threads * tiles
         return floats * MemoryLayout<Float>.stride
+    }
+
+    /// Bytes of scratch allocated now: what the largest micro-batch so far needed, without idle activation blocks.
+    public var allocatedByteCount: Int {
+        [stream, unit, lossMemory].reduce(layer.allocatedByteCount) { $0 + $1.byteCount }
     }
 
     /// Bytes that a pass keeps per fresh row and layer: an activation block's row, and K and V.

@@ -58,12 +58,16 @@ public final class Transformer {
         layer = DecoderLayer(config, rotary: rotary, pool: pool)
     }
 
-    /// Bytes of scratch that a batch of `rows` tokens, `logits` of which want logits, needs beside attention's tiles:
-    /// the tensors of one layer and two residual streams.
-    public static func workspaceByteCount(_ config: ModelConfig, rows: Int, logits: Int) -> Int {
+    /// Bytes of scratch for a batch of `rows` tokens, `logits` of which want logits: two residual streams, the tensors
+    /// of one layer, the layer's scratch, and the rows of logits; then attention's tiles for each thread.
+    public static func workspaceByteCount(
+        _ config: ModelConfig, lora: LoRAConfig? = nil, rows: Int, logits: Int, threads: Int
+    ) -> Int {
         let perRow =
-            ActivationBlock.floatsPerToken(config) + 2 * config.hidden + config.projectedWidth + config.intermediate
-        return (rows * perRow + logits * (config.hidden + config.vocabulary)) * MemoryLayout<Float>.stride
+            2 * config.hidden + ActivationBlock.floatsPerToken(config)
+            + DecoderLayer.scratchFloatsPerRow(config, lora)
+        let tiles = threads * Attention.forwardScratch(config.attentionShape)
+        return (rows * perRow + logits * (config.hidden + config.vocabulary) + tiles) * MemoryLayout<Float>.stride
     }
 
     /// Runs the batch; returns the greedy next token of each slice that wants logits, nil for the others.

@@ -35,8 +35,11 @@ enum TestModels {
     }
 }
 
-/// Runs a whole pass: every layer in row ranges of `unit`, `prepare` before a layer's first unit in each direction.
-func runPass(_ pass: TrainingPass, unit: Int, prepare: (Int) -> Void = { _ in }) -> Double {
+/// Runs a whole pass, every layer in row ranges of `unit`; `prepare` comes before a layer's forward pass, `reload` before
+/// its backward pass.
+func runPass(
+    _ pass: TrainingPass, unit: Int, prepare: (Int) -> Void = { _ in }, reload: (Int) -> Void = { _ in }
+) -> Double {
     let layers = pass.config.layers
     let fresh = pass.packing.freshRows.count
     for layer in 0..<layers {
@@ -47,6 +50,7 @@ func runPass(_ pass: TrainingPass, unit: Int, prepare: (Int) -> Void = { _ in })
     }
     let loss = pass.loss(rows: 0..<pass.packing.lossRows.count)
     for layer in (0..<layers).reversed() {
+        reload(layer)
         for end in stride(from: pass.packing.rowCount, to: 0, by: -unit) {
             pass.backward(layer: layer, rows: max(0, end - unit)..<end)
         }
