@@ -34,7 +34,7 @@ public final class MeasuredBackend: ExecutionBackend {
         self.engine = engine
         self.options = options
         self.tokens = tokens
-        demand = MeasuredDemand(engine.config, options)
+        demand = MeasuredDemand(engine.config, options, threads: engine.pool.width)
         tuning = TuningMode(options.training.tuning)
         arena = RecordArena(engine.config, blockTokens: options.kvBlockTokens)
         switch tuning {

@@ -8,21 +8,28 @@ public struct MeasuredDemand: MemoryDemand {
     private let config: ModelConfig
     private let options: MeasuredOptions
 
-    public init(_ config: ModelConfig, _ options: MeasuredOptions) {
+    private let threads: Int
+
+    /// - Parameter threads: threads of the engine; each has scratch of its own.
+    public init(_ config: ModelConfig, _ options: MeasuredOptions, threads: Int) {
         self.config = config
         self.options = options
+        self.threads = threads
         model = ModelShape(config)
         footprint = Footprint(model: model, tuning: options.training.tuning)
     }
 
     public func servingWorkspace(tokens: Int) -> Bytes {
-        Bytes(Transformer.workspaceByteCount(config, rows: tokens, logits: options.maxBatch))
+        var lora: LoRAConfig?
+        if options.training.enabled, case .lora(let config) = TuningMode(options.training.tuning) { lora = config }
+        return Bytes(
+            Transformer.workspaceByteCount(config, lora: lora, rows: tokens, logits: options.maxBatch, threads: threads))
     }
 
     public func trainWorkspace(for microBatch: MicroBatch, unitRows: Int) -> Bytes {
         Bytes(
             TrainingWorkspace.byteCount(
                 config, TuningMode(options.training.tuning), rows: microBatch.rows, unitRows: unitRows,
-                lossChunk: EngineContext.lossChunk))
+                lossChunk: EngineContext.lossChunk, threads: threads))
     }
 }

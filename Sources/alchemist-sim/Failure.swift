@@ -48,17 +48,32 @@ struct Failure: Error {
 /// What the user sees.
 enum Terminal {
     static func fail(_ message: String, _ code: ExitStatus) -> Never {
-        warn("alchemist-sim: \(message)")
+        warn("alchemist-sim: \(message)\n")
         exit(code.rawValue)
     }
 
-    static func warn(_ line: String) { fputs(line + "\n", stderr) }
+    /// Writes to standard error; there is nobody to tell if that fails.
+    static func warn(_ text: String) { _ = write(text, to: STDERR_FILENO) }
 
     /// Prints to standard output; a closed pipe or a full disk is an error and not silence.
     static func print(_ text: String) throws {
-        guard fputs(text, stdout) >= 0, fflush(stdout) == 0 else {
-            throw Failure("standard output: \(String(cString: strerror(errno)))", .inputOutput)
+        if let code = write(text, to: STDOUT_FILENO) {
+            throw Failure("standard output: \(String(cString: strerror(code)))", .inputOutput)
         }
+    }
+
+    /// Writes all of `text`; returns the system's error code if that fails.
+    private static func write(_ text: String, to descriptor: Int32) -> Int32? {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 {
+                if errno == EINTR { continue }
+                return errno
+            }
+            rest = rest.dropFirst(count)
+        }
+        return nil
     }
 
     static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }

@@ -6,13 +6,13 @@ import Simulator
 /// unless standard error is a terminal.
 final class ProgressLine {
     private let isShown: Bool
-    private var stage: Progress.Stage?
+    private var stage: RunProgress.Stage?
     private var stageStart = Date()
     private var lastShown = Date.distantPast
 
     init(isShown: Bool) { self.isShown = isShown && Terminal.errorIsTerminal }
 
-    func show(_ progress: Progress) {
+    func show(_ progress: RunProgress) {
         guard isShown else { return }
         let now = Date()
         if progress.stage != stage {
@@ -22,14 +22,14 @@ final class ProgressLine {
         }
         guard now.timeIntervalSince(lastShown) >= 0.1 else { return }
         lastShown = now
-        fputs("\r\u{1B}[K" + text(progress, elapsed: now.timeIntervalSince(stageStart)), stderr)
+        Terminal.warn("\r\u{1B}[K" + text(progress, elapsed: now.timeIntervalSince(stageStart)))
     }
 
     func clear() {
-        if isShown { fputs("\r\u{1B}[K", stderr) }
+        if isShown { Terminal.warn("\r\u{1B}[K") }
     }
 
-    private func text(_ progress: Progress, elapsed: Double) -> String {
+    private func text(_ progress: RunProgress, elapsed: Double) -> String {
         switch progress.stage {
         case .calibrating: return "warming up and calibrating"
         case .running(let arm, let round, let rounds):

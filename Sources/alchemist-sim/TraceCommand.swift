@@ -1,6 +1,6 @@
 import AlchemistSim
-import ArgumentParser
-import Simulator
+public import ArgumentParser
+public import Simulator
 
 struct TraceCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -17,11 +17,12 @@ public struct Experiment {
         self.trace = trace
         guard let model = ModelConfig.preset(scenario.model) else { throw .unknownModel(scenario.model) }
         self.model = model
+        let threads = Self.threads(of: scenario)
         var arms: [(name: String, configuration: ArmConfiguration)] = []
         for arm in scenario.arms {
             let configuration: ArmConfiguration
             do { configuration = try scenario.configuration(of: arm) } catch { throw .scenario(error) }
-            let sizes = MeasuredDemand(model, MeasuredOptions(configuration))
+            let sizes = MeasuredDemand(model, MeasuredOptions(configuration), threads: threads)
             let requirement = MemoryRequirement(configuration: configuration, trace: trace, demand: sizes)
             do {
                 try requirement.check(configuration.device)
@@ -31,6 +32,10 @@ public struct Experiment {
             arms.append((arm.name, configuration))
         }
         self.arms = arms
+    }
+
+    private static func threads(of scenario: Scenario) -> Int {
+        scenario.threads > 0 ? scenario.threads : ThreadPool.processorCount
     }
 
     /// Longest context that the scenario's model takes, and its vocabulary.
@@ -45,11 +50,11 @@ public struct Experiment {
     ///   - progress: told what is running and how far it is.
     ///   - shouldStop: asked often; once true, the run ends and is marked interrupted.
     public func run(
-        commandLine: String, created: String, progress: (Progress) -> Void = { _ in },
+        commandLine: String, created: String, progress: (RunProgress) -> Void = { _ in },
         shouldStop: () -> Bool = { false }
     ) throws -> RunResult {
-        let pool = ThreadPool(width: scenario.threads > 0 ? scenario.threads : ThreadPool.processorCount)
-        progress(Progress(stage: .calibrating, finished: 0, requests: trace.requests.count))
+        let pool = ThreadPool(width: Self.threads(of: scenario))
+        progress(RunProgress(stage: .calibrating, finished: 0, requests: trace.requests.count))
         let contexts = try EngineContexts(model, pool: pool, arms: arms.map(\.configuration))
         var logs = [[ArmLog]](repeating: [], count: arms.count)
         var interrupted = false
@@ -77,7 +82,7 @@ public struct Experiment {
 
     private func run(
         _ arm: (name: String, configuration: ArmConfiguration), round: Int, contexts: EngineContexts,
-        _ progress: (Progress) -> Void, _ shouldStop: () -> Bool
+        _ progress: (RunProgress) -> Void, _ shouldStop: () -> Bool
     ) throws -> ArmLog {
         let backend = MeasuredBackend(
             engine: contexts.context(for: arm.configuration),
@@ -89,10 +94,10 @@ public struct Experiment {
         } catch {
             throw ExperimentError.arm(arm.name, error)
         }
-        let stage = Progress.Stage.running(arm: arm.name, round: round, rounds: scenario.repeats)
+        let stage = RunProgress.Stage.running(arm: arm.name, round: round, rounds: scenario.repeats)
         return try simulation.run(
             progress: { finished, _ in
-                progress(Progress(stage: stage, finished: finished, requests: trace.requests.count))
+                progress(RunProgress(stage: stage, finished: finished, requests: trace.requests.count))
             }, shouldStop: shouldStop)
     }
 
@@ -109,7 +114,7 @@ public struct Experiment {
 }
 
 /// How far a run is.
-public struct Progress: Sendable {
+public struct RunProgress: Sendable {
     public enum Stage: Sendable, Equatable {
         case calibrating
         case running(arm: String, round: Int, rounds: Int)
