@@ -124,7 +124,7 @@ struct FaultyTrace: Sendable, CustomTestStringConvertible {
         FaultyTrace(
             text: a + "{\"id\": \"b\", \"arrival\": 1.",
             message: ":2: truncated: the last line breaks off, expected a whole JSON object and a newline"),
-        FaultyTrace(text: cut + "\n", message: ":1: column 66: found the end of the line, expected a comma or `}`"),
+        FaultyTrace(text: cut + "\n", message: ":1: column 65: found the end of the line, expected a comma or `}`"),
         FaultyTrace(text: "[1]\n", message: ":1: column 1: found `[`, expected a JSON object"),
         FaultyTrace(text: "hello world\n", message: ":1: column 1: found `hello`, expected a JSON object"),
         FaultyTrace(text: "{id: 1}\n", message: ":1: column 2: found `id`, expected a field's name in double quotes"),
@@ -145,7 +145,7 @@ struct FaultyTrace: Sendable, CustomTestStringConvertible {
             text: "{\"id\": " + String(repeating: "[", count: 100) + "\n",
             message: ":1: column 40: found `[`, expected at most 32 nested arrays and objects"),
         FaultyTrace(
-            text: String(a.dropLast()) + " {}\n", message: ":1: column 68: found `{`, expected the end of the line"),
+            text: String(a.dropLast()) + " {}\n", message: ":1: column 67: found `{`, expected the end of the line"),
         FaultyTrace(text: a + "\0\n", message: ":2: found binary content, expected lines of UTF-8 text"),
         FaultyTrace(
             text: String(repeating: " ", count: 3_000_000) + a,
@@ -216,7 +216,7 @@ struct FaultyTrace: Sendable, CustomTestStringConvertible {
         for attempt in [
             { try TraceReader.problems(path: missing) },
             {
-                try TraceReader.read(path: missing); return []
+                _ = try TraceReader.read(path: missing); return []
             },
         ] {
             let error = #expect(throws: TraceError.self) { try attempt() }
@@ -244,8 +244,8 @@ struct FaultyTrace: Sendable, CustomTestStringConvertible {
         let scratch = try TraceScratch()
         let text =
             FaultyTrace.line(["conversation": "1", "prompt_tokens": "-1", "output_tokens": "0"])
-            + FaultyTrace.line(["id": "b", "conversation": "1", "turn": "1"]) + "{\n"
-            + FaultyTrace.line(["id": "b", "arrival": "0"]) + FaultyTrace.line(["id": "c", "arrival": "0.5"])
+            + FaultyTrace.line(["id": "\"b\"", "conversation": "1", "turn": "1"]) + "{\n"
+            + FaultyTrace.line(["id": "\"b\"", "arrival": "0"]) + FaultyTrace.line(["id": "\"c\"", "arrival": "0.5"])
         let path = try scratch.file(text.utf8)
         let problems = try TraceReader.problems(path: path)
         #expect(problems.map(\.line) == [1, 1, 3, 4, 4])

@@ -53,14 +53,13 @@ import Testing
     }
 
     /// Reads the bytes in both ways, which must agree.
-    private static func check(_ bytes: [UInt8], in scratch: borrowing TraceScratch) throws {
-        let path = try scratch.file(bytes)
+    private static func check(_ bytes: [UInt8], writtenTo path: String) throws {
+        try Data(bytes).write(to: URL(fileURLWithPath: path))
         let limits = TraceLimits(maxContext: 100_000)
         let problems = try TraceReader.problems(path: path, limits: limits)
-        do {
-            let trace = try TraceReader.read(path: path, limits: limits)
-            #expect(!trace.requests.isEmpty && problems.isEmpty)
-        } catch let error as TraceError {
+        switch Result(catching: { () throws(TraceError) in try TraceReader.read(path: path, limits: limits) }) {
+        case .success(let trace): #expect(!trace.requests.isEmpty && problems.isEmpty)
+        case .failure(let error):
             #expect(problems.first == error)
             #expect(!error.isInputOutput)
             #expect(!error.description.contains { $0.isNewline })
@@ -74,7 +73,7 @@ import Testing
         var stream = RandomStream(seed: 5, name: "mutations")
         let valid = TraceWriterTests.randomTrace(seed: 3, requests: 12).requests.map(TraceWriter.line)
         let bytes = Array((valid.joined(separator: "\n") + "\n").utf8)
-        for _ in 0..<500 { try Self.check(Self.mutated(bytes, by: mutation, &stream), in: scratch) }
+        for _ in 0..<500 { try Self.check(Self.mutated(bytes, by: mutation, &stream), writtenTo: scratch.path()) }
     }
 
     @Test func readsLinesOfSeveralMegabytes() throws {
@@ -89,7 +88,7 @@ import Testing
             String(repeating: "[", count: 5_000_000), "\"" + String(repeating: "\\", count: 5_000_000),
             "{\"" + String(repeating: "k", count: 5_000_000) + "\": 1}\n",
         ] {
-            try Self.check(Array(text.utf8), in: scratch)
+            try Self.check(Array(text.utf8), writtenTo: scratch.path())
         }
     }
 }

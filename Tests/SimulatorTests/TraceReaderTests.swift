@@ -95,4 +95,16 @@ struct TraceScratch: ~Copyable {
         let trace = try TraceReader.read(path: try scratch.file(line.utf8))
         #expect(trace.requests.first?.id == "\"\\/\u{8}\u{c}\n\r\téé😀")
     }
+
+    /// The examples of `traces/README.md` are one trace.
+    @Test func readsTheExamplesOfTheFormat() throws {
+        let repository = URL(fileURLWithPath: #filePath)
+            .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let page = try String(contentsOf: repository.appendingPathComponent("traces/README.md"), encoding: .utf8)
+        let examples = page.split(separator: "\n").filter { $0.hasPrefix("{") }.joined(separator: "\n")
+        let scratch = try TraceScratch()
+        let trace = try TraceReader.read(path: try scratch.file(examples.utf8))
+        #expect(trace.requests.map(\.id) == ["r-1", "1", "2", "r-2"])
+        #expect(trace.requests.map(\.previousTurn) == [nil, nil, 1, nil])
+    }
 }

@@ -84,7 +84,7 @@ struct TraceChecker {
             guard let part, let place = part.indices.first(where: { ids[start + $0] != part[$0] }) else { continue }
             record.problems.append(
                 .field(
-                    "\(TraceField.prompt.rawValue)[\(start + place)]", found: "`\(ids[start + place])`",
+                    "\(TraceField.prompt.name)[\(start + place)]", found: "`\(ids[start + place])`",
                     expected: "`\(part[place])`, as in the prompt and output of line \(previous.line)"))
             return
         }

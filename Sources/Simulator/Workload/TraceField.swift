@@ -1,24 +1,45 @@
-/// A field of a trace's line; the raw value names it in messages.
-enum TraceField: String, CaseIterable, Sendable {
-    case id
-    case arrival
-    case promptTokens = "prompt_tokens"
-    case prompt
-    case outputTokens = "output_tokens"
-    case output
-    case conversation
-    case turn
-    case thinkTime = "think_time"
-    case feedback
-    case feedbackDelay = "feedback.delay"
-    case feedbackKind = "feedback.kind"
-    case feedbackTokens = "feedback.tokens"
+/// A field of a trace's line.
+enum TraceField: UInt16, Sendable {
+    case id, arrival, promptTokens, prompt, outputTokens, output, conversation, turn, thinkTime, feedback
+    case feedbackDelay, feedbackKind, feedbackTokens
+
+    /// What messages call it.
+    var name: String {
+        switch self {
+        case .id: "id"
+        case .arrival: "arrival"
+        case .promptTokens: "prompt_tokens"
+        case .prompt: "prompt"
+        case .outputTokens: "output_tokens"
+        case .output: "output"
+        case .conversation: "conversation"
+        case .turn: "turn"
+        case .thinkTime: "think_time"
+        case .feedback: "feedback"
+        case .feedbackDelay: "feedback.delay"
+        case .feedbackKind: "feedback.kind"
+        case .feedbackTokens: "feedback.tokens"
+        }
+    }
 
     /// What the format says of a field's value; token counts and ids have their own words.
     static let identifierRule = "a string that is not empty or an integer"
     static let secondsRule = "seconds from 0 to \(TraceLimits.maxSeconds)"
     static let countRule = "a whole number from 1 to \(TraceLimits.maxCount)"
     static let turnRule = "a whole number from 0 to \(TraceLimits.maxCount)"
+}
+
+/// The fields seen of an object.
+struct TraceFieldSet {
+    private var bits: UInt16 = 0
+
+    func contains(_ field: TraceField) -> Bool { bits & 1 << field.rawValue != 0 }
+
+    /// Adds a field; false if it was there already.
+    mutating func insert(_ field: TraceField) -> Bool {
+        defer { bits |= 1 << field.rawValue }
+        return !contains(field)
+    }
 }
 
 /// The fields one object may have.

@@ -70,8 +70,8 @@ struct TraceLineReader {
     }
 
     /// Reads the members of the object just entered; which of its fields were there.
-    private mutating func readMembers(of table: TraceFieldTable) throws(JSONError) -> Set<TraceField> {
-        var seen: Set<TraceField> = []
+    private mutating func readMembers(of table: TraceFieldTable) throws(JSONError) -> TraceFieldSet {
+        var seen = TraceFieldSet()
         while let key = try json.nextKey() {
             guard let field = table.field(of: key) else {
                 let name = try key.text()
@@ -80,8 +80,8 @@ struct TraceLineReader {
                 try json.skipValue()
                 continue
             }
-            guard seen.insert(field).inserted else {
-                record.problems.append(.repeated(field.rawValue))
+            guard seen.insert(field) else {
+                record.problems.append(.repeated(field.name))
                 try json.skipValue()
                 continue
             }
@@ -178,7 +178,7 @@ struct TraceLineReader {
             } else {
                 json.position = element
                 let found = try passOver()
-                let name = "\(field.rawValue)[\(ids.count)]"
+                let name = "\(field.name)[\(ids.count)]"
                 record.problems.append(.field(name, found: found, expected: tokenRule))
                 // The first wrong id stands for all: the rest of the array need only be JSON.
                 while try json.nextElement() { try json.skipValue() }
@@ -210,7 +210,7 @@ struct TraceLineReader {
     }
 
     private mutating func miss(_ field: TraceField, _ expected: String) {
-        record.problems.append(.missing(field.rawValue, expected: expected))
+        record.problems.append(.missing(field.name, expected: expected))
     }
 
     /// Holds the two ways to give tokens against each other; ids alone make the count.
@@ -222,7 +222,7 @@ struct TraceLineReader {
         if let count = record[keyPath: tokens].count, count != ids.count {
             record.report(
                 countField, found: "`\(count)`",
-                expected: "`\(ids.count)`, the number of ids in `\(idsField.rawValue)`")
+                expected: "`\(ids.count)`, the number of ids in `\(idsField.name)`")
         }
         record[keyPath: tokens].count = ids.count
     }

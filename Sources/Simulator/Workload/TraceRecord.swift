@@ -17,7 +17,7 @@ struct TraceRecord {
     var problems: [TraceError.Problem] = []
 
     mutating func report(_ field: TraceField, found: String, expected: String) {
-        problems.append(.field(field.rawValue, found: found, expected: expected))
+        problems.append(.field(field.name, found: found, expected: expected))
     }
 
     /// The field that a prompt's length is a matter of.
