@@ -53,7 +53,7 @@ bench: setup
 ## Makes the committed sample again, byte for byte.
 sample-trace: build
 	$(PROGRAM) trace generate --requests 60 --turns 3 --target-p 0.88 --rate 3 --max-context 1024 --vocabulary 2048 \
-	  --feedback-rate 0.75 --feedback-delay 1.5 --seed 1 -o traces/sample.jsonl
+	  --scale 0.7 --feedback-rate 0.75 --feedback-delay 1.5 --seed 1 -o traces/sample.jsonl
 
 clean:
 	rm -rf .build results

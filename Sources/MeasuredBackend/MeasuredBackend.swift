@@ -45,10 +45,11 @@ public final class MeasuredBackend: ExecutionBackend {
                 ? ModelParameters(Weights(engine.config, seed: options.seed, pool: engine.pool)) : served
         case .lora(let lora):
             let weights = Weights(engine.config, seed: options.seed, pool: engine.pool)
-            served = ModelParameters(
-                weights, adapters: options.training.enabled ? Adapters(engine.config, lora, seed: options.seed) : nil)
-            trained = ModelParameters(
-                weights, adapters: options.training.enabled ? Adapters(engine.config, lora, seed: options.seed) : nil)
+            // Every arm serves the same model, so the arm that only serves has adapters, too.
+            served = ModelParameters(weights, adapters: Adapters(engine.config, lora, seed: options.seed))
+            trained =
+                options.training.enabled
+                ? ModelParameters(weights, adapters: Adapters(engine.config, lora, seed: options.seed)) : served
         }
         gradients = GradientBuffer(engine.config, tuning)
         optimizer = OptimizerState(gradients.table)

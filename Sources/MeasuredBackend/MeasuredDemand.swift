@@ -21,9 +21,10 @@ public struct MeasuredDemand: MemoryDemand {
 
     public func servingWorkspace(tokens: Int) -> Bytes {
         var lora: LoRAConfig?
-        if options.training.enabled, case .lora(let config) = TuningMode(options.training.tuning) { lora = config }
+        if case .lora(let config) = TuningMode(options.training.tuning) { lora = config }
         return Bytes(
-            Transformer.workspaceByteCount(config, lora: lora, rows: tokens, logits: options.maxBatch, threads: threads))
+            Transformer.workspaceByteCount(config, lora: lora, rows: tokens, logits: options.maxBatch, threads: threads)
+        )
     }
 
     public func trainWorkspace(for microBatch: MicroBatch, unitRows: Int) -> Bytes {

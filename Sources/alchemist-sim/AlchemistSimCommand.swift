@@ -16,7 +16,8 @@ import Engine
     static func main() {
         if let feature = Build.missingFeature {
             Terminal.fail(
-                "this program was built for processors with \(feature), which this machine lacks; build it here", .software)
+                "this program was built for processors with \(feature), which this machine lacks; build it here",
+                .software)
         }
         BLAS.reexecuteWithBestKernelsIfNeeded()
         Interrupt.install()

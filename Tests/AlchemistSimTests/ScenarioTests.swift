@@ -29,31 +29,53 @@ import Testing
     }
 
     @Test(arguments: [
-        ("model: mini\ntraining:\n  lerning_rate: 1\n",
-            "s.yaml:3: field `training.lerning_rate`: there is no such field; did you mean `training.learning_rate`?"),
+        (
+            "model: mini\ntraining:\n  lerning_rate: 1\n",
+            "s.yaml:3: field `training.lerning_rate`: there is no such field; did you mean `training.learning_rate`?"
+        ),
         ("modle: mini\n", "s.yaml:1: field `modle`: there is no such field; did you mean `model`?"),
-        ("model: huge\n",
-            "s.yaml:1: field `model`: found `huge`, expected one of nano, micro, mini, small, smollm2-135m"),
+        (
+            "model: huge\n",
+            "s.yaml:1: field `model`: found `huge`, expected one of nano, micro, mini, small, smollm2-135m"
+        ),
         ("repeats: 0\n", "s.yaml:1: field `repeats`: found `0`, expected a whole number from 1 to 1000"),
         ("repeats: 1.5\n", "s.yaml:1: field `repeats`: found `1.5`, expected a whole number from 1 to 1000"),
-        ("device:\n  memory: 4 apples\n",
-            "s.yaml:2: field `device.memory`: found `4 apples`, expected an amount of memory such as 4GiB, 1.5GB or 4096"),
-        ("device: {memory: -1GiB}\n",
-            "s.yaml:1: field `device.memory`: found `-1GiB`, expected an amount of memory such as 4GiB, 1.5GB or 4096"),
-        ("device: {link_bandwidth: 25GB}\n",
-            "s.yaml:1: field `device.link_bandwidth`: found `25GB`, expected a bandwidth such as 25GB/s or 64GiB/s"),
-        ("training: {learning_rate: nan}\n",
-            "s.yaml:1: field `training.learning_rate`: found `nan`, expected a number from 0 to 1000"),
-        ("training: {staleness: bounded(-1)}\n",
-            "s.yaml:1: field `training.staleness`: found `bounded(-1)`, expected exact, bounded(K) with a whole number K, or any"),
-        ("training: {quantum_max: 0ms}\n",
-            "s.yaml:1: field `training.quantum_max`: found `0ms`, expected a time of at least 1ns such as 10ms or 2s"),
-        ("training: {lora_targets: [q, x]}\n",
-            "s.yaml:1: field `training.lora_targets`: found `q,x`, expected one of q, k, v, o, gate, up, down"),
-        ("training: {tuning: full, lora_rank: 4}\n",
-            "s.yaml:1: field `training.lora_rank`: found `4`, expected no adapters, because training.tuning is full"),
-        ("arms: [serve-only, rescompute]\n",
-            "s.yaml:1: field `arms`: found `rescompute`, expected one of serve-only, recompute, reuse; did you mean `recompute`?"),
+        (
+            "device:\n  memory: 4 apples\n",
+            "s.yaml:2: field `device.memory`: found `4 apples`, expected an amount of memory such as 4GiB, 1.5GB or 4096"
+        ),
+        (
+            "device: {memory: -1GiB}\n",
+            "s.yaml:1: field `device.memory`: found `-1GiB`, expected an amount of memory such as 4GiB, 1.5GB or 4096"
+        ),
+        (
+            "device: {link_bandwidth: 25GB}\n",
+            "s.yaml:1: field `device.link_bandwidth`: found `25GB`, expected a bandwidth such as 25GB/s or 64GiB/s"
+        ),
+        (
+            "training: {learning_rate: nan}\n",
+            "s.yaml:1: field `training.learning_rate`: found `nan`, expected a number from 0 to 1000"
+        ),
+        (
+            "training: {staleness: bounded(-1)}\n",
+            "s.yaml:1: field `training.staleness`: found `bounded(-1)`, expected exact, bounded(K) with a whole number K, or any"
+        ),
+        (
+            "training: {quantum_max: 0ms}\n",
+            "s.yaml:1: field `training.quantum_max`: found `0ms`, expected a time of at least 1ns such as 10ms or 2s"
+        ),
+        (
+            "training: {lora_targets: [q, x]}\n",
+            "s.yaml:1: field `training.lora_targets`: found `q,x`, expected one of q, k, v, o, gate, up, down"
+        ),
+        (
+            "training: {tuning: full, lora_rank: 4}\n",
+            "s.yaml:1: field `training.lora_rank`: found `4`, expected no adapters, because training.tuning is full"
+        ),
+        (
+            "arms: [serve-only, rescompute]\n",
+            "s.yaml:1: field `arms`: found `rescompute`, expected one of serve-only, recompute, reuse; did you mean `recompute`?"
+        ),
         ("arms: []\n", "s.yaml:1: field `arms`: expected at least one arm"),
         ("arms:\n  a/b: {}\n", "s.yaml:2: field `arms`: found `a/b`, expected a name of letters, digits, `-` and `_`"),
         ("arms: [reuse, reuse]\n", "s.yaml:1: field `arms`: arm `reuse` is there twice"),
@@ -63,7 +85,9 @@ import Testing
         #expect(error?.description == message)
     }
 
-    @Test(arguments: ["model: [", "a: b: c", "model: mini\nmodel: mini\n", "\u{0}"]) func whatIsNotYAMLIsRefused(yaml: String) {
+    @Test(arguments: ["model: [", "a: b: c", "model: mini\nmodel: mini\n", "\u{0}"]) func whatIsNotYAMLIsRefused(
+        yaml: String
+    ) {
         let error = #expect(throws: ScenarioError.self) { _ = try Scenario(yaml: yaml, path: "s.yaml") }
         #expect(error?.description.hasPrefix("s.yaml") == true)
         #expect(error?.description.contains("\n") == false)

@@ -135,7 +135,7 @@ import Testing
         let trace = try Self.trace(requests: 24)
         var configuration = Self.configuration { $0.recording.offload = .none }
         let least = MemoryRequirement(
-            configuration: configuration, trace: trace, 
+            configuration: configuration, trace: trace,
             demand: MeasuredDemand(Self.model, MeasuredOptions(configuration), threads: 2))
         configuration.device.memory = least.device + Bytes(200_000)
         let (log, _) = try Self.run(configuration, trace)

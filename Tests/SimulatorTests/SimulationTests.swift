@@ -22,7 +22,10 @@ import Testing
                     case 0: .unstated
                     case 1: .none
                     case 2: .given(Feedback(delay: delay, kind: .sft))
-                    default: .given(Feedback(delay: delay, kind: .sft, tokens: Array(repeating: 1, count: 1 + stream.below(20))))
+                    default:
+                        .given(
+                            Feedback(delay: delay, kind: .sft, tokens: Array(repeating: 1, count: 1 + stream.below(20)))
+                        )
                     }
                 list.append(
                     Request(
@@ -158,7 +161,8 @@ import Testing
     @Test func trainingDelaysAnIdleServerByAtMostOneQuantum() throws {
         let requests = (0..<40).map { index in
             Request(
-                id: "r\(index)", arrival: SimTime(nanoseconds: Int64(index) * 7_300_000), promptTokens: 50, outputTokens: 4,
+                id: "r\(index)", arrival: SimTime(nanoseconds: Int64(index) * 7_300_000), promptTokens: 50,
+                outputTokens: 4,
                 feedback: .given(Feedback(delay: .zero, kind: .sft)))
         }
         var configuration = ArmConfiguration()
@@ -175,7 +179,8 @@ import Testing
         var serverFree = SimTime.zero
         var delayed = 0
         for record in log.requests {
-            guard let arrival = record.effectiveArrival, let scheduled = record.scheduled, let finish = record.finish else {
+            guard let arrival = record.effectiveArrival, let scheduled = record.scheduled, let finish = record.finish
+            else {
                 continue
             }
             if arrival >= serverFree {

@@ -14,7 +14,8 @@ struct EngineContexts {
                 model, pool: pool, training: arm.training, tokenBudget: arm.serving.tokenBudget)
         }
         self.contexts = contexts
-        fallback = try contexts.values.first
+        fallback =
+            try contexts.values.first
             ?? EngineContext(model, pool: pool, training: TrainingConfiguration(), tokenBudget: 64)
     }
 

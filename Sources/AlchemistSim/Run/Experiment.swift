@@ -104,7 +104,8 @@ public struct Experiment {
     /// The arm that trains without reuse is the baseline of every arm that reuses; the one that trains nothing is the
     /// latency reference.
     private var comparisons: [ComparedArms] {
-        guard let baseline = arms.first(where: { $0.configuration.training.enabled && !$0.configuration.training.reuse })
+        guard
+            let baseline = arms.first(where: { $0.configuration.training.enabled && !$0.configuration.training.reuse })
         else { return [] }
         let reference = arms.first { !$0.configuration.training.enabled }
         return arms.filter { $0.configuration.training.enabled && $0.configuration.training.reuse }.map {

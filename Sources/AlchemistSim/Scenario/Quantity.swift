@@ -56,7 +56,8 @@ enum Quantity {
 
     /// Bytes per second, as `25GB/s`.
     static func bandwidth(_ text: String) throws(ValueProblem) -> Double {
-        guard text.hasSuffix("/s"), let value = scaled(String(text.dropLast(2)), byteUnits), value >= 1, value < 1e18 else {
+        guard text.hasSuffix("/s"), let value = scaled(String(text.dropLast(2)), byteUnits), value >= 1, value < 1e18
+        else {
             throw ValueProblem(expected: "a bandwidth such as 25GB/s or 64GiB/s")
         }
         return value

@@ -120,18 +120,21 @@ extension ScenarioField {
         ) { s, v throws(ValueProblem) in s.base.training.staleness = try .init(text: v) },
         number("training.learning_rate", 0...1000, "AdamW's learning rate.", \.base.training.learningRate),
         number("training.weight_decay", 0...1000, "AdamW's decoupled weight decay.", \.base.training.weightDecay),
-        number("training.clip_norm", 0...1e9, "Largest norm of a gradient; 0 for no clipping.", \.base.training.clipNorm),
+        number(
+            "training.clip_norm", 0...1e9, "Largest norm of a gradient; 0 for no clipping.", \.base.training.clipNorm),
         duration(
             "training.quantum_max", "Longest predicted time of one trainer quantum.", \.base.training.quantumMax,
             atLeast: SimDuration(nanoseconds: 1)),
         integer(
-            "training.audit_every", 0...1_000_000, "Audits every n-th step's gradient, outside the clock; 0 audits none.",
+            "training.audit_every", 0...1_000_000,
+            "Audits every n-th step's gradient, outside the clock; 0 audits none.",
             \.base.training.auditEvery),
     ]
 
     private static let feedback: [ScenarioField] = [
         number(
-            "feedback.rate", 0...1, "Share of requests with feedback, where the trace says nothing.", \.base.feedback.rate),
+            "feedback.rate", 0...1, "Share of requests with feedback, where the trace says nothing.",
+            \.base.feedback.rate),
         duration("feedback.mean_delay", "Mean delay of that feedback, exponential.", \.base.feedback.meanDelay),
     ]
 }
@@ -152,7 +155,8 @@ extension ScenarioField {
     private static func number(
         _ path: String, _ range: ClosedRange<Double>, _ meaning: String, _ key: any Path<Double>
     ) -> ScenarioField {
-        ScenarioField(path: path, meaning: meaning, read: { Quantity.short($0[keyPath: key]) }) { s, v throws(ValueProblem) in
+        ScenarioField(path: path, meaning: meaning, read: { Quantity.short($0[keyPath: key]) }) {
+            s, v throws(ValueProblem) in
             s[keyPath: key] = try Quantity.number(v, in: range)
         }
     }
@@ -164,7 +168,8 @@ extension ScenarioField {
     }
 
     private static func bytes(_ path: String, _ meaning: String, _ key: any Path<Bytes>) -> ScenarioField {
-        ScenarioField(path: path, meaning: meaning, read: { Quantity.write($0[keyPath: key]) }) { s, v throws(ValueProblem) in
+        ScenarioField(path: path, meaning: meaning, read: { Quantity.write($0[keyPath: key]) }) {
+            s, v throws(ValueProblem) in
             s[keyPath: key] = try Quantity.bytes(v)
         }
     }
@@ -172,7 +177,8 @@ extension ScenarioField {
     private static func duration(
         _ path: String, _ meaning: String, _ key: any Path<SimDuration>, atLeast least: SimDuration = .zero
     ) -> ScenarioField {
-        ScenarioField(path: path, meaning: meaning, read: { Quantity.write($0[keyPath: key]) }) { s, v throws(ValueProblem) in
+        ScenarioField(path: path, meaning: meaning, read: { Quantity.write($0[keyPath: key]) }) {
+            s, v throws(ValueProblem) in
             s[keyPath: key] = try Quantity.duration(v, atLeast: least)
         }
     }
@@ -199,7 +205,9 @@ extension ScenarioField {
         ScenarioField(
             path: path, meaning: meaning,
             read: { scenario in
-                guard case .lora(let rank, let alpha, let targets) = scenario.base.training.tuning else { return "none" }
+                guard case .lora(let rank, let alpha, let targets) = scenario.base.training.tuning else {
+                    return "none"
+                }
                 return read(LoRA(rank: rank, alpha: alpha, targets: targets))
             }
         ) { scenario, value throws(ValueProblem) in

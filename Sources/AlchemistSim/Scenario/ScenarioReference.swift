@@ -35,7 +35,8 @@ extension ScenarioField {
 
             """
         for arm in ArmSpecification.standard {
-            text += "| `\(arm.name)` | " + arm.settings.map { "`\($0.path)=\($0.value)`" }.joined(separator: ", ") + " |\n"
+            text +=
+                "| `\(arm.name)` | " + arm.settings.map { "`\($0.path)=\($0.value)`" }.joined(separator: ", ") + " |\n"
         }
         return text
     }

@@ -82,7 +82,7 @@ public struct ModelConfig: Sendable, Hashable, Codable {
             name: "micro", layers: 4, hidden: 256, heads: 4, kvHeads: 2, headSize: 64, intermediate: 704,
             vocabulary: 2048),
         ModelConfig(
-            name: "mini", layers: 12, hidden: 384, heads: 6, kvHeads: 2, headSize: 64, intermediate: 1024,
+            name: "mini", layers: 8, hidden: 384, heads: 6, kvHeads: 2, headSize: 64, intermediate: 1024,
             vocabulary: 2048),
         ModelConfig(
             name: "small", layers: 8, hidden: 512, heads: 8, kvHeads: 4, headSize: 64, intermediate: 1408,

@@ -121,9 +121,12 @@ public final class TrainingPass {
 
     // MARK: Own blocks
 
-    /// Makes room for all that the forward pass keeps, so that no unit of work has to. Without it each layer's room is
-    /// made when it is first needed.
+    /// Makes room for all that the pass keeps and computes with, so that no unit of work has to. Without it room is made
+    /// when it is first needed.
     public func reserve() {
+        let unitFloats = TrainingWorkspace.unitFloatsPerRow(config, tuning)
+        _ = workspace.unit.reserve(min(workspace.unitRows, packing.rowCount) * unitFloats)
+        _ = workspace.lossMemory.reserve(workspace.lossChunk * TrainingWorkspace.lossFloatsPerRow(config))
         guard !packing.freshRows.isEmpty else { return }
         for layer in layers.indices {
             _ = ownBlock(layer)

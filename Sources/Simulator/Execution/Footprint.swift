@@ -15,8 +15,11 @@ public struct Footprint: Sendable, Equatable {
 
     private func bytes(_ values: Int) -> Bytes { Bytes(values * valueBytes) }
 
-    public var weights: Bytes { bytes(model.parameters) }
     private var trained: Int { tuning.trainedParameters(of: model) }
+    /// What serving reads: the base weights and, with LoRA, the published adapters.
+    public var weights: Bytes {
+        if case .lora = tuning { bytes(model.parameters + trained) } else { bytes(model.parameters) }
+    }
     /// The trainer's adapters; full tuning has none.
     public var adapters: Bytes {
         if case .lora = tuning { bytes(trained) } else { .zero }
@@ -24,8 +27,10 @@ public struct Footprint: Sendable, Equatable {
     public var gradients: Bytes { bytes(trained) }
     /// AdamW's two moments.
     public var optimizer: Bytes { bytes(2 * trained) }
-    /// The copy of the trained parameters that serving reads while the trainer writes its own.
-    public var publishBuffer: Bytes { bytes(trained) }
+    /// In full tuning, the trainer's own copy of the weights: it writes them while serving reads the published ones.
+    public var publishBuffer: Bytes {
+        if case .full = tuning { bytes(trained) } else { .zero }
+    }
 
     /// K and V of one token in one layer.
     public var kvPerTokenPerLayer: Bytes { bytes(2 * model.kvWidth) }

@@ -54,7 +54,8 @@ public struct OperatorList: Sendable {
                 decoding.sequences += 1
                 decoding.pairs += slice.tokens.upperBound
             } else {
-                list.append(attention(queries: slice.tokens.count, pairs: slice.tokens.causalPairs, count: model.layers))
+                list.append(
+                    attention(queries: slice.tokens.count, pairs: slice.tokens.causalPairs, count: model.layers))
             }
         }
         if decoding.sequences > 0 {

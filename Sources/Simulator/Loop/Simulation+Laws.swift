@@ -4,7 +4,8 @@ extension Simulation {
         func law(_ holds: Bool, _ text: @autoclosure () -> String) throws(SimulationError) {
             if !holds { throw .brokenLaw(text()) }
         }
-        try law(scheduler.isEmpty, "\(scheduler.running.count) requests run and \(scheduler.waitingCount) wait at the end")
+        try law(
+            scheduler.isEmpty, "\(scheduler.running.count) requests run and \(scheduler.waitingCount) wait at the end")
         let open = log.requests.filter { $0.outcome == .unfinished }
         try law(open.isEmpty, "\(open.count) requests are neither finished nor refused at the end")
         try law(!trainer.hasWork, "the trainer still has work at the end")
@@ -23,7 +24,9 @@ extension Simulation {
                 arrival <= scheduled && scheduled < first && first <= finish,
                 "request \(request.index): its times are out of order")
         }
-        let gaps = log.requests.reduce(0) { $0 + ($1.outcome == .finished ? trace.requests[$1.index].outputTokens - 1 : 0) }
+        let gaps = log.requests.reduce(0) {
+            $0 + ($1.outcome == .finished ? trace.requests[$1.index].outputTokens - 1 : 0)
+        }
         try law(log.tokenGaps.count == gaps, "\(log.tokenGaps.count) gaps between tokens, expected \(gaps)")
     }
 }

@@ -4,8 +4,7 @@ extension Simulation {
     /// Starts a trainer quantum if one can run now.
     mutating func startTraining() throws {
         guard configuration.training.enabled else { return }
-        let draining = openRequests == 0 && pendingFeedback == 0
-        if trainer.beginStep(at: now, draining: draining) { try backend.beginStep(version: trainer.version) }
+        if trainer.beginStep(at: now, draining: isDraining) { try backend.beginStep(version: trainer.version) }
         guard trainer.step != nil, try openMicroBatch() else { return }
         askForReloads()
         guard let quantum = nextQuantum() else {
@@ -17,6 +16,9 @@ extension Simulation {
         let outcome = try execute(.train(quantum))
         work = .training(quantum, outcome)
     }
+
+    /// No more samples will come.
+    private var isDraining: Bool { openRequests == 0 && pendingFeedback == 0 }
 
     /// The trainer stops waiting for a reload: its copy has come, or the server takes the stream.
     mutating func endStall() {
@@ -98,7 +100,8 @@ extension Simulation {
     private mutating func reserve(_ open: Trainer.OpenMicroBatch) -> Bool {
         let wanted: [(Bytes, MemoryOwner)] = [
             (open.workspace, .trainWorkspace),
-            (open.activationsPerLayer * backend.model.layers + open.finalBytes, .trainActivations), (open.reloads.windowBytes, .recorded), (open.reloads.kvBytes, .recordedKV),
+            (open.activationsPerLayer * backend.model.layers + open.finalBytes, .trainActivations),
+            (open.reloads.windowBytes, .recorded), (open.reloads.kvBytes, .recordedKV),
         ]
         let total = wanted.reduce(Bytes.zero) { $0 + $1.0 }
         guard total <= memory.ledger.free(on: .device) else { return false }
@@ -175,7 +178,11 @@ extension Simulation {
 
     private mutating func auditIfDue() throws {
         let every = configuration.training.auditEvery
-        guard every > 0, trainer.version % every == 0, let step = trainer.step else { return }
+        guard every > 0, let step = trainer.step else { return }
+        // The first step is left out: no record is stale there yet. A run of few steps has its last one audited.
+        let isDue = trainer.version % every == 1 % every
+        let isLast = isDraining && trainer.waiting == 0
+        guard isDue || isLast && !log.steps.contains(where: { $0.audit != nil }) else { return }
         trainer.step?.record.audit = try backend.audit(step.closed)
     }
 

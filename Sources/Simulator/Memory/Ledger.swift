@@ -44,7 +44,8 @@ public struct Ledger: Sendable {
         precondition(bytes >= .zero, "a release of \(bytes.count) bytes")
         precondition(
             bytes.count <= levels[tier.rawValue][owner.rawValue],
-            "\(owner.name) releases \(bytes.count) bytes on the \(tier.name) but holds \(level(of: owner, on: tier).count)")
+            "\(owner.name) releases \(bytes.count) bytes on the \(tier.name) but holds \(level(of: owner, on: tier).count)"
+        )
         add(-bytes.count, to: owner, on: tier)
     }
 

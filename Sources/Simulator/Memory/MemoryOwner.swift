@@ -1,6 +1,6 @@
 /// What a byte of memory is for. Every reserved byte has exactly one owner.
 public enum MemoryOwner: Int, Sendable, CaseIterable {
-    /// The base weights that serving reads.
+    /// The weights that serving reads, published adapters included.
     case weights
     /// The trainer's copy of the adapters.
     case adapters
@@ -18,7 +18,7 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     case trainWorkspace
     /// Scratch of a serving iteration.
     case servingWorkspace
-    /// The second copy of the trained parameters: the trainer writes one while serving reads the other.
+    /// The trainer's own copy of the weights in full tuning: it writes them while serving reads the published ones.
     case publishBuffer
 
     /// Whether a byte on the device counts as training memory.

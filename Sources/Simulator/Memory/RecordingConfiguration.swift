@@ -17,7 +17,7 @@ public struct RecordingConfiguration: Sendable, Equatable {
     /// How long after a request's end its record waits for feedback before it is thrown away.
     public var keepFor = SimDuration.milliseconds(30_000)
     /// Layers of records that may be on the device ahead of the backward pass.
-    public var prefetchLayers = 2
+    public var prefetchLayers = 1
 
     public init() {}
 }

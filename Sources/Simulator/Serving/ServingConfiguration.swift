@@ -1,7 +1,7 @@
 /// How the server batches.
 public struct ServingConfiguration: Sendable, Equatable {
     /// Tokens of one iteration, prefill chunks and decode tokens together.
-    public var tokenBudget = 256
+    public var tokenBudget = 128
     /// Requests that run at the same time.
     public var maxBatch = 32
     /// Tokens of one KV block: the granule of KV reservations.

@@ -60,6 +60,8 @@ public struct Trainer: Sendable {
 
     public mutating func add(_ sample: Sample) { queue.append(sample) }
 
+    /// Samples that no step has taken yet.
+    public var waiting: Int { queue.count }
     public var hasWork: Bool { step != nil || !queue.isEmpty }
 
     /// Records of the samples that no open micro-batch reads yet; those that are needed last come first.

@@ -29,9 +29,9 @@ public struct TrainingConfiguration: Sendable, Equatable {
     public var reuse = false
     public var tuning = Tuning.lora(rank: 8, alpha: 16, targets: Projection.allCases)
     /// Samples that form one step.
-    public var updateEvery = 4
+    public var updateEvery = 8
     /// Tokens that run together in one forward and backward pass; one sample alone may exceed it.
-    public var microBatchTokens = 1024
+    public var microBatchTokens = 2048
     public var lossTokens = LossTokens.completion
     public var staleness = Staleness.any
     public var learningRate = 1e-3

@@ -47,7 +47,11 @@ public struct TraceSummary: Sendable, Equatable {
         let trained = requests.reduce(0) { $0 + $1.promptTokens + $1.outputTokens - 1 }
         prefillShare = trained > 0 ? Double(requests.reduce(0) { $0 + $1.promptTokens }) / Double(trained) : 0
         let gaps = zip(requests, requests.dropFirst()).map { ($1.arrival - $0.arrival).seconds }
-        if let first = requests.first, let last = requests.last { span = last.arrival - first.arrival } else { span = .zero }
+        if let first = requests.first, let last = requests.last {
+            span = last.arrival - first.arrival
+        } else {
+            span = .zero
+        }
         rate = span > .zero ? Double(gaps.count) / span.seconds : 0
         let mean = gaps.isEmpty ? 0 : gaps.reduce(0, +) / Double(gaps.count)
         let variance = gaps.isEmpty ? 0 : gaps.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(gaps.count)

@@ -117,9 +117,13 @@ struct ByteBooks {
         case .closeRequest(let request):
             if requests.removeValue(forKey: request) == nil { problems.append("request \(request) closes twice") }
         case .freeBlocks(let blocks):
-            for block in blocks where liveBlocks.remove(block) == nil { problems.append("block \(block) is freed twice") }
+            for block in blocks where liveBlocks.remove(block) == nil {
+                problems.append("block \(block) is freed twice")
+            }
         case .copiedToHost(let chunk, let layer):
-            if pieces[chunk]?[layer]?.device != true { problems.append("\(chunk) layer \(layer) leaves, but is not there") }
+            if pieces[chunk]?[layer]?.device != true {
+                problems.append("\(chunk) layer \(layer) leaves, but is not there")
+            }
             pieces[chunk]?[layer]?.host = true
         case .freedOnDevice(let chunk, let layer):
             if pieces[chunk]?[layer]?.device != true { problems.append("\(chunk) layer \(layer) is freed twice") }
@@ -132,7 +136,9 @@ struct ByteBooks {
                 pieces[chunk]?[layer]?.stagedActivations = true
             }
         case .discarded(let chunk, let layer):
-            if pieces[chunk]?.removeValue(forKey: layer) == nil { problems.append("\(chunk) layer \(layer) goes twice") }
+            if pieces[chunk]?.removeValue(forKey: layer) == nil {
+                problems.append("\(chunk) layer \(layer) goes twice")
+            }
         case .forgotten(let chunk):
             if pieces.removeValue(forKey: chunk)?.isEmpty != true { problems.append("\(chunk) forgotten with pieces") }
         }
