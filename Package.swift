@@ -74,7 +74,7 @@ let package = Package(
             name: "MeasuredBackendTests", dependencies: ["MeasuredBackend", "Engine", "Simulator"],
             swiftSettings: common),
         .testTarget(
-            name: "AlchemistSimTests", dependencies: ["AlchemistSim", "Results", "Simulator"], swiftSettings: common),
+            name: "AlchemistSimTests", dependencies: ["alchemist-sim", "AlchemistSim", "Results", "Simulator"], swiftSettings: common),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,205 @@
+import AlchemistSim
+import Foundation
+import Results
+import Simulator
+import Testing
+
+/// The program from outside: what it prints, what it writes, how it ends.
+@Suite(.serialized) struct CommandTests {
+    /// Forty short requests with feedback for the smallest model.
+    private static func smallTrace(_ folder: borrowing Folder) throws -> String {
+        var options = TraceGeneratorOptions()
+        options.requests = 40
+        options.scale = 0.15
+        options.maxContext = 160
+        options.vocabulary = 512
+        options.rate = 100
+        options.meanThinkTime = 0.01
+        options.meanFeedbackDelay = 0.02
+        let path = folder.path("trace.jsonl")
+        try TraceWriter.write(TraceGenerator(options).generate(), to: path)
+        return path
+    }
+
+    private static let small = ["--set", "model=nano", "--set", "training.audit_every=1"]
+
+    // MARK: What it prints and writes
+
+    @Test func jsonHasTheArmsAndTheirComparison() throws {
+        let folder = try Folder()
+        let trace = try Self.smallTrace(folder)
+        let outcome = try Program.run(
+            ["run", trace, "--json", "-o", folder.path("r.h5"), "--repeats", "2"] + Self.small)
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.errors.isEmpty)
+        let object = try #require(
+            JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+        let arms = try #require(object["arms"] as? [String: Any])
+        #expect(Set(arms.keys) == ["serve-only", "recompute", "reuse"])
+        let comparison = try #require(object["comparison"] as? [String: Any])
+        #expect(comparison["baseline"] as? String == "recompute")
+        #expect(comparison["candidate"] as? String == "reuse")
+        for key in [
+            "training_speedup", "training_peak_memory_ratio", "ttft_p50_ratio", "ttft_p90_ratio", "itl_p99_ratio",
+            "reused_token_fraction", "gradient_rounding_error", "gradient_staleness_error", "host_peak_bytes",
+        ] {
+            let value = try #require(comparison[key] as? Double, "\(key)")
+            #expect(value.isFinite && value > 0, "\(key) is \(value)")
+        }
+        let rounding = try #require(comparison["gradient_rounding_error"] as? Double)
+        #expect(rounding <= 1e-5)
+        let reused = try #require(comparison["reused_token_fraction"] as? Double)
+        #expect(reused > 0.2 && reused < 1)
+    }
+
+    @Test func theResultsFileSaysWhereItComesFrom() throws {
+        let folder = try Folder()
+        let trace = try Self.smallTrace(folder)
+        let outcome = try Program.run(["run", trace, "-o", folder.path("r.h5"), "--seed", "9"] + Self.small)
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.output.contains("reuse against recompute"))
+        #expect(folder.names == ["r.h5", "trace.jsonl"], "something was left behind")
+        let file = try ResultsFile(reading: folder.path("r.h5"))
+        #expect(try file.status == .complete)
+        #expect(try file.provenance.seed == 9)
+        #expect(try file.provenance.blasKernel.isEmpty == false)
+        #expect(try file.provenance.threads >= 1)
+        #expect(try file.provenance.commandLine.contains("--seed 9"))
+        #expect(try file.attribute("trace_sha256", of: "/").count == 64)
+        let scenario = try Scenario(yaml: file.scenario, path: "stored")
+        #expect(scenario.base.seed == 9 && scenario.model == "nano")
+        let digest = try file.verifyDigest()
+        #expect(digest.written == digest.found)
+    }
+
+    @Test func generatedTracesAreTheSameFileForTheSameSeed() throws {
+        let folder = try Folder()
+        let options = ["trace", "generate", "--requests", "50", "--target-p", "0.8"]
+        for (name, seed) in [("a", "1"), ("b", "1"), ("c", "2")] {
+            let outcome = try Program.run(options + ["--seed", seed, "-o", folder.path(name)])
+            #expect(outcome.status == 0, "\(outcome.errors)")
+        }
+        let read = { (name: String) in FileManager.default.contents(atPath: name) }
+        #expect(read(folder.path("a")) == read(folder.path("b")))
+        #expect(read(folder.path("a")) != read(folder.path("c")))
+    }
+
+    /// The committed sample is what the Makefile says makes it.
+    @Test func theSampleIsMadeByTheCommandInTheMakefile() throws {
+        let makefile = try String(contentsOfFile: Repository.root + "/Makefile", encoding: .utf8)
+        let recipe = try #require(makefile.range(of: "sample-trace: build\n\t$(PROGRAM) "))
+        let command = makefile[recipe.upperBound...].replacing("\\\n", with: " ").prefix { $0 != "\n" }
+        var arguments = command.split(separator: " ").map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+        let output = try #require(arguments.firstIndex(of: "-o"))
+        let folder = try Folder()
+        let committed = arguments[output + 1]
+        arguments[output + 1] = folder.path("sample.jsonl")
+        let outcome = try Program.run(arguments)
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(
+            FileManager.default.contents(atPath: folder.path("sample.jsonl"))
+                == FileManager.default.contents(atPath: Repository.root + "/" + committed))
+    }
+
+    // MARK: Bad input
+
+    @Test(arguments: [
+        ("{\"id\": 1, \"arrival\": 0, \"prompt_tokens\": -3, \"output_tokens\": 2}\n", 65, "field `prompt_tokens`: found `-3`"),
+        ("", 65, "no requests"),
+        ("{\"id\": 1, \"arrival\": 0, \"prompt_tokens\": 4000, \"output_tokens\": 500}\n", 65, "field `prompt_tokens`"),
+        ("{\"id\": 1, \"arrival\": 0, \"prompt_to", 65, "truncated"),
+    ] as [(String, Int32, String)]) func badTracesAreNamedInOneLine(text: String, status: Int32, part: String) throws {
+        let folder = try Folder()
+        let trace = try folder.file("bad.jsonl", text)
+        let outcome = try Program.run(["run", trace, "-o", folder.path("r.h5")] + Self.small)
+        #expect(outcome.status == status)
+        #expect(outcome.errors.contains(part), "\(outcome.errors)")
+        #expect(outcome.errors.contains("bad.jsonl"))
+        #expect(outcome.errors.split(separator: "\n").count == 1)
+        #expect(folder.names == ["bad.jsonl"])
+    }
+
+    @Test(arguments: [
+        (["--set", "training.lerning_rate=1"], 65, "did you mean `training.learning_rate`?"),
+        (["--set", "nonsense"], 64, "expected field=value"),
+        (["--set", "device.memory=1MiB"], 75, "arm serve-only: the device has 1.00 MiB but"),
+        (["--set", "device.host_memory=1KiB"], 75, "arm reuse: the host has 1.00 KiB but"),
+        (["--arms", "resue"], 65, "did you mean `reuse`?"),
+        (["--scenario", "missing.yaml"], 74, "missing.yaml"),
+        (["--repeats", "0"], 65, "found `0`, expected a whole number from 1 to 1000"),
+        (["--bogus"], 64, "--bogus"),
+    ] as [([String], Int32, String)]) func badOptionsAreNamed(options: [String], status: Int32, part: String) throws {
+        let folder = try Folder()
+        let trace = try Self.smallTrace(folder)
+        let outcome = try Program.run(["run", trace, "-o", folder.path("r.h5")] + Self.small + options, in: folder.url)
+        #expect(outcome.status == status, "\(outcome.errors)")
+        #expect(outcome.errors.contains(part), "\(outcome.errors)")
+        #expect(folder.names == ["trace.jsonl"])
+    }
+
+    // MARK: Trouble
+
+    @Test(arguments: [SIGINT, SIGTERM]) func anInterruptedRunLeavesAWholeFileMarkedSo(signal: Int32) throws {
+        let folder = try Folder()
+        let trace = try Self.smallTrace(folder)
+        let outcome = try Program.run(
+            ["run", trace, "-o", folder.path("r.h5"), "--repeats", "1000"] + Self.small,
+            meanwhile: { process in
+                usleep(1_500_000)
+                kill(process.processIdentifier, signal)
+            })
+        #expect(outcome.status == 130, "\(outcome.errors)")
+        #expect(outcome.errors.contains("interrupted"))
+        #expect(folder.names == ["r.h5", "trace.jsonl"])
+        let file = try ResultsFile(reading: folder.path("r.h5"))
+        #expect(try file.status == .interrupted)
+        let digest = try file.verifyDigest()
+        #expect(digest.written == digest.found)
+    }
+
+    @Test func aKilledRunLeavesEarlierResultsAlone() throws {
+        let folder = try Folder()
+        let trace = try Self.smallTrace(folder)
+        let arguments = ["run", trace, "-o", folder.path("r.h5"), "--arms", "serve-only"] + Self.small
+        #expect(try Program.run(arguments).status == 0)
+        let before = FileManager.default.contents(atPath: folder.path("r.h5"))
+        let outcome = try Program.run(
+            arguments + ["--repeats", "1000"],
+            meanwhile: { process in
+                usleep(700_000)
+                kill(process.processIdentifier, SIGKILL)
+            })
+        #expect(outcome.status == 128 + SIGKILL)
+        #expect(FileManager.default.contents(atPath: folder.path("r.h5")) == before)
+    }
+
+    @Test func aClosedOutputIsAnErrorAndTheResultsAreKept() throws {
+        let folder = try Folder()
+        let trace = try Self.smallTrace(folder)
+        let pipe = Pipe()
+        try pipe.fileHandleForReading.close()
+        let outcome = try Program.run(
+            ["run", trace, "-o", folder.path("r.h5"), "--arms", "serve-only"] + Self.small,
+            output: pipe.fileHandleForWriting)
+        #expect(outcome.status == 74)
+        #expect(outcome.errors.contains("standard output"))
+        #expect(try ResultsFile(reading: folder.path("r.h5")).status == .complete)
+    }
+
+    @Test func resultsThatCanNotBeWrittenAreRefusedBeforeAnyWork() throws {
+        let folder = try Folder()
+        let trace = try Self.smallTrace(folder)
+        let outcome = try Program.run(["run", trace, "-o", "/proc/nowhere/r.h5"] + Self.small)
+        #expect(outcome.status == 74)
+        #expect(outcome.errors.contains("/proc/nowhere"))
+    }
+
+    // MARK: Help
+
+    @Test(arguments: [["--help"], ["run", "--help"], ["trace", "generate", "--help"], ["--version"]])
+    func helpAndVersionAreThere(arguments: [String]) throws {
+        let outcome = try Program.run(arguments)
+        #expect(outcome.status == 0)
+        #expect(!outcome.output.isEmpty && outcome.errors.isEmpty)
+    }
+}
