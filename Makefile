@@ -40,8 +40,7 @@ format:
 
 ## What reuse brings and costs, five interleaved rounds: some minutes on an otherwise idle machine.
 effect: build
-	$(PROGRAM) trace generate --requests 80 --turns 3 --target-p 0.9 --rate 2 --max-context 1024 \
-	  --feedback-rate 1 --feedback-delay 1 --seed 7 -o results/effect.jsonl
+	$(PROGRAM) trace generate --requests 80 --target-p 0.9 --rate 2 --feedback-rate 1 --seed 7 -o results/effect.jsonl
 	$(PROGRAM) run results/effect.jsonl --scenario experiments/effect.yaml -o results/effect.h5
 
 ## Speed of the kernels as tokens per second and as a fraction of the limit measured in the same run.
@@ -52,8 +51,7 @@ bench: setup
 
 ## Makes the committed sample again, byte for byte.
 sample-trace: build
-	$(PROGRAM) trace generate --requests 60 --turns 3 --target-p 0.88 --rate 3 --max-context 1024 --vocabulary 2048 \
-	  --scale 0.7 --feedback-rate 0.75 --feedback-delay 1.5 --seed 1 -o traces/sample.jsonl
+	$(PROGRAM) trace generate --requests 60 --target-p 0.88 --rate 3 --scale 0.16 --seed 1 -o traces/sample.jsonl
 
 clean:
 	rm -rf .build results

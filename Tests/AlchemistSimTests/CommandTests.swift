@@ -10,12 +10,12 @@ import Testing
     private static func smallTrace(_ folder: borrowing Folder) throws -> String {
         var options = TraceGeneratorOptions()
         options.requests = 40
-        options.scale = 0.15
+        options.scale = 0.1
         options.maxContext = 160
-        options.vocabulary = 512
-        options.rate = 100
+        options.language.vocabulary = 512
+        options.arrivals = .poisson(rate: 100)
         options.meanThinkTime = 0.01
-        options.meanFeedbackDelay = 0.02
+        options.feedback = TraceGeneratorOptions.FeedbackModel(rate: 0.8, meanDelay: 0.02)
         let path = folder.path("trace.jsonl")
         try TraceWriter.write(TraceGenerator(options).generate(), to: path)
         return path

@@ -31,12 +31,11 @@ import Testing
         var options = TraceGeneratorOptions()
         options.requests = requests
         options.maxContext = 200
-        options.scale = 0.2
-        options.vocabulary = 512
-        options.rate = 300
+        options.scale = 0.1
+        options.language.vocabulary = 512
+        options.arrivals = .poisson(rate: 300)
         options.meanThinkTime = 0.002
-        options.meanFeedbackDelay = 0.005
-        options.feedbackRate = 0.9
+        options.feedback = TraceGeneratorOptions.FeedbackModel(rate: 0.9, meanDelay: 0.005)
         var trace = try TraceGenerator(options).generate()
         // One user in five edits the answer.
         for index in trace.requests.indices where index % 5 == 0 {
@@ -147,11 +146,11 @@ import Testing
     @Test func learningLowersTheLoss() throws {
         var options = TraceGeneratorOptions()
         options.requests = 160
-        options.scale = 0.2
+        options.scale = 0.1
         options.maxContext = 200
-        options.vocabulary = 512
-        options.rate = 1000
-        options.feedbackRate = 1
+        options.language.vocabulary = 512
+        options.arrivals = .poisson(rate: 1000)
+        options.feedback = TraceGeneratorOptions.FeedbackModel(rate: 1, meanDelay: 0.001)
         let trace = try TraceGenerator(options).generate()
         let (log, _) = try Self.run(
             Self.configuration {

@@ -175,8 +175,11 @@ extension Scenario {
         }
         text += "arms:\n"
         for arm in arms {
-            text += "  \(arm.name):\n"
-            for setting in arm.settings { text += "    \(setting.path): \(setting.value)\n" }
+            // A standard name brings the standard settings; only what follows them is written.
+            let standard = ArmSpecification.standard(named: arm.name)?.settings ?? []
+            let own = arm.settings.starts(with: standard) ? arm.settings.dropFirst(standard.count) : arm.settings[...]
+            text += "  \(arm.name):\(own.isEmpty ? " {}" : "")\n"
+            for setting in own { text += "    \(setting.path): \(setting.value)\n" }
         }
         return text
     }
