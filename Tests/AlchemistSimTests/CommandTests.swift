@@ -146,7 +146,7 @@ import Testing
             ["run", trace, "-o", folder.path("r.h5"), "--repeats", "1000"] + Self.small,
             meanwhile: { process in
                 usleep(1_500_000)
-                kill(process.processIdentifier, signal)
+                kill(process, signal)
             })
         #expect(outcome.status == 130, "\(outcome.errors)")
         #expect(outcome.errors.contains("interrupted"))
@@ -167,7 +167,7 @@ import Testing
             arguments + ["--repeats", "1000"],
             meanwhile: { process in
                 usleep(700_000)
-                kill(process.processIdentifier, SIGKILL)
+                kill(process, SIGKILL)
             })
         #expect(outcome.status == 128 + SIGKILL)
         #expect(FileManager.default.contents(atPath: folder.path("r.h5")) == before)
@@ -176,11 +176,13 @@ import Testing
     @Test func aClosedOutputIsAnErrorAndTheResultsAreKept() throws {
         let folder = try Folder()
         let trace = try Self.smallTrace(folder)
-        let pipe = Pipe()
-        try pipe.fileHandleForReading.close()
+        var ends: [Int32] = [0, 0]
+        try #require(pipe(&ends) == 0)
+        close(ends[0])
+        defer { close(ends[1]) }
         let outcome = try Program.run(
             ["run", trace, "-o", folder.path("r.h5"), "--arms", "serve-only"] + Self.small,
-            output: pipe.fileHandleForWriting)
+            output: ends[1])
         #expect(outcome.status == 74)
         #expect(outcome.errors.contains("standard output"))
         #expect(try ResultsFile(reading: folder.path("r.h5")).status == .complete)

@@ -15,28 +15,42 @@ enum Program {
         return bundle.appendingPathComponent("alchemist-sim").path
     }()
 
-    /// Runs the program to its end, or until `meanwhile` has done something to it.
+    /// Runs the program to its end; `meanwhile` may do something to it.
+    ///
+    /// - Parameters:
+    ///   - directory: where it runs.
+    ///   - output: a descriptor for its standard output, instead of `Outcome.output`.
     static func run(
-        _ arguments: [String], in directory: URL? = nil, output: FileHandle? = nil, meanwhile: (Process) -> Void = { _ in }
+        _ arguments: [String], in directory: URL? = nil, output: Int32? = nil, meanwhile: (pid_t) -> Void = { _ in }
     ) throws -> Outcome {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: path)
-        process.arguments = arguments
-        process.currentDirectoryURL = directory
-        process.standardInput = FileHandle.nullDevice
-        let outputPipe = Pipe()
-        let errorPipe = Pipe()
-        process.standardOutput = output ?? outputPipe.fileHandleForWriting
-        process.standardError = errorPipe.fileHandleForWriting
-        try process.run()
-        try outputPipe.fileHandleForWriting.close()
-        try errorPipe.fileHandleForWriting.close()
+        let folder = try Folder()
+        let outputPath = folder.path("output")
+        let errorPath = folder.path("errors")
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        if let output {
+            posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
+        } else {
+            posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, outputPath, O_WRONLY | O_CREAT, 0o600)
+        }
+        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errorPath, O_WRONLY | O_CREAT, 0o600)
+        let place = directory.map { ["-C", $0.path] } ?? []
+        let words = (["/usr/bin/env"] + place + [path] + arguments).map { strdup($0) }
+        defer { for word in words { free(word) } }
+        var process: pid_t = 0
+        let code = posix_spawn(&process, "/usr/bin/env", &actions, nil, words + [nil], environ)
+        guard code == 0 else { throw POSIXError(POSIXErrorCode(rawValue: code) ?? .ENOENT) }
         meanwhile(process)
-        let text = output == nil ? String(decoding: outputPipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self) : ""
-        let errors = String(decoding: errorPipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        let signal = process.terminationReason == .uncaughtSignal
-        return Outcome(status: signal ? 128 + process.terminationStatus : process.terminationStatus, output: text, errors: errors)
+        var status: Int32 = 0
+        while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+        let signal = status & 0x7f
+        func text(_ path: String) -> String {
+            String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
+        }
+        return Outcome(
+            status: signal == 0 ? (status >> 8) & 0xff : 128 + signal, output: text(outputPath), errors: text(errorPath))
     }
 }
 
