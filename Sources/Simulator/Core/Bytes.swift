@@ -18,12 +18,13 @@ public struct Bytes: Hashable, Comparable, Sendable, CustomStringConvertible {
         let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
         var value = Double(count)
         var unit = 0
-        while abs(value) >= 1024, unit < units.count - 1 {
+        // Bounds are where rounding reaches the next figure: 1023.9 KiB is 1.00 MiB.
+        while abs(value) >= (unit == 0 ? 1024 : 1023.5), unit < units.count - 1 {
             value /= 1024
             unit += 1
         }
         if unit == 0 { return "\(count) B" }
-        let decimals = abs(value) >= 100 ? 0 : abs(value) >= 10 ? 1 : 2
+        let decimals = abs(value) >= 99.95 ? 0 : abs(value) >= 9.995 ? 1 : 2
         return "\(value.formatted(decimals: decimals)) \(units[unit])"
     }
 }

@@ -118,11 +118,12 @@ public struct OperatorList: Sendable {
             switch tuning {
             case .full: list.append(product(m: outputs, n: inputs, k: queries))
             case .lora(let rank, _, _):
-                guard adapted > 0 else { continue }
-                let ranks = rank * adapted
+                guard !adapted.isEmpty else { continue }
+                let ranks = rank * adapted.count
+                let width = adapted.reduce(0, +)
                 list += [
-                    product(m: queries, n: ranks, k: inputs), product(m: queries, n: rank, k: outputs),
-                    product(m: rank, n: outputs, k: queries), product(m: ranks, n: inputs, k: queries),
+                    product(m: queries, n: ranks, k: inputs), product(m: queries, n: rank, k: width),
+                    product(m: rank, n: width, k: queries), product(m: ranks, n: inputs, k: queries),
                     product(m: queries, n: inputs, k: ranks),
                 ]
             }
@@ -132,11 +133,11 @@ public struct OperatorList: Sendable {
 
     // MARK: Pieces
 
-    /// The four matrix products of a layer as (inputs, outputs, adapted projections among them).
-    private var fusedProducts: [(Int, Int, Int)] {
-        func adapted(_ projections: Projection...) -> Int {
-            guard case .lora(_, _, let targets) = tuning else { return 0 }
-            return projections.count { targets.contains($0) }
+    /// The four matrix products of a layer, each with the outputs of the adapted projections among its own.
+    private var fusedProducts: [(inputs: Int, outputs: Int, adapted: [Int])] {
+        func adapted(_ projections: Projection...) -> [Int] {
+            guard case .lora(_, _, let targets) = tuning else { return [] }
+            return projections.filter(targets.contains).map { model.shape(of: $0).outputs }
         }
         return [
             (model.hidden, model.qkvWidth, adapted(.query, .key, .value)),
@@ -150,9 +151,9 @@ public struct OperatorList: Sendable {
         var list: [Operator] = []
         for (inputs, outputs, adapted) in fusedProducts {
             list.append(product(m: rows, n: outputs, k: inputs, count: count))
-            if case .lora(let rank, _, _) = tuning, adapted > 0 {
-                list.append(product(m: rows, n: rank * adapted, k: inputs, count: count))
-                list.append(product(m: rows, n: outputs, k: rank, count: count))
+            if case .lora(let rank, _, _) = tuning, !adapted.isEmpty {
+                list.append(product(m: rows, n: rank * adapted.count, k: inputs, count: count))
+                list.append(product(m: rows, n: adapted.reduce(0, +), k: rank, count: count))
             }
         }
         return list

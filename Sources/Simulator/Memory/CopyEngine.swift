@@ -67,7 +67,7 @@ public struct CopyEngine: Sendable {
         while let entry = queue.popFirst() {
             guard wanted(entry.job) else { continue }
             current = entry
-            let moving = (Double(entry.bytes.count) / bandwidth * 1e9).rounded(.up)
+            let moving = (Double(entry.bytes.count) * 1e9 / bandwidth).rounded(.up)
             return (entry, SimDuration(nanoseconds: latency.nanoseconds + Int64(moving)))
         }
         return nil

@@ -39,11 +39,22 @@ public struct UnitPlanner: Sendable {
     }
 
     /// Equal ranges of `count` items, as few as keep each predicted to fit. The largest range comes first.
+    ///
+    /// Splitting the whole's time evenly is only the beginning: fixed costs and the longer contexts of later rows ask
+    /// for more parts, unless fixed costs alone exceed the quantum.
     private func ranges(of count: Int, estimate: (Range<Int>) -> SimDuration) -> [Range<Int>] {
         guard count > 0 else { return [] }
-        let whole = estimate(0..<count).nanoseconds
-        let parts = Int((whole + quantumMax.nanoseconds - 1) / quantumMax.nanoseconds)
-        let size = min(count, max(Self.fewestRows, (count + max(parts, 1) - 1) / max(parts, 1)))
-        return stride(from: 0, to: count, by: size).map { $0..<min(count, $0 + size) }
+        let canFit = estimate(0..<min(count, Self.fewestRows)) <= quantumMax
+        var parts = 1
+        var longest = estimate(0..<count)
+        while true {
+            // Each part keeps its fixed costs, so this many are too few or just enough.
+            let excess = Double(longest.nanoseconds) / Double(quantumMax.nanoseconds)
+            parts = max(parts, Int((Double(parts) * excess).rounded(.up)))
+            let size = min(count, max(Self.fewestRows, (count + parts - 1) / parts))
+            let ranges = stride(from: 0, to: count, by: size).map { $0..<min(count, $0 + size) }
+            longest = ranges.map(estimate).max() ?? .zero
+            if longest <= quantumMax || size <= Self.fewestRows || !canFit { return ranges }
+        }
     }
 }
