@@ -9,7 +9,7 @@ BUILD := .build/release
 PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
-.PHONY: all setup build run test check format bench effect sample-trace goldens clean
+.PHONY: all setup build run test check format bench effect sample-trace clean
 
 all: build
 
@@ -28,7 +28,7 @@ run: build
 test: setup
 	$(SWIFT) build -c release --build-tests
 	$(SWIFT) build -c release --product alchemist-sim
-	$(SWIFT) test -c release --skip-build
+	OPENBLAS_CORETYPE=$${OPENBLAS_CORETYPE-$$(./.ci/blas-core)} $(SWIFT) test -c release --skip-build
 
 ## Format, and the direction of references between the folders of the simulator.
 check:

@@ -27,7 +27,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -56,7 +55,6 @@ let package = Package(
                 "CBuildInfo", "Engine", "Simulator", "MeasuredBackend", "Results",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Yams", package: "Yams"),
-                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: common),
         .executableTarget(
@@ -74,7 +72,8 @@ let package = Package(
             name: "MeasuredBackendTests", dependencies: ["MeasuredBackend", "Engine", "Simulator"],
             swiftSettings: common),
         .testTarget(
-            name: "AlchemistSimTests", dependencies: ["alchemist-sim", "AlchemistSim", "Results", "Simulator"], swiftSettings: common),
+            name: "AlchemistSimTests", dependencies: ["alchemist-sim", "AlchemistSim", "Results", "Simulator"],
+            swiftSettings: common),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -10,7 +10,7 @@ internal import Simulator
 struct Calibration: Sendable, Equatable {
     /// Where a quantum belongs.
     enum Phase: Int, Sendable, CaseIterable {
-        case prefill, decode, forward, loss, backward, optimizer, publish
+        case prefill, decode, forward, loss, backward, optimizer
 
         public var name: String {
             switch self {
@@ -20,7 +20,6 @@ struct Calibration: Sendable, Equatable {
             case .loss: "loss"
             case .backward: "backward"
             case .optimizer: "optimizer"
-            case .publish: "publish"
             }
         }
     }
@@ -90,7 +89,6 @@ extension Calibration.Phase {
         case .loss: self = .loss
         case .backward: self = .backward
         case .optimizer: self = .optimizer
-        case .publish: self = .publish
         }
     }
 }

@@ -8,12 +8,12 @@ struct Calibrator {
 
     private let engine: EngineContext
     private let training: TrainingConfiguration
-    private let tokenBudget: Int
+    private let serving: ServingConfiguration
 
-    init(_ engine: EngineContext, training: TrainingConfiguration, tokenBudget: Int) {
+    init(_ engine: EngineContext, training: TrainingConfiguration, serving: ServingConfiguration) {
         self.engine = engine
         self.training = training
-        self.tokenBudget = tokenBudget
+        self.serving = serving
     }
 
     func run() throws -> Calibration {
@@ -23,6 +23,7 @@ struct Calibrator {
         var ratios = [[Double]](repeating: [], count: Calibration.Phase.allCases.count)
         let backend = MeasuredBackend(engine: engine, tokens: Zeros(length: sampleTokens), options: options)
         let list = OperatorList(model: backend.model, tuning: training.tuning)
+        warmUpServing()
         for round in 0..<Self.rounds {
             for (phase, price, time) in try sampleQuanta(backend, list, result) where round > 0 && price > 0 {
                 ratios[phase.rawValue].append(time / price)
@@ -34,8 +35,21 @@ struct Calibrator {
         return result
     }
 
-    /// Half a budget of prompt, so that a chunk with context is among the samples.
-    private var sampleTokens: Int { min(tokenBudget, 256, engine.config.maxContext / 2) }
+    /// Tokens of the sample: two budgets, so that a full chunk with and one without context are among its quanta.
+    private var sampleTokens: Int { max(2, min(2 * serving.tokenBudget, 512, engine.config.maxContext / 2)) }
+
+    /// Runs the largest iteration that can come, so that no iteration of a run has to grow the engine's scratch.
+    private func warmUpServing() {
+        let sequences = min(serving.maxBatch, serving.tokenBudget)
+        let tokens = min(engine.config.maxContext, max(1, serving.tokenBudget / sequences))
+        let weights = ModelParameters(Weights(zeros: engine.config))
+        let batch = (0..<sequences).map { _ in
+            Engine.ServingSlice(
+                tokens: [Int32](repeating: 0, count: tokens), start: 0,
+                kv: [KVSpan(KVBlock(engine.config, capacity: tokens), count: tokens)], wantsLogits: true)
+        }
+        _ = engine.transformer.forward(batch, weights)
+    }
 
     private var options: MeasuredOptions {
         var configuration = ArmConfiguration()
@@ -98,14 +112,13 @@ struct Calibrator {
             request: 0, promptTokens: count - count / 8, responseTokens: count / 8 + 1, edited: false,
             lossTokens: count - count / 8 - 1..<count, recorded: [])
         let batch = MicroBatch(id: 0, version: 0, sequences: [sequence], stepLossTokens: sequence.lossTokens.count)
-        try backend.beginStep(version: 0)
         try backend.open(batch, unitRows: batch.rows)
         let layers = backend.model.layers
         var units: [TrainerUnit] = (0..<layers).map { .forward(layer: $0, rows: 0..<batch.freshRows) }
         units.append(.loss(rows: 0..<batch.lossRows))
         units += (0..<layers).reversed().map { .backward(layer: $0, rows: 0..<batch.rows) }
         let parameters = 0..<backend.gradients.table.count
-        units += [.gradientNorm, .optimizer(parameters: parameters), .publish(parameters: parameters)]
+        units += [.gradientNorm, .optimizer(parameters: parameters)]
         let outcome = try backend.execute(.train(TrainerQuantum(microBatch: batch, units: units)))
         try backend.close(batch)
         for (unit, time) in zip(units, outcome.unitDurations) {

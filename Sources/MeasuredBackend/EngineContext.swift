@@ -15,13 +15,15 @@ public final class EngineContext {
 
     /// - Parameters:
     ///   - training: how the arms will train; it decides what is calibrated.
-    ///   - tokenBudget: tokens of the largest serving iteration.
-    public init(_ config: ModelConfig, pool: ThreadPool, training: TrainingConfiguration, tokenBudget: Int) throws {
+    ///   - serving: how large iterations get.
+    public init(
+        _ config: ModelConfig, pool: ThreadPool, training: TrainingConfiguration, serving: ServingConfiguration
+    ) throws {
         self.config = config
         self.pool = pool
         transformer = Transformer(config, pool: pool)
         workspace = TrainingWorkspace(transformer, unitRows: 512, lossChunk: Self.lossChunk)
-        calibration = try Calibrator(self, training: training, tokenBudget: tokenBudget).run()
+        calibration = try Calibrator(self, training: training, serving: serving).run()
     }
 
     /// Scratch for units of at most `unitRows` rows.

@@ -5,7 +5,7 @@ extension MeasuredBackend {
     /// Remembers the trained parameters as `version`, for later audits.
     func keepVersion(_ version: Int) {
         guard options.training.enabled, options.training.auditEvery > 0 else { return }
-        let source = trainedBuffer(of: served)
+        let source = trainedBuffer(of: current)
         let copy = FloatBuffer(count: source.count)
         copy.copy(from: source)
         history[version] = copy
@@ -35,7 +35,7 @@ extension MeasuredBackend {
         of microBatch: MicroBatch, replayingRecords: Bool, to target: GradientBuffer
     ) throws {
         let pass = TrainingPass(
-            engine.auditWorkspace(rows: microBatch.rows), parameters: trained,
+            engine.auditWorkspace(rows: microBatch.rows), parameters: current,
             sequences: sequences(of: microBatch, recorded: replayingRecords), gradients: target)
         var replays: [Replay?] = []
         for (index, sequence) in microBatch.sequences.enumerated() {
@@ -96,7 +96,7 @@ extension MeasuredBackend {
         case .lora(let lora):
             let adapters = Adapters(engine.config, lora, seed: 0)
             adapters.buffer.copy(from: values)
-            return ModelParameters(trained.weights, adapters: adapters)
+            return ModelParameters(current.weights, adapters: adapters)
         }
     }
 }
@@ -141,6 +141,8 @@ struct GradientDifference {
             }.squareRoot()
             let norm = dot(reference.buffer, reference.buffer, parameter.range).squareRoot()
             let scale = max(norm, 1e-6 * whole)
+            // A difference that is not a number is as wrong as can be, and no comparison with it is true.
+            if !difference.isFinite { worst = .infinity }
             if difference > 0 { worst = max(worst, difference / scale) }
         }
         error = worst

@@ -16,11 +16,14 @@ final class OpenPass {
 }
 
 extension MeasuredBackend {
-    public func beginStep(version: Int) throws { gradients.clear() }
+    public func publish(version: Int) throws {
+        swap(&current, &next)
+        keepVersion(version)
+    }
 
     public func open(_ microBatch: MicroBatch, unitRows: Int) throws {
         let pass = TrainingPass(
-            engine.workspace(unitRows: unitRows), parameters: trained, sequences: sequences(of: microBatch),
+            engine.workspace(unitRows: unitRows), parameters: current, sequences: sequences(of: microBatch),
             gradients: gradients)
         pass.reserve()
         self.pass = OpenPass(pass, microBatch)
@@ -74,17 +77,11 @@ extension MeasuredBackend {
             outcome.gradientNorm = norm
         case .optimizer(let parameters):
             if parameters.lowerBound == 0 { optimizer.beginStep() }
-            let buffer = trainedBuffer(of: trained)
             rule.step(
-                parameters, state: optimizer, gradients: gradients, from: buffer, to: buffer,
-                learningRate: options.training.learningRate, gradientScale: gradientScale, pool: engine.pool)
-        case .publish(let parameters):
-            let source = trainedBuffer(of: trained).floats[parameters]
-            let target = trainedBuffer(of: served).floats[parameters]
-            move(
-                UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: source)),
-                to: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: target)))
-            if parameters.upperBound == gradients.table.count { keepVersion((history.keys.max() ?? 0) + 1) }
+                parameters, state: optimizer, gradients: gradients, from: trainedBuffer(of: current),
+                to: trainedBuffer(of: next), learningRate: options.training.learningRate, gradientScale: gradientScale,
+                pool: engine.pool)
+            gradients.buffer.floats[parameters].update(repeating: 0)
         }
         return 0
     }
@@ -104,7 +101,7 @@ extension MeasuredBackend {
             try attachKV(layer, open)
             try attachActivations(layer, open)
         case .loss: try attachFinal(open)
-        case .gradientNorm, .optimizer, .publish: break
+        case .gradientNorm, .optimizer: break
         }
     }
 

@@ -15,10 +15,10 @@ public final class MeasuredBackend: ExecutionBackend {
     let tuning: TuningMode
     let tokens: any TokenIDs
     let arena: RecordArena
-    /// What serving reads.
-    var served: ModelParameters
-    /// What the trainer writes; base weights are shared in LoRA mode.
-    var trained: ModelParameters
+    /// What serving and the passes of training read.
+    var current: ModelParameters
+    /// What the optimizer writes; the two change places when a step is published. Base weights are shared in LoRA mode.
+    var next: ModelParameters
     let gradients: GradientBuffer
     let optimizer: OptimizerState
     let rule: AdamW
@@ -39,17 +39,15 @@ public final class MeasuredBackend: ExecutionBackend {
         arena = RecordArena(engine.config, blockTokens: options.kvBlockTokens)
         switch tuning {
         case .full:
-            served = ModelParameters(Weights(engine.config, seed: options.seed, pool: engine.pool))
-            trained =
-                options.training.enabled
-                ? ModelParameters(Weights(engine.config, seed: options.seed, pool: engine.pool)) : served
+            current = ModelParameters(Weights(engine.config, seed: options.seed, pool: engine.pool))
+            next = options.training.enabled ? ModelParameters(Weights(zeros: engine.config)) : current
         case .lora(let lora):
             let weights = Weights(engine.config, seed: options.seed, pool: engine.pool)
             // Every arm serves the same model, so the arm that only serves has adapters, too.
-            served = ModelParameters(weights, adapters: Adapters(engine.config, lora, seed: options.seed))
-            trained =
+            current = ModelParameters(weights, adapters: Adapters(engine.config, lora, seed: options.seed))
+            next =
                 options.training.enabled
-                ? ModelParameters(weights, adapters: Adapters(engine.config, lora, seed: options.seed)) : served
+                ? ModelParameters(weights, adapters: Adapters(engine.config, lora, seed: options.seed)) : current
         }
         gradients = GradientBuffer(engine.config, tuning)
         optimizer = OptimizerState(gradients.table)
@@ -95,7 +93,7 @@ public final class MeasuredBackend: ExecutionBackend {
                 prefills[slice.request, default: []].append((slice.tokens, iteration.version))
             }
         }
-        return StepOutcome(duration: measured { _ = engine.transformer.forward(batch, served) })
+        return StepOutcome(duration: measured { _ = engine.transformer.forward(batch, current) })
     }
 
     // MARK: Real memory

@@ -35,6 +35,7 @@ struct Failure: Error {
             switch error {
             case .arm(_, .tooLittleMemory): self.init(error.description, .simulatedResource)
             case .arm(_, .brokenLaw): self.init(error.description, .software)
+            case .arm(_, .diverged): self.init(error.description, .badData)
             case .scenario, .unknownModel: self.init(error.description, .badData)
             }
         case let error as SimulationError: self.init(error.description, .software)

@@ -49,8 +49,9 @@ struct RunCommand: ParsableCommand {
         let writer = try ResultsWriter(creating: target)
         let line = ProgressLine(isShown: !quiet)
         let result: RunResult
+        let failure: (any Error)?
         do {
-            result = try experiment.run(
+            (result, failure) = try experiment.run(
                 commandLine: CommandLine.arguments.joined(separator: " "), created: Date().ISO8601Format(),
                 progress: line.show, shouldStop: { Interrupt.isRequested })
             line.clear()
@@ -59,15 +60,26 @@ struct RunCommand: ParsableCommand {
             throw error
         }
         let report = try RunReport(result)
-        try writer.write(result, report: report)
-        if json {
-            try Terminal.print(String(decoding: report.json(), as: UTF8.self) + "\n")
-        } else {
-            try Terminal.print(report.table() + "\nwritten to \(target)\n")
+        let text = json ? String(decoding: try report.json(), as: UTF8.self) + "\n" : report.table() + "\n"
+        do {
+            try writer.write(result, report: report)
+        } catch {
+            // The figures are still worth something when the file can not be written.
+            try Terminal.print(text)
+            throw error
+        }
+        try Terminal.print(text + (json ? "" : "written to \(target); \(kernelNote(result.provenance))\n"))
+        if let failure {
+            Terminal.warn("alchemist-sim: what was finished before is in \(target)\n")
+            throw failure
         }
         if result.status == .interrupted {
             throw Failure("interrupted; what was done is in \(target), marked so", .interrupted)
         }
+    }
+
+    private func kernelNote(_ provenance: Provenance) -> String {
+        "BLAS kernels: \(provenance.blasKernel), threads: \(provenance.threads)"
     }
 
     private var defaultOutput: String {

@@ -89,7 +89,9 @@ import Testing
         let makefile = try String(contentsOfFile: Repository.root + "/Makefile", encoding: .utf8)
         let recipe = try #require(makefile.range(of: "sample-trace: build\n\t$(PROGRAM) "))
         let command = makefile[recipe.upperBound...].replacing("\\\n", with: " ").prefix { $0 != "\n" }
-        var arguments = command.split(separator: " ").map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+        var arguments = command.split(separator: " ").map { $0.trimmingCharacters(in: .whitespaces) }.filter {
+            !$0.isEmpty
+        }
         let output = try #require(arguments.firstIndex(of: "-o"))
         let folder = try Folder()
         let committed = arguments[output + 1]
@@ -103,12 +105,21 @@ import Testing
 
     // MARK: Bad input
 
-    @Test(arguments: [
-        ("{\"id\": 1, \"arrival\": 0, \"prompt_tokens\": -3, \"output_tokens\": 2}\n", 65, "field `prompt_tokens`: found `-3`"),
-        ("", 65, "no requests"),
-        ("{\"id\": 1, \"arrival\": 0, \"prompt_tokens\": 4000, \"output_tokens\": 500}\n", 65, "field `prompt_tokens`"),
-        ("{\"id\": 1, \"arrival\": 0, \"prompt_to", 65, "truncated"),
-    ] as [(String, Int32, String)]) func badTracesAreNamedInOneLine(text: String, status: Int32, part: String) throws {
+    @Test(
+        arguments: [
+            (
+                "{\"id\": 1, \"arrival\": 0, \"prompt_tokens\": -3, \"output_tokens\": 2}\n", 65,
+                "field `prompt_tokens`: found `-3`"
+            ),
+            ("", 65, "no requests"),
+            (
+                "{\"id\": 1, \"arrival\": 0, \"prompt_tokens\": 4000, \"output_tokens\": 500}\n", 65,
+                "field `prompt_tokens`"
+            ),
+            ("{\"id\": 1, \"arrival\": 0, \"prompt_to", 65, "truncated"),
+        ] as [(String, Int32, String)]) func badTracesAreNamedInOneLine(text: String, status: Int32, part: String)
+        throws
+    {
         let folder = try Folder()
         let trace = try folder.file("bad.jsonl", text)
         let outcome = try Program.run(["run", trace, "-o", folder.path("r.h5")] + Self.small)
@@ -119,16 +130,18 @@ import Testing
         #expect(folder.names == ["bad.jsonl"])
     }
 
-    @Test(arguments: [
-        (["--set", "training.lerning_rate=1"], 65, "did you mean `training.learning_rate`?"),
-        (["--set", "nonsense"], 64, "expected field=value"),
-        (["--set", "device.memory=1MiB"], 75, "arm serve-only: the device has 1.00 MiB but"),
-        (["--set", "device.host_memory=1KiB"], 75, "arm reuse: the host has 1.00 KiB but"),
-        (["--arms", "resue"], 65, "did you mean `reuse`?"),
-        (["--scenario", "missing.yaml"], 74, "missing.yaml"),
-        (["--repeats", "0"], 65, "found `0`, expected a whole number from 1 to 1000"),
-        (["--bogus"], 64, "--bogus"),
-    ] as [([String], Int32, String)]) func badOptionsAreNamed(options: [String], status: Int32, part: String) throws {
+    @Test(
+        arguments: [
+            (["--set", "training.lerning_rate=1"], 65, "did you mean `training.learning_rate`?"),
+            (["--set", "nonsense"], 64, "expected field=value"),
+            (["--set", "device.memory=1MiB"], 75, "arm serve-only: the device has 1.00 MiB but"),
+            (["--set", "device.host_memory=1KiB"], 75, "arm reuse: the host has 1.00 KiB but"),
+            (["--arms", "resue"], 65, "did you mean `reuse`?"),
+            (["--scenario", "missing.yaml"], 74, "missing.yaml"),
+            (["--repeats", "0"], 65, "found `0`, expected a whole number from 1 to 1000"),
+            (["--bogus"], 64, "--bogus"),
+        ] as [([String], Int32, String)]) func badOptionsAreNamed(options: [String], status: Int32, part: String) throws
+    {
         let folder = try Folder()
         let trace = try Self.smallTrace(folder)
         let outcome = try Program.run(["run", trace, "-o", folder.path("r.h5")] + Self.small + options, in: folder.url)

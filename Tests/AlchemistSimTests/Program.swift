@@ -50,7 +50,8 @@ enum Program {
             String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
         }
         return Outcome(
-            status: signal == 0 ? (status >> 8) & 0xff : 128 + signal, output: text(outputPath), errors: text(errorPath))
+            status: signal == 0 ? (status >> 8) & 0xff : 128 + signal, output: text(outputPath), errors: text(errorPath)
+        )
     }
 }
 

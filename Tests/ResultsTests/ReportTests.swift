@@ -22,8 +22,9 @@ struct ReportTests {
         let comparison = try #require(root["comparison"] as? [String: Any])
         let names = [
             "training_speedup", "training_speedup_wall", "training_speedup_bound", "training_peak_memory_ratio",
-            "ttft_p50_ratio", "ttft_p90_ratio", "itl_p50_ratio", "itl_p99_ratio", "reused_token_fraction",
-            "gradient_rounding_error", "gradient_staleness_error", "host_peak_bytes",
+            "ttft_p50_ratio", "ttft_p90_ratio", "itl_p50_ratio", "itl_p99_ratio", "ttft_p90_change",
+            "itl_p99_change", "longest_trainer_quantum", "reused_token_fraction", "gradient_rounding_error",
+            "gradient_staleness_error", "host_peak_bytes",
         ]
         let spreads = names.flatMap { [$0, $0 + "_min", $0 + "_max"] }
         #expect(Set(comparison.keys) == Set(spreads + ["baseline", "candidate", "reference"]))
@@ -82,10 +83,10 @@ struct ReportTests {
         #expect(!table.contains("status"), "all arms are complete")
     }
 
-    @Test("with repeats the table shows the extremes, and an interrupted arm says so")
+    @Test("with repeats the table shows the extremes; an interrupted repeat says so and is not compared")
     func repeats() throws {
-        var run = Fixture.run(repeats: 3)
-        run.arms[2].repeats[2].status = .interrupted
+        var run = Fixture.run(repeats: 4)
+        run.arms[2].repeats[3].status = .interrupted
         let table = try RunReport(run).table()
         #expect(table.contains("training speed-up, busy time   1.683x    1.667x .. 1.700x"))
         #expect(table.contains("interrupted"))

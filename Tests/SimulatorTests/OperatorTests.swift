@@ -114,8 +114,7 @@ import Testing
         #expect(bytes([.gradientNorm]) == Double(4 * trained))
         let half = trained / 3
         #expect(
-            bytes([.optimizer(parameters: 0..<half), .optimizer(parameters: half..<trained)]) == Double(28 * trained))
-        #expect(bytes([.publish(parameters: 0..<half), .publish(parameters: half..<trained)]) == Double(8 * trained))
+            bytes([.optimizer(parameters: 0..<half), .optimizer(parameters: half..<trained)]) == Double(32 * trained))
     }
 
     // MARK: Pairs
@@ -246,7 +245,6 @@ import Testing
         { $0.units = [.gradientNorm] },
         { $0.units = [.optimizer(parameters: 0..<10)] },
         { $0.units = [.optimizer(parameters: 0..<11)] },
-        { $0.units = [.publish(parameters: 0..<10)] },
     ]
 
     @Test func trainingKeysTellOtherWorkApart() {

@@ -37,7 +37,7 @@ import Testing
             #expect(scheduler.running.map(\.request) == running)
             #expect(running.count <= configuration.maxBatch)
             #expect(waiting.isEmpty || running.count == configuration.maxBatch)
-            #expect(scheduler.waitingRequests == waiting)
+            #expect(scheduler.waitingCount == waiting.count)
 
             let slices = scheduler.nextIteration()
             #expect(!slices.isEmpty && Set(slices.map(\.request)).count == slices.count)

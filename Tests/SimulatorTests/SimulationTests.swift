@@ -66,6 +66,7 @@ import Testing
         configuration.device.memory = least.device + Bytes([0, 100_000, 200_000_000][stream.below(3)])
         configuration.device.hostMemory = least.host + Bytes([0, 300_000, 200_000_000][stream.below(3)])
         var simulation = try Simulation(configuration: configuration, trace: trace, backend: RateBackend())
+        simulation.checksEveryEvent = true
         let log = try simulation.run()
         #expect(simulation.backend.books.problems == [])
         #expect(simulation.backend.books.isEmpty)
@@ -126,9 +127,14 @@ import Testing
         var stream = RandomStream(seed: 11, name: "scenario")
         let trace = Self.randomTrace(&stream, requests: 50)
         var plain = try Simulation(configuration: ArmConfiguration(), trace: trace, backend: RateBackend())
+        // Settings of recording and training that are not in use, and users' feedback, must not touch serving.
         var configuration = ArmConfiguration()
-        configuration.training.learningRate = 3
+        configuration.training.updateEvery = 1
+        configuration.training.quantumMax = SimDuration(nanoseconds: 1)
+        configuration.training.tuning = .lora(rank: 4, alpha: 8, targets: Projection.allCases)
         configuration.recording.offload = .none
+        configuration.recording.keepFor = .zero
+        configuration.feedback.rate = 1
         var other = try Simulation(configuration: configuration, trace: trace, backend: RateBackend())
         let a = try plain.run()
         let b = try other.run()

@@ -1,194 +1,224 @@
-import Foundation
 import Simulator
 import Testing
 
 @Suite struct TraceGeneratorTests {
-    private static func trace(_ change: (inout TraceGeneratorOptions) -> Void) throws -> Trace {
-        var options = TraceGeneratorOptions()
-        options.requests = 1000
-        options.content = .counts
-        options.maxContext = 8192
+    private static func generate(
+        _ base: TraceGeneratorOptions = TraceGeneratorOptions(),
+        change: (inout TraceGeneratorOptions) -> Void = { _ in }
+    ) throws(TraceGeneratorError) -> Trace {
+        var options = base
         change(&options)
         return try TraceGenerator(options).generate()
     }
 
-    @Test(arguments: [0.3, 0.5, 0.7, 0.84, 0.95], [UInt64(0), 1]) func hitsTheShareThatIsAskedFor(
-        share: Double, seed: UInt64
-    ) throws {
-        let trace = try Self.trace {
-            $0.targetPrefillShare = share
-            $0.seed = seed
+    @Test(
+        "The prefill share is met within 1 %",
+        arguments: [0.7, 0.8, 0.88, 0.95], [60, 300, 2000])
+    func prefillShare(target: Double, requests: Int) throws {
+        for seed in 0..<10 as Range<UInt64> {
+            let trace = try Self.generate(.sample) {
+                $0.requests = requests
+                $0.seed = seed
+                $0.content = .counts
+                $0.targetPrefillShare = target
+            }
+            let share = TraceSummary(trace).prefillShare
+            #expect(abs(share - target) <= 0.01 * target, "seed \(seed): \(share)")
         }
-        let prompts = trace.requests.reduce(0) { $0 + $1.promptTokens }
-        let all = trace.requests.reduce(0) { $0 + $1.promptTokens + $1.outputTokens - 1 }
-        #expect(abs(Double(prompts) / Double(all) / share - 1) < 0.01)
     }
 
-    @Test func anUnreachableShareIsRefused() {
+    @Test(arguments: [0.05, 0.3, 0.5, 0.9])
+    func prefillShareOfSingleTurns(target: Double) throws {
+        let trace = try Self.generate {
+            $0.meanTurns = 1
+            $0.targetPrefillShare = target
+        }
+        #expect(abs(TraceSummary(trace).prefillShare - target) <= 0.01 * target)
+        #expect(trace.requests.allSatisfy { $0.conversation == nil && $0.turn == 0 })
+    }
+
+    @Test func whatCannotBeReachedIsSaid() {
         #expect(throws: TraceGeneratorError.self) {
-            _ = try Self.trace {
-                $0.targetPrefillShare = 0.01
-                $0.maxContext = 64
+            try Self.generate {
+                $0.meanTurns = 20
+                $0.scale = 0.05
+                $0.targetPrefillShare = 0.3
             }
         }
     }
 
-    @Test func theSameOptionsGiveTheSameTraceAndOtherSeedsOthers() throws {
-        for content in TraceGeneratorOptions.Content.allCases {
-            func make(_ seed: UInt64) throws -> [Request] {
-                try Self.trace {
-                    $0.requests = 60
-                    $0.content = content
-                    $0.seed = seed
-                }.requests
+    @Test("Lengths are in ShareGPT's proportions")
+    func lengths() throws {
+        let summary = TraceSummary(try Self.generate { $0.requests = 20_000 })
+        func isNear(_ value: Double, _ target: Double, _ tolerance: Double) -> Bool {
+            abs(value - target) <= tolerance * target
+        }
+        #expect(isNear(summary.output.mean, 439, 0.1), "\(summary.output)")
+        #expect(isNear(summary.output.p50, 415, 0.1), "\(summary.output)")
+        #expect(isNear(summary.output.p90, 834, 0.1), "\(summary.output)")
+        #expect(isNear(summary.output.p99, 998, 0.1), "\(summary.output)")
+        #expect(isNear(summary.prompt.mean, 2340, 0.1), "\(summary.prompt)")
+        #expect(isNear(summary.prompt.p50, 1730, 0.15), "\(summary.prompt)")
+        #expect(isNear(summary.prompt.p90, 5696, 0.1), "\(summary.prompt)")
+        #expect(isNear(summary.prompt.p99, 7434, 0.1), "\(summary.prompt)")
+        let first = TraceSummary(try Self.generate { ($0.requests, $0.meanTurns) = (20_000, 1) })
+        #expect(isNear(first.prompt.mean, 161, 0.1), "\(first.prompt)")
+        let half = TraceSummary(
+            try Self.generate { ($0.requests, $0.scale, $0.maxContext) = (20_000, 0.5, 4096) })
+        #expect(isNear(half.prompt.mean, summary.prompt.mean / 2, 0.02))
+    }
+
+    @Test func arrivalsArePoisson() throws {
+        let summary = TraceSummary(
+            try Self.generate {
+                $0.requests = 20_000
+                $0.arrivals = .poisson(rate: 7)
+            })
+        let rate = try #require(summary.rate)
+        let variation = try #require(summary.gapVariation)
+        #expect(abs(rate - 7) < 0.2)
+        #expect(abs(variation - 1) < 0.05)
+    }
+
+    @Test func theSampleIsAsPromised() throws {
+        let trace = try TraceGenerator(.sample).generate()
+        let summary = TraceSummary(trace)
+        #expect(summary.requests == 60 && summary.hasIDs)
+        #expect(300...400 ~= summary.prompt.mean, "\(summary.prompt)")
+        #expect(45...60 ~= summary.output.mean, "\(summary.output)")
+        #expect(2.5...3.5 ~= summary.turns.mean, "\(summary.turns)")
+        #expect(abs(summary.prefillShare - 0.88) < 0.0088)
+        #expect(0.6...0.8 ~= summary.feedbackShare, "\(summary.feedbackShare)")
+        #expect(15...25 ~= summary.span.seconds, "\(summary.span)")
+        #expect(written(trace.requests).count < 250_000, "\(written(trace.requests).count)")
+        let limits = TraceLimits(maxContext: 1024, vocabulary: 2048)
+        #expect(try readTrace(written(trace.requests), limits: limits).requests == trace.requests)
+    }
+
+    @Test func sameSeedSameBytes() throws {
+        let bytes = written(try Self.generate(.sample).requests)
+        #expect(bytes == written(try Self.generate(.sample).requests))
+        #expect(bytes != written(try Self.generate(.sample) { $0.seed += 1 }.requests))
+    }
+
+    struct Change: Sendable, CustomTestStringConvertible {
+        let name: String
+        let apply: @Sendable (inout TraceGeneratorOptions) -> Void
+        /// What must stay as it was.
+        let invariant: @Sendable (Request) -> [Int]
+        var testDescription: String { name }
+    }
+
+    private static func delay(_ request: Request) -> Int {
+        if case .given(let feedback) = request.feedback { Int(feedback.delay.nanoseconds) } else { 0 }
+    }
+
+    static let changes: [Change] = [
+        Change(
+            name: "turns leave arrivals and feedback", apply: { $0.meanTurns = 8 },
+            invariant: { [Int($0.arrival.nanoseconds), delay($0)] }),
+        Change(
+            name: "scale and share leave arrivals and feedback",
+            apply: { ($0.scale, $0.targetPrefillShare) = (0.2, 0.8) },
+            invariant: { [Int($0.arrival.nanoseconds), delay($0)] }),
+        Change(
+            name: "the feedback's rate leaves all but itself", apply: { $0.feedback?.rate = 0 },
+            invariant: { [Int($0.arrival.nanoseconds), $0.promptTokens, $0.outputTokens, $0.turn] }),
+        Change(
+            name: "the vocabulary leaves all but ids", apply: { $0.language.vocabulary = 99 },
+            invariant: { [Int($0.arrival.nanoseconds), $0.promptTokens, $0.outputTokens, delay($0)] }),
+        Change(
+            name: "content leaves all but ids", apply: { $0.content = .counts },
+            invariant: { [Int($0.arrival.nanoseconds), $0.promptTokens, $0.outputTokens, delay($0)] }),
+    ]
+
+    @Test("One option does not shift what others draw", arguments: changes)
+    func independence(_ change: Change) throws {
+        let before = try Self.generate(.sample)
+        let after = try Self.generate(.sample, change: change.apply)
+        #expect(before.requests != after.requests)
+        #expect(before.requests.map(change.invariant) == after.requests.map(change.invariant))
+    }
+
+    @Test("Conversations keep their lengths when arrivals come faster")
+    func conversationsAreIndependentOfTheRate() throws {
+        func opening(_ trace: Trace) -> [String: [Int]] {
+            var lengths: [String: [Int]] = [:]
+            for request in trace.requests where request.turn == 0 {
+                lengths[request.conversation ?? ""] = [request.promptTokens, request.outputTokens]
             }
-            #expect(try make(3) == make(3))
-            #expect(try make(3) != make(4))
+            return lengths
+        }
+        let slow = opening(try Self.generate())
+        let fast = opening(try Self.generate { $0.arrivals = .poisson(rate: 100) })
+        let common = slow.filter { fast[$0.key] != nil }
+        #expect(common.count > 50)
+        #expect(common.allSatisfy { fast[$0.key] == $0.value })
+    }
+
+    @Test func contextIsNeverExceeded() throws {
+        for maxContext in [2, 3, 100, 1000] {
+            let trace = try Self.generate { ($0.maxContext, $0.requests) = (maxContext, 500) }
+            #expect(
+                trace.requests.allSatisfy {
+                    $0.promptTokens >= 1 && $0.outputTokens >= 1 && $0.promptTokens + $0.outputTokens <= maxContext
+                })
         }
     }
 
-    /// Conversations are a Poisson process and bring a geometric number of turns each: the count over a span of T has a
-    /// variance of rate T (2 meanTurns - 1).
-    @Test(arguments: [0.5, 20, 3000], [1.0, 4.0]) func arrivesAtTheMeanRate(rate: Double, turns: Double) throws {
-        let trace = try Self.trace {
-            $0.requests = 20_000
-            $0.rate = rate
-            $0.meanTurns = turns
-            $0.meanThinkTime = 0.1 / rate
+    @Test(arguments: [
+        "--requests: found 0, expected at least 1", "--turns: found nan, expected a mean from 1 to 1000000",
+        "--scale: found 0.0, expected a factor above 0, up to 1000000",
+        "--rate: found -1.0, expected requests a second, more than 2.5e-05",
+        "--target-p: found 1.0, expected a share between 0 and 1",
+        "--feedback-rate: found 1.5, expected a share from 0 to 1",
+        "--max-context: found 1, expected at least 2 tokens", "--vocabulary: found 1, expected at least 2 tokens",
+    ])
+    func optionsOutOfRange(_ message: String) {
+        var options = TraceGeneratorOptions()
+        switch message.split(separator: ":").first {
+        case "--requests": options.requests = 0
+        case "--turns": options.meanTurns = .nan
+        case "--scale": options.scale = 0
+        case "--rate": options.arrivals = .poisson(rate: -1)
+        case "--target-p": options.targetPrefillShare = 1
+        case "--feedback-rate": options.feedback = .init(rate: 1.5, meanDelay: 1)
+        case "--max-context": options.maxContext = 1
+        default: options.language.vocabulary = 1
         }
-        let measured = 19_999 / (trace.requests[19_999].arrival - trace.requests[0].arrival).seconds
-        let error = ((2 * turns - 1) / 20_000).squareRoot()
-        #expect(abs(measured / rate - 1) < 4 * error)
-        #expect(zip(trace.requests, trace.requests.dropFirst()).allSatisfy { $0.arrival <= $1.arrival })
-        let conversations = Double(trace.requests.count { $0.previousTurn == nil })
-        #expect(abs(20_000 / conversations / turns - 1) < 4 * error)
-    }
-
-    @Test(arguments: [8, 60, 500, 4000], [0.1, 1, 20]) func keepsWithinTheContextAndItsConversations(
-        context: Int, scale: Double
-    ) throws {
-        let trace = try Self.trace {
-            $0.maxContext = context
-            $0.scale = scale
-            $0.meanTurns = 5
+        do throws(TraceGeneratorError) {
+            _ = try TraceGenerator(options)
+            Issue.record("accepted")
+        } catch {
+            #expect(error.description == message)
         }
-        #expect(trace.requests.count == 1000)
-        #expect(Set(trace.requests.map(\.id)).count == 1000)
-        var last: [String: Int] = [:]
-        for (index, request) in trace.requests.enumerated() {
-            #expect(request.promptTokens >= 1 && request.outputTokens >= 1)
-            #expect(request.promptTokens + request.outputTokens <= context)
-            let conversation = try #require(request.conversation)
-            #expect(request.previousTurn == last[conversation])
-            if let previous = request.previousTurn.map({ trace.requests[$0] }) {
-                #expect(request.turn == previous.turn + 1)
-                #expect(request.promptTokens > previous.promptTokens + previous.outputTokens)
-            } else {
-                #expect(request.turn == 0 && request.thinkTime == .zero)
-            }
-            last[conversation] = index
-        }
-    }
-
-    @Test func everyTurnBeginsWithTheOneBefore() throws {
-        let trace = try Self.trace {
-            $0.requests = 150
-            $0.content = .ids
-            $0.scale = 0.2
-            $0.vocabulary = 300
-        }
-        var continued = 0
-        for request in trace.requests {
-            let prompt = try #require(request.prompt)
-            #expect(prompt.count == request.promptTokens && request.output?.count == request.outputTokens)
-            #expect((prompt + (request.output ?? [])).allSatisfy { (0..<300).contains($0) })
-            guard let previous = request.previousTurn.map({ trace.requests[$0] }) else { continue }
-            #expect(prompt.starts(with: (previous.prompt ?? []) + (previous.output ?? [])))
-            continued += 1
-        }
-        #expect(continued > 50)
-    }
-
-    private static func turns(_ change: (inout TraceGeneratorOptions) -> Void) throws -> [String: Request] {
-        let trace = try trace {
-            $0.maxContext = 1_000_000
-            change(&$0)
-        }
-        return Dictionary(
-            uniqueKeysWithValues: trace.requests.map { ("\($0.conversation ?? "")/\($0.turn)", $0) })
-    }
-
-    /// What one option decides is all that it changes: turns that are in both traces differ in nothing else.
-    @Test func everyDrawHasItsOwnStream() throws {
-        let base = try Self.turns { _ in }
-        func compare(
-            _ change: (inout TraceGeneratorOptions) -> Void, _ same: (Request, Request) -> Bool
-        ) throws {
-            let other = try Self.turns(change)
-            let common = base.keys.filter { other[$0] != nil }
-            #expect(common.count > 500)
-            for key in common {
-                guard let a = base[key], let b = other[key] else { continue }
-                #expect(same(a, b), "\(key)")
-            }
-        }
-        func lengths(_ a: Request, _ b: Request) -> Bool {
-            a.promptTokens == b.promptTokens && a.outputTokens == b.outputTokens
-        }
-        try compare({ $0.rate = 30 }) { lengths($0, $1) && $0.thinkTime == $1.thinkTime }
-        try compare({ $0.meanThinkTime = 9 }) { lengths($0, $1) }
-        try compare({ $0.feedbackRate = 0.1 }) {
-            lengths($0, $1) && $0.arrival == $1.arrival && $0.thinkTime == $1.thinkTime
-        }
-        try compare({ $0.scale = 0.5 }) {
-            $0.arrival == $1.arrival && $0.thinkTime == $1.thinkTime && $0.feedback == $1.feedback
-        }
-    }
-
-    @Test(arguments: [0, 0.3, 1]) func feedbackComesAtItsRateAndDelay(rate: Double) throws {
-        let trace = try Self.trace {
-            $0.requests = 10_000
-            $0.feedbackRate = rate
-            $0.meanFeedbackDelay = 2.5
-        }
-        let delays = trace.requests.compactMap { request in
-            if case .given(let feedback) = request.feedback { feedback.delay.seconds } else { nil }
-        }
-        #expect(trace.requests.allSatisfy { $0.feedback != .unstated })
-        let share = Double(delays.count) / 10_000
-        #expect(abs(share - rate) <= 4 * (rate * (1 - rate) / 10_000).squareRoot())
-        guard !delays.isEmpty else { return }
-        let mean = delays.reduce(0, +) / Double(delays.count)
-        #expect(abs(mean / 2.5 - 1) < 4 / Double(delays.count).squareRoot())
     }
 }
 
-@Suite struct FeedbackConfigurationTests {
-    @Test(arguments: [0, 0.25, 1]) func hasItsRateAndDelay(rate: Double) {
-        var configuration = FeedbackConfiguration()
-        configuration.rate = rate
-        configuration.meanDelay = .milliseconds(40)
-        let ids = (0..<20_000).map { "request \($0)" }
-        let given = ids.compactMap { configuration.feedback(for: $0, seed: 6) }
-        let share = Double(given.count) / 20_000
-        #expect(abs(share - rate) <= 4 * (rate * (1 - rate) / 20_000).squareRoot())
-        guard !given.isEmpty else { return }
-        let mean = given.reduce(0) { $0 + $1.delay.seconds } / Double(given.count)
-        #expect(abs(mean / 0.040 - 1) < 4 / Double(given.count).squareRoot())
+@Suite struct TraceSummaryTests {
+    @Test func figuresOfAHandMadeTrace() throws {
+        let trace = try readTrace(
+            """
+            {"id":1,"arrival":1,"prompt_tokens":10,"output_tokens":5,"conversation":"c","feedback":{"delay":1}}
+            {"id":2,"arrival":2,"prompt_tokens":20,"output_tokens":1,"feedback":null}
+            {"id":3,"arrival":5,"prompt_tokens":30,"output_tokens":3,"conversation":"c","turn":1}
+            """)
+        let summary = TraceSummary(trace)
+        #expect(summary.requests == 3 && summary.conversations == 2)
+        #expect(summary.prompt.mean == 20 && summary.prompt.p50 == 20 && summary.prompt.p90 == 28)
+        #expect(summary.prompt.least == 10 && summary.prompt.most == 30)
+        #expect(summary.totalPromptTokens == 60 && summary.totalOutputTokens == 9)
+        #expect(summary.prefillShare == 60.0 / 66)
+        #expect(summary.turns.mean == 1.5 && summary.turns.most == 2)
+        #expect(summary.span == .milliseconds(4000))
+        #expect(summary.rate == 0.5)
+        #expect(summary.gapVariation == 0.5)
+        #expect([summary.feedbackGiven, summary.feedbackNone, summary.feedbackUnstated] == [1, 1, 1])
+        #expect(!summary.hasIDs)
     }
 
-    /// The answer depends on the request and the seed alone, and a higher rate only adds feedback.
-    @Test func dependsOnNothingElse() {
-        let configuration = FeedbackConfiguration()
-        let ids = (0..<500).map { "r\($0)" }
-        let forward = ids.map { configuration.feedback(for: $0, seed: 1) }
-        let backward = ids.reversed().map { configuration.feedback(for: $0, seed: 1) }
-        #expect(forward == backward.reversed())
-        #expect(forward != ids.map { configuration.feedback(for: $0, seed: 2) })
-        var generous = configuration
-        generous.rate = 0.9
-        for (id, feedback) in zip(ids, forward) where feedback != nil {
-            #expect(generous.feedback(for: id, seed: 1) == feedback)
-        }
+    @Test func traceOfNothing() {
+        let summary = TraceSummary(Trace(source: "none", requests: []))
+        #expect(summary.requests == 0 && summary.rate == nil && summary.prefillShare == 0)
     }
 }

@@ -170,7 +170,7 @@ import Testing
     private static func rows(of unit: TrainerUnit) -> Range<Int> {
         switch unit {
         case .forward(_, let rows), .loss(let rows), .backward(_, let rows): rows
-        case .optimizer(let parameters), .publish(let parameters): parameters
+        case .optimizer(let parameters): parameters
         case .gradientNorm: 0..<0
         }
     }
@@ -215,13 +215,9 @@ import Testing
 
         let closing = planner.closingUnits(estimate: estimate)
         #expect(closing.first == .gradientNorm)
-        #expect(
-            closing.map(\.phase).dropFirst(closing.count { $0.phase == .optimizer } + 1).allSatisfy { $0 == .publish })
-        for phase in [TrainerPhase.optimizer, .publish] {
-            let ranges = closing.dropFirst().filter { $0.phase == phase }.map(Self.rows)
-            #expect(ranges.first?.lowerBound == 0 && ranges.last?.upperBound == planner.trainedParameters)
-            for (a, b) in zip(ranges, ranges.dropFirst()) { #expect(a.upperBound == b.lowerBound) }
-        }
+        let ranges = closing.dropFirst().map(Self.rows)
+        #expect(ranges.first?.lowerBound == 0 && ranges.last?.upperBound == planner.trainedParameters)
+        for (a, b) in zip(ranges, ranges.dropFirst()) { #expect(a.upperBound == b.lowerBound) }
     }
 
     /// A unit that is predicted to take longer than the quantum is as small as units get.

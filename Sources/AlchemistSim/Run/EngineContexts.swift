@@ -2,22 +2,30 @@ internal import Engine
 internal import MeasuredBackend
 internal import Simulator
 
-/// One warmed-up engine for all arms; what quanta are expected to cost is measured once for each way of training.
-struct EngineContexts {
-    private let contexts: [Tuning: EngineContext]
-    private let fallback: EngineContext
-
-    init(_ model: ModelConfig, pool: ThreadPool, arms: [ArmConfiguration]) throws {
-        var contexts: [Tuning: EngineContext] = [:]
-        for arm in arms where contexts[arm.training.tuning] == nil {
-            contexts[arm.training.tuning] = try EngineContext(
-                model, pool: pool, training: arm.training, tokenBudget: arm.serving.tokenBudget)
-        }
-        self.contexts = contexts
-        fallback =
-            try contexts.values.first
-            ?? EngineContext(model, pool: pool, training: TrainingConfiguration(), tokenBudget: 64)
+/// Warmed-up engines for arms that run in turn. Arms share one when they train in the same way and serve in iterations
+/// of the same size; then the same quanta are expected to cost the same in each.
+final class EngineContexts {
+    private struct Key: Hashable {
+        var tuning: Tuning
+        var tokenBudget: Int
+        var maxBatch: Int
     }
 
-    func context(for arm: ArmConfiguration) -> EngineContext { contexts[arm.training.tuning] ?? fallback }
+    private let model: ModelConfig
+    private let pool: ThreadPool
+    private var contexts: [Key: EngineContext] = [:]
+
+    init(_ model: ModelConfig, pool: ThreadPool) {
+        self.model = model
+        self.pool = pool
+    }
+
+    func context(for arm: ArmConfiguration) throws -> EngineContext {
+        let key = Key(
+            tuning: arm.training.tuning, tokenBudget: arm.serving.tokenBudget, maxBatch: arm.serving.maxBatch)
+        if let context = contexts[key] { return context }
+        let context = try EngineContext(model, pool: pool, training: arm.training, serving: arm.serving)
+        contexts[key] = context
+        return context
+    }
 }

@@ -46,18 +46,20 @@ public struct Experiment {
     /// Runs every arm, and all of them as often as the scenario repeats them: arm after arm, round after round, so that
     /// a drift of the machine's speed falls on all arms alike. Every second round goes in the opposite order.
     ///
+    /// - Returns: everything that was finished, and what ended the run early if something did.
     /// - Parameters:
     ///   - progress: told what is running and how far it is.
     ///   - shouldStop: asked often; once true, the run ends and is marked interrupted.
     public func run(
         commandLine: String, created: String, progress: (RunProgress) -> Void = { _ in },
         shouldStop: () -> Bool = { false }
-    ) throws -> RunResult {
+    ) throws -> (result: RunResult, failure: (any Error)?) {
         let pool = ThreadPool(width: Self.threads(of: scenario))
         progress(RunProgress(stage: .calibrating, finished: 0, requests: trace.requests.count))
-        let contexts = try EngineContexts(model, pool: pool, arms: arms.map(\.configuration))
+        let contexts = EngineContexts(model, pool: pool)
         var logs = [[ArmLog]](repeating: [], count: arms.count)
         var interrupted = false
+        var failure: (any Error)?
         rounds: for round in 0..<scenario.repeats {
             let order = round.isMultiple(of: 2) ? Array(arms.indices) : arms.indices.reversed()
             for index in order {
@@ -65,12 +67,19 @@ public struct Experiment {
                     interrupted = true
                     break rounds
                 }
-                let log = try run(arms[index], round: round, contexts: contexts, progress, shouldStop)
-                logs[index].append(log)
-                if log.status == .interrupted { break rounds }
+                // What is whole is kept even if another arm fails.
+                do {
+                    let log = try run(arms[index], round: round, contexts: contexts, progress, shouldStop)
+                    logs[index].append(log)
+                    if log.status == .interrupted { break rounds }
+                } catch {
+                    failure = error
+                    interrupted = true
+                    break rounds
+                }
             }
         }
-        return RunResult(
+        let result = RunResult(
             provenance: Provenance(
                 toolVersion: Build.version, gitCommit: Build.commit, commandLine: commandLine,
                 seed: scenario.base.seed, buildCPU: Build.features, runCPU: Machine.processor,
@@ -78,6 +87,7 @@ public struct Experiment {
             scenario: scenario.yaml, trace: trace,
             arms: zip(arms, logs).map { ArmResult(name: $0.name, repeats: $1) }, comparisons: comparisons,
             status: interrupted ? .interrupted : nil)
+        return (result, failure)
     }
 
     private func run(
@@ -85,7 +95,7 @@ public struct Experiment {
         _ progress: (RunProgress) -> Void, _ shouldStop: () -> Bool
     ) throws -> ArmLog {
         let backend = MeasuredBackend(
-            engine: contexts.context(for: arm.configuration),
+            engine: try contexts.context(for: arm.configuration),
             tokens: TraceTokens(trace, vocabulary: model.vocabulary, seed: scenario.base.seed),
             options: MeasuredOptions(arm.configuration))
         var simulation: Simulation<MeasuredBackend>
@@ -95,10 +105,14 @@ public struct Experiment {
             throw ExperimentError.arm(arm.name, error)
         }
         let stage = RunProgress.Stage.running(arm: arm.name, round: round, rounds: scenario.repeats)
-        return try simulation.run(
-            progress: { finished, _ in
-                progress(RunProgress(stage: stage, finished: finished, requests: trace.requests.count))
-            }, shouldStop: shouldStop)
+        do {
+            return try simulation.run(
+                progress: { finished, _ in
+                    progress(RunProgress(stage: stage, finished: finished, requests: trace.requests.count))
+                }, shouldStop: shouldStop)
+        } catch let error as SimulationError {
+            throw ExperimentError.arm(arm.name, error)
+        }
     }
 
     /// The arm that trains without reuse is the baseline of every arm that reuses; the one that trains nothing is the

@@ -121,8 +121,8 @@ extension ArmSummary {
         training("longest_trainer_quantum", .seconds, "longest quantum of the trainer") {
             $0.longestQuantum?.seconds
         },
-        training("loss_first", .nats, "mean loss of the first step") { $0.firstLoss },
-        training("loss_last", .nats, "mean loss of the last step") { $0.lastLoss },
+        training("loss_first", .nats, "mean loss of the first quarter of the steps, at least one") { $0.firstLoss },
+        training("loss_last", .nats, "mean loss of the last quarter of the steps, at least one") { $0.lastLoss },
         training("record_age_mean", .one, "mean age of used records in versions, weighted by reused tokens") {
             $0.meanAge
         },

@@ -25,6 +25,9 @@ public struct Comparison: Sendable {
             Terms(
                 baseline: baseline.repeats[index], candidate: candidate.repeats[index],
                 reference: reference?.repeats[index])
+        }.filter { terms in
+            // What was cut short has no figures that could be compared.
+            [terms.baseline, terms.candidate, terms.reference].allSatisfy { $0?.status != .interrupted }
         }
     }
 
@@ -36,7 +39,8 @@ extension Comparison {
     /// Every metric of a comparison, in the order in which files and documentation list them.
     public static let metrics: [Metric<Terms>] = [
         trainingSpeedup, trainingSpeedupWall, trainingSpeedupBound, trainingPeakMemoryRatio, firstTokenRatio50,
-        firstTokenRatio90, tokenGapRatio50, tokenGapRatio99, reusedTokenFraction, roundingError, stalenessError,
+        firstTokenRatio90, tokenGapRatio50, tokenGapRatio99, firstTokenChange90,
+        tokenGapChange99, longestQuantum, reusedTokenFraction, roundingError, stalenessError,
         hostPeakBytes,
     ]
 
@@ -80,6 +84,18 @@ extension Comparison {
         "itl_p99_ratio", .one, "99th percentile of ITL, candidate / serve-only"
     ) { latencyRatio($0, \.interTokenLatency?.p99) }
 
+    public static let firstTokenChange90 = Metric<Terms>(
+        "ttft_p90_change", .seconds, "90th percentile of TTFT, candidate - serve-only"
+    ) { latencyChange($0, \.timeToFirstToken?.p90) }
+
+    public static let tokenGapChange99 = Metric<Terms>(
+        "itl_p99_change", .seconds, "99th percentile of ITL, candidate - serve-only"
+    ) { latencyChange($0, \.interTokenLatency?.p99) }
+
+    public static let longestQuantum = Metric<Terms>(
+        "longest_trainer_quantum", .seconds, "the candidate's: the longest that serving can have waited for training"
+    ) { $0.candidate.training?.longestQuantum?.seconds }
+
     public static let reusedTokenFraction = Metric<Terms>(
         "reused_token_fraction", .one, "the candidate's reused tokens / its trained tokens"
     ) { $0.candidate.training?.reusedFraction }
@@ -95,6 +111,13 @@ extension Comparison {
     public static let hostPeakBytes = Metric<Terms>(
         "host_peak_bytes", .bytes, "the candidate's highest sum over all owners on the host"
     ) { Double($0.candidate.memory.host.count) }
+
+    private static func latencyChange(_ terms: Terms, _ figure: KeyPath<ServingSummary, Double?>) -> Double? {
+        guard let mine = terms.candidate.serving[keyPath: figure], let reference = terms.reference,
+            let theirs = reference.serving[keyPath: figure]
+        else { return nil }
+        return mine - theirs
+    }
 
     private static func latencyRatio(_ terms: Terms, _ figure: KeyPath<ServingSummary, Double?>) -> Double? {
         guard let reference = terms.reference else { return nil }

@@ -17,7 +17,7 @@ public struct TrainingSummary: Sendable, Equatable {
     public var wallSeconds: Double
     /// Devices that the arm holds all that time.
     public var devices: Int
-    /// Mean loss of the first and of the last step, in nats.
+    /// Mean loss over the loss tokens of the first and of the last quarter of the steps, at least one, in nats.
     public var firstLoss: Double
     public var lastLoss: Double
     public var longestQuantum: SimDuration?
@@ -29,7 +29,7 @@ public struct TrainingSummary: Sendable, Equatable {
 
     /// `nil` for an arm that made no training step.
     public init?(_ log: ArmLog, devices: Int = 1) {
-        guard let first = log.steps.first, let last = log.steps.last else { return nil }
+        guard !log.steps.isEmpty else { return nil }
         steps = log.steps.count
         samples = log.steps.reduce(0) { $0 + $1.samples }
         tokens = log.steps.reduce(0) { $0 + $1.tokens }
@@ -45,13 +45,20 @@ public struct TrainingSummary: Sendable, Equatable {
         stall = log.steps.reduce(into: .zero) { $0 += $1.stall }
         wallSeconds = log.end.seconds
         self.devices = devices
-        (firstLoss, lastLoss) = (first.loss, last.loss)
+        let quarter = max(1, log.steps.count / 4)
+        firstLoss = Self.meanLoss(log.steps.prefix(quarter))
+        lastLoss = Self.meanLoss(log.steps.suffix(quarter))
         longestQuantum = log.quanta.lazy.filter { $0.kind == .train }.map(\.duration).max()
         let reusing = log.steps.filter { $0.reusedTokens > 0 }
         meanAge = ratio(
             reusing.reduce(0) { $0 + $1.meanAge * Double($1.reusedTokens) }, Double(reusedTokens))
         oldestAge = reusing.map(\.oldestAge).max()
         audits = log.steps.compactMap(\.audit)
+    }
+
+    private static func meanLoss(_ steps: ArraySlice<StepRecord>) -> Double {
+        let tokens = steps.reduce(0) { $0 + $1.lossTokens }
+        return steps.reduce(0) { $0 + $1.loss * Double($1.lossTokens) } / Double(max(1, tokens))
     }
 
     /// Compute, waiting for reloads, and publishing.

@@ -12,6 +12,9 @@ enum Figure {
         return number(seconds / scale) + " " + unit
     }
 
+    /// `+1.20 ms`, `-310 us`.
+    static func change(_ seconds: Double) -> String { (seconds > 0 ? "+" : "") + duration(seconds) }
+
     static func bytes(_ count: Double) -> String {
         Int(exactly: count.rounded()).map { Bytes($0).description } ?? number(count) + " B"
     }

@@ -17,6 +17,8 @@ extension Schema {
             .tokens(
                 "dropped_tokens", "prompt tokens whose record could not be made or kept for want of memory",
                 \.droppedTokens),
+            .tokens(
+                "expired_tokens", "recorded tokens thrown away because no feedback came in time", \.expiredTokens),
         ]
     }
 

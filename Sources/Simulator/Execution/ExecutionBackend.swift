@@ -20,8 +20,9 @@ public protocol ExecutionBackend: MemoryDemand {
 
     /// Follows the decisions about bytes. Takes no virtual time: copies are charged to the link.
     mutating func apply(_ movements: [DataMovement]) throws
-    /// A step of training begins: gradients are zero.
-    mutating func beginStep(version: Int) throws
+    /// The optimizer has written the weights of `version`: from now on serving and training read them. No quantum is
+    /// under way. Takes no time, because two buffers are swapped.
+    mutating func publish(version: Int) throws
     /// A micro-batch is about to run, in units of at most `unitRows` rows; its reservations hold until `close`.
     mutating func open(_ microBatch: MicroBatch, unitRows: Int) throws
     mutating func close(_ microBatch: MicroBatch) throws

@@ -20,14 +20,14 @@ public struct Footprint: Sendable, Equatable {
     public var weights: Bytes {
         if case .lora = tuning { bytes(model.parameters + trained) } else { bytes(model.parameters) }
     }
-    /// The trainer's adapters; full tuning has none.
+    /// The buffer that the optimizer writes the next adapters into; full tuning has none.
     public var adapters: Bytes {
         if case .lora = tuning { bytes(trained) } else { .zero }
     }
     public var gradients: Bytes { bytes(trained) }
     /// AdamW's two moments.
     public var optimizer: Bytes { bytes(2 * trained) }
-    /// In full tuning, the trainer's own copy of the weights: it writes them while serving reads the published ones.
+    /// In full tuning, the buffer that the optimizer writes the next weights into while serving reads the present ones.
     public var publishBuffer: Bytes {
         if case .full = tuning { bytes(trained) } else { .zero }
     }

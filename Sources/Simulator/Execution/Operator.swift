@@ -95,11 +95,8 @@ public struct OperatorList: Sendable {
         case .gradientNorm:
             return [pass(values: tuning.trainedParameters(of: model))]
         case .optimizer(let parameters):
-            // Reads gradient, parameter and two moments; writes the last three.
-            return [pass(values: 7 * parameters.count)]
-        case .publish(let parameters):
-            let bytes = Double(2 * parameters.count * valueBytes)
-            return [Operator(kind: .copy, flops: 0, bytes: bytes, count: 1)]
+            // Reads gradient, parameter and two moments; writes the last three and clears the gradient.
+            return [pass(values: 8 * parameters.count)]
         }
     }
 

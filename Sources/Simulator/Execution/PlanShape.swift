@@ -48,7 +48,6 @@ extension TrainerQuantum {
                 return "b\(kind(of: layer)):\(text(rows))"
             case .gradientNorm: return "n"
             case .optimizer(let parameters): return "o:\(parameters.count)"
-            case .publish(let parameters): return "w:\(parameters.count)"
             }
         }
         guard needsRows else { return "train " + units.joined(separator: " ") }

@@ -67,10 +67,8 @@ public enum TrainerUnit: Sendable, Hashable {
     case backward(layer: Int, rows: Range<Int>)
     /// The global norm of the whole gradient, for clipping.
     case gradientNorm
-    /// AdamW over a range of the trained parameters.
+    /// AdamW over a range of the trained parameters, into the buffer that serving does not read; clears the gradient.
     case optimizer(parameters: Range<Int>)
-    /// Copying a range of the trained parameters to where serving reads them.
-    case publish(parameters: Range<Int>)
 
     public var phase: TrainerPhase {
         switch self {
@@ -78,11 +76,10 @@ public enum TrainerUnit: Sendable, Hashable {
         case .loss: .loss
         case .backward: .backward
         case .gradientNorm, .optimizer: .optimizer
-        case .publish: .publish
         }
     }
 }
 
 public enum TrainerPhase: Sendable, CaseIterable {
-    case forward, loss, backward, optimizer, publish
+    case forward, loss, backward, optimizer
 }

@@ -43,6 +43,8 @@ public struct RequestRecord: Sendable {
     public var recordedTokens = 0
     /// Prompt tokens whose record could not be made or was dropped for want of memory.
     public var droppedTokens = 0
+    /// Recorded tokens that were thrown away because no feedback came in time.
+    public var expiredTokens = 0
 
     public init(index: Int) { self.index = index }
 }

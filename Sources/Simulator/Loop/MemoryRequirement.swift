@@ -6,8 +6,12 @@
 public struct MemoryRequirement: Sendable {
     /// What stays on the device for the whole run.
     public let fixed: [(owner: MemoryOwner, bytes: Bytes)]
-    /// The least device memory.
-    public let device: Bytes
+    /// The KV blocks of the largest request.
+    public let kv: Bytes
+    /// Activations and scratch of the largest micro-batch; zero without training.
+    public let microBatch: Bytes
+    /// The least device memory: the sum of these.
+    public var device: Bytes { fixed.reduce(Bytes.zero) { $0 + $1.bytes } + kv + microBatch }
     /// The least host memory.
     public let host: Bytes
 
@@ -27,14 +31,16 @@ public struct MemoryRequirement: Sendable {
         self.fixed = fixed
         let block = configuration.serving.kvBlockTokens
         let blocks = trace.requests.map { ($0.promptTokens + $0.outputTokens - 1 + block - 1) / block }.max() ?? 0
-        var device = fixed.reduce(Bytes.zero) { $0 + $1.bytes } + footprint.kvPerToken * (blocks * block)
+        kv = footprint.kvPerToken * (blocks * block)
         if training {
             let largest = Self.largestMicroBatch(of: trace, configuration.training)
-            device += footprint.trainActivations(freshRows: largest.rows)
-            device += demand.trainWorkspace(for: largest, unitRows: largest.rows)
+            microBatch =
+                footprint.trainActivations(freshRows: largest.rows)
+                + demand.trainWorkspace(for: largest, unitRows: largest.rows)
+        } else {
+            microBatch = .zero
         }
-        self.device = device
-        let offloads = training && configuration.recording.scope != .none && configuration.recording.offload != .none
+        let offloads = configuration.recording.scope != .none && configuration.recording.offload != .none
         let prompt = offloads ? trace.requests.map(\.promptTokens).max() ?? 0 : 0
         let sizes = footprint.recordSizes
         host =
@@ -47,12 +53,21 @@ public struct MemoryRequirement: Sendable {
         if device.memory < self.device {
             throw .tooLittleMemory(
                 tier: .device, needed: self.device, available: device.memory,
-                purpose: "what always stays, the largest request and the largest sample")
+                purpose: purpose)
         }
         if device.hostMemory < host {
             throw .tooLittleMemory(
-                tier: .host, needed: host, available: device.hostMemory, purpose: "the record of the longest prompt")
+                tier: .host, needed: host, available: device.hostMemory,
+                purpose: "the record of the longest prompt (device.host_memory)")
         }
+    }
+
+    /// What needs the device's memory, part by part.
+    private var purpose: String {
+        var parts = fixed.filter { $0.bytes > .zero }.map { "\($0.owner.name) \($0.bytes)" }
+        parts.append("kv of the largest request \(kv)")
+        if microBatch > .zero { parts.append("largest micro-batch \(microBatch)") }
+        return "this arm (device.memory: " + parts.joined(separator: ", ") + ")"
     }
 
     /// The largest micro-batch that any samples of the trace can form, wholly recomputed.

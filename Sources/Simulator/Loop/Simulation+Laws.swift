@@ -1,4 +1,36 @@
 extension Simulation {
+    /// The books say what the blocks and the pieces say: at any time, the bytes of the ledger are the sums over what
+    /// exists.
+    func checkBooks() throws(SimulationError) {
+        func law(_ owner: MemoryOwner, on tier: MemoryTier, holds expected: Bytes) throws(SimulationError) {
+            let booked = memory.ledger.level(of: owner, on: tier)
+            guard booked != expected else { return }
+            throw .brokenLaw(
+                "at \(now), \(owner.name) on the \(tier.name) is booked with \(booked.count) bytes but holds "
+                    + "\(expected.count)")
+        }
+        var device = trainer.step?.open?.reloads.windowBytes ?? .zero
+        var host = Bytes.zero
+        for (_, chunk) in memory.records.chunks {
+            for (layer, piece) in chunk.pieces.enumerated() {
+                if piece.onDevice { device += memory.records.bytes(of: chunk, layer: layer, part: .activations) }
+                if piece.onHost || piece.leaving { host += memory.records.bytes(of: chunk, layer: layer, part: .all) }
+            }
+        }
+        try law(.recorded, on: .device, holds: device)
+        try law(.recorded, on: .host, holds: host)
+        let blocks = memory.kv.blockBytes * memory.kv.liveBlocks
+        let running = scheduler.running.reduce(0) { $0 + $1.kvBlocks.count }
+        try law(.kv, on: .device, holds: memory.kv.blockBytes * running)
+        try law(
+            .recordedKV, on: .device,
+            holds: blocks - memory.kv.blockBytes * running + (trainer.step?.open?.reloads.kvBytes ?? .zero))
+        let sum = MemoryOwner.allCases.reduce(Bytes.zero) { $0 + memory.ledger.level(of: $1, on: .device) }
+        guard sum <= memory.ledger.capacity(of: .device) else {
+            throw .brokenLaw("at \(now), the device is booked with \(sum.count) bytes, beyond its capacity")
+        }
+    }
+
     /// The laws that every complete run keeps, checked after each one.
     func checkFinalLaws() throws(SimulationError) {
         func law(_ holds: Bool, _ text: @autoclosure () -> String) throws(SimulationError) {

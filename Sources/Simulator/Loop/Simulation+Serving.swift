@@ -96,6 +96,9 @@ extension Simulation {
             let sent = max(trace.requests[next].arrival, now + trace.requests[next].thinkTime)
             events.schedule(.arrival(next), at: sent, priority: 2)
         }
+        if recordsByRequest[index] != nil {
+            events.schedule(.recordExpiry(index), at: now + configuration.recording.keepFor, priority: 4)
+        }
         guard configuration.training.enabled else { return }
         let feedback: Feedback? =
             switch request.feedback {
@@ -106,9 +109,6 @@ extension Simulation {
         if let feedback {
             pendingFeedback += 1
             events.schedule(.feedback(index, feedback), at: now + feedback.delay, priority: 3)
-        }
-        if recordsByRequest[index] != nil {
-            events.schedule(.recordExpiry(index), at: now + configuration.recording.keepFor, priority: 4)
         }
     }
 
@@ -126,7 +126,10 @@ extension Simulation {
 
     mutating func expireRecord(of index: Int) {
         guard let chunks = recordsByRequest.removeValue(forKey: index) else { return }
-        for chunk in chunks { memory.drop(chunk) }
+        for chunk in chunks {
+            log.requests[index].expiredTokens += memory.records[chunk]?.tokens.count ?? 0
+            memory.drop(chunk)
+        }
     }
 
     /// Gives up the oldest record that training is not reading; false when there is none.

@@ -4,7 +4,7 @@ extension Simulation {
     /// Starts a trainer quantum if one can run now.
     mutating func startTraining() throws {
         guard configuration.training.enabled else { return }
-        if trainer.beginStep(at: now, draining: isDraining) { try backend.beginStep(version: trainer.version) }
+        trainer.beginStep(at: now, draining: isDraining)
         guard trainer.step != nil, try openMicroBatch() else { return }
         askForReloads()
         guard let quantum = nextQuantum() else {
@@ -47,7 +47,7 @@ extension Simulation {
         case .forward(let layer, _): allOnDevice(layer, .kv)
         case .loss: allOnDevice(backend.model.layers, .activations)
         case .backward(let layer, _): allOnDevice(layer, .all)
-        case .gradientNorm, .optimizer, .publish: true
+        case .gradientNorm, .optimizer: true
         }
     }
 
@@ -128,11 +128,14 @@ extension Simulation {
         }
         trainer.step?.record.loss += outcome.loss
         if let norm = outcome.gradientNorm { trainer.step?.record.gradientNorm = norm }
+        guard outcome.loss.isFinite, outcome.gradientNorm?.isFinite != false else {
+            throw SimulationError.diverged(step: trainer.version, loss: outcome.loss)
+        }
         if trainer.step?.open != nil {
             try advanceMicroBatch(by: quantum)
         } else {
             trainer.step?.closing?.next += quantum.units.count
-            if trainer.step?.closing?.isDone == true { finishStep() }
+            if trainer.step?.closing?.isDone == true { try finishStep() }
         }
     }
 
@@ -179,20 +182,22 @@ extension Simulation {
     private mutating func auditIfDue() throws {
         let every = configuration.training.auditEvery
         guard every > 0, let step = trainer.step else { return }
-        // The first step is left out: no record is stale there yet. A run of few steps has its last one audited.
+        // Not version 0 where there is a choice: no record is stale there yet. Some step of every run is audited.
         let isDue = trainer.version % every == 1 % every
         let isLast = isDraining && trainer.waiting == 0
         guard isDue || isLast && !log.steps.contains(where: { $0.audit != nil }) else { return }
         trainer.step?.record.audit = try backend.audit(step.closed)
     }
 
-    private mutating func finishStep() {
+    private mutating func finishStep() throws {
         guard var record = trainer.step?.record, let ages = trainer.step?.tokenAges else { return }
         record.end = now
         record.meanAge = record.reusedTokens > 0 ? Double(ages) / Double(record.reusedTokens) : 0
         log.steps.append(record)
         trainer.finishStep()
+        // Nothing is in flight now, so the swap can not tear an iteration.
         servedVersion = trainer.version
+        try backend.publish(version: servedVersion)
         backend.forgetVersions(before: oldestLiveVersion)
     }
 

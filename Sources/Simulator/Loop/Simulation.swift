@@ -42,6 +42,9 @@ public struct Simulation<Backend: ExecutionBackend> {
     var pendingFeedback = 0
     var lastToken: [Int: SimTime] = [:]
 
+    /// Whether the books are held against the pieces after every event, as tests do.
+    package var checksEveryEvent = false
+
     var now: SimTime { events.now }
 
     /// - Throws: `SimulationError.tooLittleMemory` when the device or the host can not hold what the run needs.
@@ -82,6 +85,7 @@ public struct Simulation<Backend: ExecutionBackend> {
             memory.ledger.now = time
             try handle(event)
             try dispatch()
+            if checksEveryEvent { try checkBooks() }
             progress(trace.requests.count - openRequests, time)
             if shouldStop() {
                 log.status = .interrupted

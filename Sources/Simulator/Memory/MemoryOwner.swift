@@ -2,7 +2,7 @@
 public enum MemoryOwner: Int, Sendable, CaseIterable {
     /// The weights that serving reads, published adapters included.
     case weights
-    /// The trainer's copy of the adapters.
+    /// The buffer that the optimizer writes the next adapters into.
     case adapters
     case gradients
     case optimizer
@@ -18,7 +18,7 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     case trainWorkspace
     /// Scratch of a serving iteration.
     case servingWorkspace
-    /// The trainer's own copy of the weights in full tuning: it writes them while serving reads the published ones.
+    /// In full tuning, the buffer that the optimizer writes the next weights into.
     case publishBuffer
 
     /// Whether a byte on the device counts as training memory.

@@ -38,7 +38,6 @@ public struct Scheduler: Sendable {
     public init(configuration: ServingConfiguration) { self.configuration = configuration }
 
     public var waitingCount: Int { waiting.count }
-    public var waitingRequests: [Int] { Array(waiting) }
     public var isEmpty: Bool { waiting.isEmpty && running.isEmpty }
 
     public mutating func enqueue(_ request: Int) { waiting.append(request) }

@@ -43,6 +43,8 @@ public struct PhaseTimes: Sendable, Equatable {
     public var loss = SimDuration.zero
     public var backward = SimDuration.zero
     public var optimizer = SimDuration.zero
+    /// Moving new weights to where serving reads them; nothing where server and trainer share a device, because they
+    /// swap two buffers.
     public var publish = SimDuration.zero
 
     public init() {}
@@ -55,7 +57,6 @@ public struct PhaseTimes: Sendable, Equatable {
         case .loss: loss += duration
         case .backward: backward += duration
         case .optimizer: optimizer += duration
-        case .publish: publish += duration
         }
     }
 }

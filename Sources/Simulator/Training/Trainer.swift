@@ -39,7 +39,7 @@ public struct Trainer: Sendable {
         public var tokenAges = 0
         public var open: OpenMicroBatch?
         public var closed: [MicroBatch] = []
-        /// Norm, optimizer and publishing; absent until the last micro-batch is closed.
+        /// Norm and optimizer; absent until the last micro-batch is closed.
         public var closing: UnitRun?
     }
 
@@ -69,7 +69,8 @@ public struct Trainer: Sendable {
         ((step?.pending.joined().map(\.chunks) ?? []) + queue.map(\.chunks)).reversed().flatMap { $0 }
     }
 
-    /// Begins a step when enough samples wait; while `draining`, when any do.
+    /// Begins a step when none is under way and enough samples wait; while `draining`, when any do.
+    @discardableResult
     public mutating func beginStep(at now: SimTime, draining: Bool) -> Bool {
         guard step == nil, !queue.isEmpty, draining || queue.count >= configuration.updateEvery else { return false }
         let samples = (0..<min(queue.count, configuration.updateEvery)).compactMap { _ in queue.popFirst() }

@@ -31,11 +31,10 @@ public struct UnitPlanner: Sendable {
         return (units, max(forward.first?.count ?? 0, backward.first?.count ?? 0))
     }
 
-    /// Units that end a step: norm, optimizer, publishing.
+    /// Units that end a step: norm and optimizer.
     public func closingUnits(estimate: (TrainerUnit) -> SimDuration) -> [TrainerUnit] {
         [.gradientNorm]
             + ranges(of: trainedParameters) { estimate(.optimizer(parameters: $0)) }.map { .optimizer(parameters: $0) }
-            + ranges(of: trainedParameters) { estimate(.publish(parameters: $0)) }.map { .publish(parameters: $0) }
     }
 
     /// Equal ranges of `count` items, as few as keep each predicted to fit. The largest range comes first.

@@ -51,7 +51,7 @@ struct RateBackend: ExecutionBackend {
     }
 
     mutating func apply(_ movements: [DataMovement]) throws { for movement in movements { books.follow(movement) } }
-    mutating func beginStep(version: Int) throws {}
+    mutating func publish(version: Int) throws {}
     mutating func open(_ microBatch: MicroBatch, unitRows: Int) throws {}
     mutating func close(_ microBatch: MicroBatch) throws {}
     mutating func audit(_ microBatches: [MicroBatch]) throws -> GradientAudit? { nil }
@@ -104,7 +104,7 @@ struct ByteBooks {
                     problems.append("loss without the final rows of \(chunk)")
                     continue
                 }
-            case .gradientNorm, .optimizer, .publish: break
+            case .gradientNorm, .optimizer: break
             }
         }
     }
