@@ -203,7 +203,8 @@ public final class Transformer {
         }
         return RowPlacement(
             positions: positions, keys: keyTable.fill(row) { targets[$0].segment.keys + targets[$0].offset },
-            values: valueTable.fill(row) { targets[$0].segment.values + targets[$0].offset }, spans: spans)
+            values: valueTable.fill(row) { targets[$0].segment.values + targets[$0].offset },
+            queryPositions: positions, spans: spans)
     }
 
     private func copyRecords(_ index: Int, _ batch: [ServingSlice], _ t: LayerRows) {
