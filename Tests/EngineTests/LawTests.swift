@@ -124,8 +124,8 @@ struct LawTests {
             })
         #expect(reuse.packing.freshRows.count < recompute.packing.freshRows.count, "nothing was reused")
         #expect(
-            workspace.allocatedByteCount <= workspace.byteCount(tuning, rows: recompute.packing.rowCount),
-            "the workspace outgrew its formula")
+            workspace.scratchByteCount == workspace.byteCount(tuning, rows: recompute.packing.rowCount),
+            "the workspace is not what its formula says")
         #expect(reuse.activationByteCount == 0 && recompute.activationByteCount == 0)
         #expect(abs(loss - expectedLoss) <= 1e-5 * abs(expectedLoss), "loss \(loss), recomputed \(expectedLoss)")
         let whole = expected.norm(pool: pool)

@@ -49,8 +49,16 @@ final class DecoderLayer {
     }
 
     /// Bytes of scratch held, attention's tiles included.
-    var allocatedByteCount: Int {
-        [normed, projected, activated, inner].reduce(attention.allocatedByteCount) { $0 + $1.byteCount }
+    var scratchByteCount: Int {
+        [normed, projected, activated, inner].reduce(attention.scratchByteCount) { $0 + $1.byteCount }
+    }
+
+    /// Makes room for `rows` rows, all of `scratchFloatsPerRow`.
+    func reserve(rows: Int, _ lora: LoRAConfig?) {
+        _ = normed.reserve(rows * config.hidden)
+        _ = projected.reserve(rows * config.projectedWidth)
+        _ = activated.reserve(rows * config.intermediate)
+        _ = inner.reserve(rows * (lora?.innerWidth ?? 0))
     }
 
     /// Floats of scratch per row: a normalised row, the fused projection, the activated MLP row, and x A^T.

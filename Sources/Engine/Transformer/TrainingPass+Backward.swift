@@ -12,7 +12,7 @@ extension TrainingPass {
         precondition(
             rows.upperBound == layers[layer].backwardStart && rows.lowerBound >= 0,
             "backward rows must descend without gaps")
-        precondition(rows.count <= workspace.unitRows, "a unit has at most \(workspace.unitRows) rows")
+        precondition(rows.count <= unitRows, "a unit has at most \(unitRows) rows")
         precondition(
             layer == config.layers - 1 || layers[layer + 1].backwardStart == 0, "the layer above is not finished")
         guard !rows.isEmpty else { return }
@@ -161,9 +161,7 @@ private struct BackwardUnit {
         let count = rows.count
         dx = Matrix(pass.stream + rows.lowerBound * config.hidden, rows: count, columns: config.hidden)
         dOutput = dx.rows(from: 0, count: queryCount)
-        let floats = TrainingWorkspace.unitFloatsPerRow(config, pass.tuning)
-        var planes = Planes(
-            workspace.unit.reserve(min(workspace.unitRows, pass.packing.rowCount) * floats), rows: count)
+        var planes = Planes(pass.unitMemory(), rows: count)
         normed = planes.take(config.hidden)
         dNormed = planes.take(config.hidden)
         dProjected = planes.take(config.projectedWidth)

@@ -6,7 +6,7 @@ extension TrainingPass {
         precondition(
             rows.lowerBound == layers[layer].forwardEnd && rows.upperBound <= packing.freshRows.count,
             "forward rows must ascend without gaps")
-        precondition(rows.count <= workspace.unitRows, "a unit has at most \(workspace.unitRows) rows")
+        precondition(rows.count <= unitRows, "a unit has at most \(unitRows) rows")
         precondition(
             layer == 0 || layers[layer - 1].forwardEnd >= rows.upperBound, "the layer below has not reached these rows")
         guard !rows.isEmpty else { return }
