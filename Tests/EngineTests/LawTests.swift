@@ -124,8 +124,8 @@ struct LawTests {
             })
         #expect(reuse.packing.freshRows.count < recompute.packing.freshRows.count, "nothing was reused")
         #expect(
-            workspace.allocatedByteCount <= workspace.byteCount(tuning, rows: recompute.packing.rowCount),
-            "the workspace outgrew its formula")
+            workspace.scratchByteCount == workspace.byteCount(tuning, rows: recompute.packing.rowCount),
+            "the workspace is not what its formula says")
         #expect(reuse.activationByteCount == 0 && recompute.activationByteCount == 0)
         #expect(abs(loss - expectedLoss) <= 1e-5 * abs(expectedLoss), "loss \(loss), recomputed \(expectedLoss)")
         let whole = expected.norm(pool: pool)
@@ -135,6 +135,89 @@ struct LawTests {
                 computed.buffer.floats[parameter.range], expected.buffer.floats[parameter.range], within: 1e-5,
                 floor: 1e-6 * whole, parameter.name)
         }
+    }
+
+    /// Which positions carry loss; the last layer computes the output of these only.
+    enum LossRows: String, CaseIterable, Sendable {
+        case tails, scattered, second, oneSequence
+
+        func carries(_ position: Int, of length: Int, sequence: Int) -> Bool {
+            switch self {
+            case .tails: position >= length - 1 - length / 5
+            case .scattered: (position * position + sequence) % 7 < 2
+            case .second: position == 1
+            case .oneSequence: sequence == 1 && position % 3 > 0
+            }
+        }
+    }
+
+    @Test(
+        "rows without loss may as well carry next to none", arguments: LossRows.allCases,
+        [nil, adapted, LoRAConfig(rank: 3, alpha: 3, targets: [.q, .down])])
+    func lossRows(_ lossRows: LossRows, lora: LoRAConfig?) {
+        for (layers, unit) in [(3, 1), (3, 13), (3, 600), (1, 13)] {
+            var config = Self.model("biased")
+            config.layers = layers
+            let tuning = lora.map { TuningMode.lora($0) } ?? .full
+            let parameters = TestModels.parameters(config, tuning, seed: 13, lowRank: (0.15, 0.05))
+            let transformer = Transformer(config, pool: pool)
+            let workspace = TrainingWorkspace(transformer, unitRows: 600, lossChunk: 16)
+            let texts = [40, 75, 2, 9].enumerated().map { ServingTests.text($1 + 1, config.vocabulary, salt: $0) }
+            let served = texts.map {
+                ServedSequence(
+                    $0, count: $0.count / 2, chunk: 8, transformer: transformer, parameters: parameters)
+            }
+            // With a weight that float sums cannot feel, every row counts as a loss row.
+            func run(least: Float, unit: Int, reusing: Bool) -> (loss: Double, gradients: GradientBuffer) {
+                let isKept = { (number: Int) in number != 1 }
+                let sequences = texts.enumerated().map { index, text in
+                    TrainingSequence(
+                        tokens: Array(text.dropLast()), targets: Array(text.dropFirst()),
+                        weights: (0..<text.count - 1).map {
+                            lossRows.carries($0, of: text.count - 1, sequence: index) ? 0.05 : least
+                        }, recorded: reusing ? served[index].recorded(keeping: isKept) : [])
+                }
+                let gradients = GradientBuffer(config, tuning)
+                let pass = TrainingPass(
+                    workspace, parameters: parameters, sequences: sequences, gradients: gradients)
+                #expect((pass.packing.lossRows.count < pass.packing.rowCount) == (least == 0))
+                let loss = runPass(pass, unit: unit) { layer in
+                    guard reusing else { return }
+                    for index in served.indices {
+                        served[index].attach(to: pass, sequence: index, layer: layer, keeping: isKept)
+                    }
+                }
+                return (loss, gradients)
+            }
+            let expected = run(least: 1e-30, unit: 600, reusing: false)
+            let whole = expected.gradients.norm(pool: pool)
+            for reusing in [false, true] {
+                let computed = run(least: 0, unit: unit, reusing: reusing)
+                #expect(abs(computed.loss - expected.loss) <= 1e-5 * abs(expected.loss))
+                for parameter in expected.gradients.table.parameters {
+                    expectClose(
+                        computed.gradients.buffer.floats[parameter.range],
+                        expected.gradients.buffer.floats[parameter.range], within: 1e-5, floor: 1e-6 * whole,
+                        "\(parameter.name), \(layers) layers, unit \(unit), reusing \(reusing)")
+                }
+            }
+        }
+    }
+
+    @Test("a micro-batch without loss has no gradient", arguments: [nil, adapted])
+    func noLoss(lora: LoRAConfig?) {
+        let config = Self.model("grouped")
+        let tuning = lora.map { TuningMode.lora($0) } ?? .full
+        let parameters = TestModels.parameters(config, tuning, seed: 13, lowRank: (0.15, 0.05))
+        let gradients = GradientBuffer(config, tuning)
+        let text = ServingTests.text(31, config.vocabulary)
+        let sequence = TrainingSequence(
+            tokens: Array(text.dropLast()), targets: Array(text.dropFirst()),
+            weights: [Float](repeating: 0, count: 30))
+        let workspace = TrainingWorkspace(Transformer(config, pool: pool))
+        let pass = TrainingPass(workspace, parameters: parameters, sequences: [sequence], gradients: gradients)
+        #expect(runPass(pass, unit: 8) == 0)
+        #expect(gradients.buffer.floats.allSatisfy { $0 == 0 })
     }
 
     @Test("records copied out, and back layer by layer before backward, give the same bits", arguments: [nil, adapted])

@@ -1,4 +1,5 @@
 import Engine
+import Glibc
 import Testing
 
 @Suite("Thread pool")
@@ -19,6 +20,25 @@ struct ThreadPoolTests {
             for index in 0..<count { expected[index] += 1 }
         }
         #expect(Array(hits) == expected)
+    }
+
+    @Test("the processors counted are those that affinity allows")
+    func affinity() throws {
+        typealias Affinity = @convention(c) (pid_t, Int, UnsafeMutableRawPointer) -> CInt
+        let get = unsafeBitCast(try #require(dlsym(nil, "sched_getaffinity")), to: Affinity.self)
+        let set = unsafeBitCast(try #require(dlsym(nil, "sched_setaffinity")), to: Affinity.self)
+        var whole = [UInt64](repeating: 0, count: 1024)
+        let bytes = 8 * whole.count
+        try #require(get(0, bytes, &whole) == 0)
+        #expect(ThreadPool.processorCount == whole.reduce(0) { $0 + $1.nonzeroBitCount })
+        // The mask is this thread's own, and nothing is awaited until it is back.
+        let word = try #require(whole.firstIndex { $0 != 0 })
+        var single = [UInt64](repeating: 0, count: 1024)
+        single[word] = 1 << whole[word].trailingZeroBitCount
+        try #require(set(0, bytes, &single) == 0)
+        let restricted = ThreadPool.processorCount
+        #expect(set(0, bytes, &whole) == 0)
+        #expect(restricted == 1)
     }
 
     @Test("row ranges cover every row once", arguments: [0, 1, 2, 17, 4096], [1, 100, 100_000])

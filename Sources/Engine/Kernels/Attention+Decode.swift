@@ -10,8 +10,8 @@ extension Attention {
     /// Some keys of a span with one query.
     struct DecodePart {
         let span: Int
-        /// Place among the partial results.
-        let index: Int
+        /// Place among the partial results; nil for the only part of its span.
+        let place: Int?
         let keys: Range<Int>
     }
 
@@ -23,13 +23,20 @@ extension Attention {
     private static let lookAhead = 6
 
     /// Floats of a part's result: an output, a top and a total per head.
-    var decodeFloats: Int { shape.queryWidth + 2 * shape.heads }
+    static func decodeFloats(_ shape: AttentionShape) -> Int { shape.queryWidth + 2 * shape.heads }
 
-    /// Lists the parts of all spans with one query, and makes room for their results.
-    func planDecoding(
-        positions: UnsafePointer<Int32>, spans: [AttentionSpan]
-    ) -> UnsafeMutablePointer<Float> {
+    /// Most partial results at a time: n < 2 threads spans are cut into ceil(2 threads / n) parts each, more are not cut.
+    static func partialCount(threads: Int) -> Int { 4 * threads }
+
+    /// Room for as many partial results as there can be.
+    func reservePartials() -> UnsafeMutablePointer<Float> {
+        partials.reserve(Self.partialCount(threads: pool.width) * Self.decodeFloats(shape))
+    }
+
+    /// Lists the parts of all spans with one query.
+    func planDecoding(positions: UnsafePointer<Int32>, spans: [AttentionSpan]) {
         decoding.removeAll(keepingCapacity: true)
+        var places = 0
         let lone = spans.reduce(0) { $0 + ($1.rows.count == 1 ? 1 : 0) }
         for (index, span) in spans.enumerated() where span.rows.count == 1 {
             let keys = Int(positions[span.rows.lowerBound]) + 1
@@ -39,10 +46,11 @@ extension Attention {
             let parts = max(1, min(wanted, keys / Self.partKeys))
             for part in 0..<parts {
                 let range = keys * part / parts..<keys * (part + 1) / parts
-                decoding.append(DecodePart(span: index, index: decoding.count, keys: range))
+                decoding.append(DecodePart(span: index, place: parts > 1 ? places : nil, keys: range))
+                if parts > 1 { places += 1 }
             }
         }
-        return partials.reserve(decoding.count * decodeFloats)
+        precondition(places <= Self.partialCount(threads: pool.width), "more partial results than there is room for")
     }
 
     /// Online softmax over tiles of a part's keys, for all heads.
@@ -142,32 +150,43 @@ extension Attention {
         }
     }
 
-    /// Merges the parts of each span: outputs are brought to a common top and divided by the common total.
+    /// Merges the parts of each span that was cut.
     func mergeDecoding(spans: [AttentionSpan], partials: UnsafePointer<Float>, o: Rows, lse: Rows) {
-        let d = shape.headSize
         var first = 0
         while first < decoding.count {
             let span = decoding[first].span
             var last = first
             while last < decoding.count && decoding[last].span == span { last += 1 }
-            let row = spans[span].rows.lowerBound
-            for head in 0..<shape.heads {
-                let place = shape.queryWidth + head
-                var top = -Float.infinity
-                for part in first..<last { top = max(top, partials[part * decodeFloats + place]) }
-                var total: Float = 0
-                let output = o[row] + head * d
-                output.update(repeating: 0, count: d)
-                for part in first..<last {
-                    let result = partials + part * decodeFloats
-                    let share = exponential(result[place] - top)
-                    total += share * result[place + shape.heads]
-                    Vector.add(result + head * d, times: share, to: output, d)
-                }
-                Vector.scale(output, by: 1 / total, to: output, d)
-                lse[row][head] = top + logf(total)
+            if let place = decoding[first].place {
+                let row = spans[span].rows.lowerBound
+                merge(
+                    partials + place * Self.decodeFloats(shape), parts: last - first, o: o[row], lse: lse[row])
             }
             first = last
+        }
+    }
+
+    /// Brings the outputs of consecutive parts to a common top and divides them by the common total.
+    func merge(
+        _ results: UnsafePointer<Float>, parts: Int, o: UnsafeMutablePointer<Float>, lse: UnsafeMutablePointer<Float>
+    ) {
+        let d = shape.headSize
+        let floats = Self.decodeFloats(shape)
+        for head in 0..<shape.heads {
+            let place = shape.queryWidth + head
+            var top = -Float.infinity
+            for part in 0..<parts { top = max(top, results[part * floats + place]) }
+            var total: Float = 0
+            let output = o + head * d
+            output.update(repeating: 0, count: d)
+            for part in 0..<parts {
+                let result = results + part * floats
+                let share = exponential(result[place] - top)
+                total += share * result[place + shape.heads]
+                Vector.add(result + head * d, times: share, to: output, d)
+            }
+            Vector.scale(output, by: 1 / total, to: output, d)
+            lse[head] = top + logf(total)
         }
     }
 }

@@ -60,15 +60,28 @@ package final class Attention {
         max(1, queryTile / shape.group) * shape.group
     }
 
-    /// Bytes of tile scratch held by all threads. Decoding's partial results, some rows of output, are not counted.
-    var allocatedByteCount: Int { scratch.reduce(0) { $0 + $1.byteCount } }
+    /// Bytes of scratch held: tiles of all threads, and decoding's partial results.
+    var scratchByteCount: Int { scratch.reduce(partials.byteCount) { $0 + $1.byteCount } }
+
+    /// Floats of scratch that `threads` threads need, for forward passes only or for both.
+    static func scratchFloats(_ shape: AttentionShape, threads: Int, backward: Bool) -> Int {
+        let tiles = max(forwardScratch(shape), backward ? backwardScratch(shape) : 0)
+        return threads * tiles + partialCount(threads: threads) * decodeFloats(shape)
+    }
+
+    /// Makes room for backward passes, or for forward passes only.
+    func reserve(backward: Bool) {
+        let need = max(Self.forwardScratch(shape), backward ? Self.backwardScratch(shape) : 0)
+        for worker in scratch { _ = worker.reserve(need) }
+        _ = reservePartials()
+    }
 
     /// Floats of scratch per thread, forward: packed queries, sums and scores of a query tile with their tops and
-    /// totals, and a gathered tile of K and V.
+    /// totals, and a gathered tile of K and V; or, decoding, a tile of scores and a result.
     static func forwardScratch(_ shape: AttentionShape) -> Int {
         let rows = tileRows(shape)
         let tile = rows * (2 * shape.headSize + forwardKeys + 2) + 2 * forwardKeys * shape.headSize
-        return max(tile, shape.group * decodeKeys)
+        return max(tile, shape.group * decodeKeys + decodeFloats(shape))
     }
 
     /// Floats of scratch per thread, backward: packed queries, output gradients and dq of a query tile, its scores and
@@ -99,7 +112,8 @@ package final class Attention {
         q: Rows, o: Rows, lse: Rows, positions: UnsafePointer<Int32>, spans: [AttentionSpan]
     ) {
         planJobs(positions: positions, spans: spans)
-        let decodeMemory = planDecoding(positions: positions, spans: spans)
+        planDecoding(positions: positions, spans: spans)
+        let partials = reservePartials()
         for part in decoding { jobs.append(.decode(part)) }
         let need = Self.forwardScratch(shape)
         for worker in scratch { _ = worker.reserve(need) }
@@ -111,12 +125,14 @@ package final class Attention {
                     q: q, o: o, lse: lse, positions: positions, kv: spans[span].kv, kvHead: kvHead, tokens: tokens,
                     memory: memory)
             case .decode(let part):
-                self.decode(
-                    part, q: q[spans[part.span].rows.lowerBound], kv: spans[part.span].kv, scores: memory,
-                    result: decodeMemory + part.index * self.decodeFloats)
+                let row = spans[part.span].rows.lowerBound
+                let own = memory + self.shape.group * Self.decodeKeys
+                let result = part.place.map { partials + $0 * Self.decodeFloats(self.shape) } ?? own
+                self.decode(part, q: q[row], kv: spans[part.span].kv, scores: memory, result: result)
+                if part.place == nil { self.merge(result, parts: 1, o: o[row], lse: lse[row]) }
             }
         }
-        mergeDecoding(spans: spans, partials: decodeMemory, o: o, lse: lse)
+        mergeDecoding(spans: spans, partials: partials, o: o, lse: lse)
     }
 
     private func planJobs(positions: UnsafePointer<Int32>, spans: [AttentionSpan]) {

@@ -35,6 +35,21 @@ public enum BLAS {
         unsetenv(coreVariable)
     }
 
+    /// One line for the user when the processor has AVX-512 and the kernels in use do not, as after
+    /// `OPENBLAS_CORETYPE=Haswell`; nil when there is nothing to gain.
+    public static var narrowKernelWarning: String? {
+        let chosen = getenv(coreVariable).map { String(cString: $0) }
+        return narrowKernelWarning(kernel: kernelName, hasAVX512: processorHasAVX512, chosen: chosen)
+    }
+
+    /// The same for any kernels, processor, and value of `OPENBLAS_CORETYPE`.
+    package static func narrowKernelWarning(kernel: String, hasAVX512: Bool, chosen: String?) -> String? {
+        guard hasAVX512, !wideCores.contains(kernel) else { return nil }
+        let cause = chosen.map { " because \(coreVariable)=\($0)" } ?? ""
+        return "OpenBLAS uses its \(kernel) kernels\(cause), but the processor has AVX-512: "
+            + "set \(coreVariable)=SkylakeX for matrix products at about twice the speed"
+    }
+
     /// Whether the processor has every instruction set that the SkylakeX kernels use.
     static var processorHasAVX512: Bool {
         guard let file = fopen("/proc/cpuinfo", "r") else { return false }

@@ -66,9 +66,6 @@ public final class BufferPool {
 
     public init() {}
 
-    /// Bytes held for later use.
-    public var idleByteCount: Int { idle.reduce(0) { $0 + $1.byteCount } }
-
     /// A buffer of at least `count` floats, its contents undefined: the smallest idle one that is not over twice the
     /// size, or a new one.
     public func take(_ count: Int) -> FloatBuffer {
@@ -83,7 +80,4 @@ public final class BufferPool {
 
     /// Hands a buffer back; the giver must not use it again.
     public func give(_ buffer: FloatBuffer) { idle.append(buffer) }
-
-    /// Returns all idle memory to the system.
-    public func trim() { idle.removeAll() }
 }

@@ -26,6 +26,27 @@ package struct Matrix {
     }
 
     package var asRows: Rows { Rows(base, stride: stride) }
+
+    /// Moves rows `indices`, ascending, to the front; what the rest then holds is undefined.
+    package func gather(_ indices: [Int]) {
+        for (target, source) in indices.enumerated() where source != target {
+            memcpy(base + target * stride, base + source * stride, columns * MemoryLayout<Float>.stride)
+        }
+    }
+
+    /// Moves the first rows to `indices`, ascending, and clears all others: the way back from `gather`.
+    package func scatter(_ indices: [Int]) {
+        var next = indices.count - 1
+        for target in (0..<rows).reversed() {
+            let row = base + target * stride
+            if next >= 0, indices[next] == target {
+                if next != target { memcpy(row, base + next * stride, columns * MemoryLayout<Float>.stride) }
+                next -= 1
+            } else {
+                memset(row, 0, columns * MemoryLayout<Float>.stride)
+            }
+        }
+    }
 }
 
 /// Rows of one width that lie anywhere: evenly spaced, or each where a table says.

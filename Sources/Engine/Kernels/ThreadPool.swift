@@ -25,8 +25,25 @@ public final class ThreadPool: Sendable {
 
     deinit { state.stop() }
 
-    /// Processors this process may run on.
-    public static var processorCount: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+    /// Processors the calling thread may run on: those of its affinity mask, as `taskset` or a batch system sets it, or
+    /// all that are online where the mask cannot be read.
+    public static var processorCount: Int {
+        allowedProcessorCount ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+    }
+
+    /// Processors in the calling thread's affinity mask.
+    private static var allowedProcessorCount: Int? {
+        // glibc declares the function to GNU sources only, which Swift's module of it is not.
+        typealias GetAffinity = @convention(c) (pid_t, Int, UnsafeMutableRawPointer) -> CInt
+        guard let symbol = dlsym(nil, "sched_getaffinity") else { return nil }
+        let getAffinity = unsafeBitCast(symbol, to: GetAffinity.self)
+        var mask = [UInt64](repeating: 0, count: 1024)
+        let status = mask.withUnsafeMutableBytes { bytes in
+            bytes.baseAddress.map { getAffinity(0, bytes.count, $0) } ?? -1
+        }
+        let count = mask.reduce(0) { $0 + $1.nonzeroBitCount }
+        return status == 0 && count > 0 ? count : nil
+    }
 
     /// Runs `body(index, worker)` for every index in `0..<count` and returns when all are done.
     ///

@@ -4,6 +4,9 @@
 /// Planar, row-major, one buffer, in this order: `x` the layer's input, `q` after rotary embedding, `o` the attention
 /// output, `lse` its log-sum-exp, `x2` the residual stream between attention and MLP, `gateUp` gate then up. K and V are
 /// not part of it: they live in KV storage.
+///
+/// Of the last layer training reads the rows that carry loss, and of all others `x` alone. A pass's own block holds there
+/// the planes after `q` for the loss rows only, one behind another in the first rows of each plane.
 public final class ActivationBlock {
     /// Tokens held.
     public let rows: Int

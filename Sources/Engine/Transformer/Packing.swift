@@ -20,6 +20,13 @@ public struct Packing: Sendable {
     /// Per loss row.
     let lossTargets: [Int32]
     let lossWeights: [Float]
+    /// Loss rows before each packed row, and in all.
+    let lossBefore: [Int]
+    /// Fresh row of each loss row that is fresh, and its position.
+    let freshLossRows: [Int]
+    let freshLossPositions: [Int32]
+    /// Fresh loss rows before each fresh row, and in all.
+    let freshLossBefore: [Int]
     /// Per sequence: runs of fresh positions and the fresh row of the first.
     let freshRuns: [[(positions: Range<Int>, row: Int)]]
 
@@ -59,6 +66,30 @@ public struct Packing: Sendable {
         self.freshRuns = freshRuns
         freshPositions = freshRows.map { positions[$0] }
         freshTokens = freshRows.map { tokens[$0] }
+
+        var lossBefore = [0]
+        lossBefore.reserveCapacity(positions.count + 1)
+        var carriesLoss = [Bool](repeating: false, count: positions.count)
+        for row in lossRows { carriesLoss[row] = true }
+        for isLoss in carriesLoss { lossBefore.append(lossBefore[lossBefore.count - 1] + (isLoss ? 1 : 0)) }
+        self.lossBefore = lossBefore
+        let freshLossRows = freshRows.indices.filter { carriesLoss[freshRows[$0]] }
+        self.freshLossRows = freshLossRows
+        freshLossPositions = freshLossRows.map { positions[freshRows[$0]] }
+        var freshLossBefore = [0]
+        freshLossBefore.reserveCapacity(freshRows.count + 1)
+        for row in freshRows {
+            freshLossBefore.append(freshLossBefore[freshLossBefore.count - 1] + (carriesLoss[row] ? 1 : 0))
+        }
+        self.freshLossBefore = freshLossBefore
+    }
+
+    /// The loss rows among packed `rows`, as indices of `lossRows`.
+    func losses(in rows: Range<Int>) -> Range<Int> { lossBefore[rows.lowerBound]..<lossBefore[rows.upperBound] }
+
+    /// The loss rows among fresh `rows`, as indices of `freshLossRows`.
+    func losses(inFresh rows: Range<Int>) -> Range<Int> {
+        freshLossBefore[rows.lowerBound]..<freshLossBefore[rows.upperBound]
     }
 
     /// The parts of packed `rows` by sequence.

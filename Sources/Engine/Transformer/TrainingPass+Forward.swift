@@ -1,21 +1,25 @@
 extension TrainingPass {
     /// Runs a decoder layer for the fresh rows `rows`, which follow those done before; layer 0 embeds them first.
+    ///
+    /// In the last layer only the loss rows' output is of use; the other rows leave their K and V.
     public func forward(layer: Int, rows: Range<Int>) {
         precondition(
             rows.lowerBound == layers[layer].forwardEnd && rows.upperBound <= packing.freshRows.count,
             "forward rows must ascend without gaps")
-        precondition(rows.count <= workspace.unitRows, "a unit has at most \(workspace.unitRows) rows")
+        precondition(rows.count <= unitRows, "a unit has at most \(unitRows) rows")
         precondition(
             layer == 0 || layers[layer - 1].forwardEnd >= rows.upperBound, "the layer below has not reached these rows")
         guard !rows.isEmpty else { return }
         let block = ownBlock(layer)
         if layer == 0 { embed(rows, into: block) }
-        let output = layer + 1 < config.layers ? ownBlock(layer + 1).x : ownFinal().x
-        let part = { (matrix: Matrix) in matrix.rows(from: rows.lowerBound, count: rows.count) }
+        let isLast = layer + 1 == config.layers
+        let output = isLast ? ownFinal().x : ownBlock(layer + 1).x
+        let wanted = isLast ? packing.losses(inFresh: rows) : rows
+        let part = { (matrix: Matrix, rows: Range<Int>) in matrix.rows(from: rows.lowerBound, count: rows.count) }
         let tensors = LayerRows(
-            x: part(block.x), q: part(block.q), o: part(block.o), lse: part(block.lse), x2: part(block.x2),
-            gateUp: part(block.gateUp), output: part(output))
-        withPlacement(layer, rows) { placement in
+            x: part(block.x, rows), q: part(block.q, rows), o: part(block.o, wanted), lse: part(block.lse, wanted),
+            x2: part(block.x2, wanted), gateUp: part(block.gateUp, wanted), output: part(output, wanted))
+        withPlacement(layer, rows, lossOnly: isLast) { placement in
             workspace.layer.forward(
                 tensors, placement, weights: parameters.weights.layer(layer),
                 adapters: parameters.adapters?.layer(layer))
@@ -31,22 +35,30 @@ extension TrainingPass {
         }
     }
 
-    private func withPlacement(_ layer: Int, _ rows: Range<Int>, _ body: (RowPlacement) -> Void) {
+    private func withPlacement(
+        _ layer: Int, _ rows: Range<Int>, lossOnly: Bool, _ body: (RowPlacement) -> Void
+    ) {
+        let wanted = lossOnly ? packing.losses(inFresh: rows) : rows
         let own = ownKV(layer).segment(layer: 0, start: 0, count: packing.freshRows.count)
         let keys = Rows(own.keys + rows.lowerBound * own.rowStride, stride: own.rowStride)
         let values = Rows(own.values + rows.lowerBound * own.rowStride, stride: own.rowStride)
-        let parts = packing.parts(ofFresh: rows).map { part in
-            (
-                rows: part.rows.lowerBound - rows.lowerBound..<part.rows.upperBound - rows.lowerBound,
-                segments: segments(layer: layer, sequence: part.sequence)
-            )
+        let parts = packing.parts(ofFresh: rows).compactMap { part in
+            let own = lossOnly ? packing.losses(inFresh: part.rows) : part.rows
+            return own.isEmpty
+                ? nil : (own.shifted(by: -wanted.lowerBound), segments(layer: layer, sequence: part.sequence))
         }
+        let isPartial = wanted.count < rows.count
         withSpans(parts) { spans in
             packing.freshPositions.withUnsafeBufferPointer { positions in
-                guard let base = positions.baseAddress else { return }
-                body(
-                    RowPlacement(
-                        positions: base + rows.lowerBound, keys: keys, values: values, spans: spans))
+                packing.freshLossPositions.withUnsafeBufferPointer { lossPositions in
+                    guard let positions = positions.baseAddress.map({ $0 + rows.lowerBound }) else { return }
+                    let ofWanted = lossPositions.baseAddress.map { $0 + wanted.lowerBound }
+                    body(
+                        RowPlacement(
+                            positions: positions, keys: keys, values: values,
+                            wanted: isPartial ? packing.freshLossRows[wanted].map { $0 - rows.lowerBound } : nil,
+                            queryPositions: isPartial ? ofWanted ?? positions : positions, spans: spans))
+                }
             }
         }
     }
@@ -66,4 +78,9 @@ extension TrainingPass {
             body(spans)
         }
     }
+}
+
+extension Range<Int> {
+    /// Both ends moved by `distance`.
+    func shifted(by distance: Int) -> Range<Int> { lowerBound + distance..<upperBound + distance }
 }

@@ -69,7 +69,7 @@ extension TrainingPass {
         guard let fresh = freshRow(row), layers[config.layers - 1].forwardEnd > fresh, let final else {
             preconditionFailure("the final norm's input of packed row \(row) is neither computed nor attached")
         }
-        return UnsafePointer(final.x.base + fresh * config.hidden)
+        return UnsafePointer(final.x.base + packing.freshLossBefore[fresh] * config.hidden)
     }
 
     /// The fresh row at a packed row, by bisection; nil where it is recorded.

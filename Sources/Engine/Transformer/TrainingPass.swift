@@ -15,6 +15,8 @@ public final class TrainingPass {
     public let config: ModelConfig
     public let tuning: TuningMode
     public let packing: Packing
+    /// Longest row range of one unit, forward or backward.
+    public let unitRows: Int
     let workspace: TrainingWorkspace
     let parameters: ModelParameters
     let gradients: GradientBuffer
@@ -37,9 +39,11 @@ public final class TrainingPass {
     }
 
     /// A pass at `parameters`; in LoRA mode they include the adapters trained.
+    ///
+    /// Scratch is made for units of at most `unitRows` rows, by default the workspace's, which is also the most.
     public init(
         _ workspace: TrainingWorkspace, parameters: ModelParameters, sequences: [TrainingSequence],
-        gradients: GradientBuffer
+        gradients: GradientBuffer, unitRows: Int? = nil
     ) {
         precondition(
             parameters.weights.config == workspace.config && gradients.config == workspace.config,
@@ -49,6 +53,10 @@ public final class TrainingPass {
         } else {
             precondition(parameters.adapters == nil, "full tuning trains the weights without adapters")
         }
+        self.unitRows = unitRows ?? workspace.unitRows
+        precondition(
+            self.unitRows > 0 && self.unitRows <= workspace.unitRows,
+            "a unit has at least one row, and at most the workspace's \(workspace.unitRows)")
         self.workspace = workspace
         self.parameters = parameters
         self.gradients = gradients
@@ -124,8 +132,9 @@ public final class TrainingPass {
     /// Makes room for all that the pass keeps and computes with, so that no unit of work has to. Without it room is made
     /// when it is first needed.
     public func reserve() {
-        let unitFloats = TrainingWorkspace.unitFloatsPerRow(config, tuning)
-        _ = workspace.unit.reserve(min(workspace.unitRows, packing.rowCount) * unitFloats)
+        _ = unitMemory()
+        workspace.layer.reserve(rows: min(unitRows, packing.rowCount), tuning.lora)
+        workspace.layer.attention.reserve(backward: true)
         _ = workspace.lossMemory.reserve(workspace.lossChunk * TrainingWorkspace.lossFloatsPerRow(config))
         guard !packing.freshRows.isEmpty else { return }
         for layer in layers.indices {
@@ -133,6 +142,12 @@ public final class TrainingPass {
             _ = ownKV(layer)
         }
         _ = ownFinal()
+    }
+
+    /// Scratch of a backward unit.
+    func unitMemory() -> UnsafeMutablePointer<Float> {
+        workspace.unit.reserve(
+            min(unitRows, packing.rowCount) * TrainingWorkspace.unitFloatsPerRow(config, tuning))
     }
 
     /// The layer's block for fresh rows, made when first needed: by the layer below, which writes its input.

@@ -45,31 +45,34 @@ public final class TrainingWorkspace {
     /// Floats per row of a chunk of loss rows: logits, the final norm's input, output and output gradient.
     static func lossFloatsPerRow(_ config: ModelConfig) -> Int { config.vocabulary + 3 * config.hidden + 1 }
 
-    /// Bytes that a micro-batch of `rows` packed rows needs here, beside its activation blocks.
-    public func byteCount(_ tuning: TuningMode, rows: Int) -> Int {
+    /// Bytes that a micro-batch of `rows` packed rows needs here, beside its activation blocks, in units of at most
+    /// `unitRows` rows, by default the workspace's.
+    public func byteCount(_ tuning: TuningMode, rows: Int, unitRows: Int? = nil) -> Int {
         Self.byteCount(
-            config, tuning, rows: rows, unitRows: unitRows, lossChunk: lossChunk, threads: pool.width)
+            config, tuning, rows: rows, unitRows: unitRows ?? self.unitRows, lossChunk: lossChunk,
+            threads: pool.width)
     }
 
     /// The same from the sizes alone, in floats: for each packed row the gradient of the residual stream and of K and V;
     /// for each row of a unit the backward scratch and the forward layer's; for each row of a loss chunk its logits and
-    /// three of the stream's width; for each thread attention's tiles.
+    /// three of the stream's width; for each thread attention's tiles and partial results. Tables of pointers, some
+    /// dozen bytes per row of a unit, are left out.
     public static func byteCount(
         _ config: ModelConfig, _ tuning: TuningMode, rows: Int, unitRows: Int, lossChunk: Int, threads: Int
     ) -> Int {
         let perUnitRow =
             unitFloatsPerRow(config, tuning) + DecoderLayer.scratchFloatsPerRow(config, tuning.lora)
-        let shape = config.attentionShape
-        let tiles = max(Attention.forwardScratch(shape), Attention.backwardScratch(shape))
+        let tiles = Attention.scratchFloats(config.attentionShape, threads: threads, backward: true)
         let floats =
             rows * streamFloatsPerRow(config) + min(unitRows, rows) * perUnitRow
-            + lossChunk * lossFloatsPerRow(config) + threads * tiles
+            + lossChunk * lossFloatsPerRow(config) + tiles
         return floats * MemoryLayout<Float>.stride
     }
 
-    /// Bytes of scratch allocated now: what the largest micro-batch so far needed, without idle activation blocks.
-    public var allocatedByteCount: Int {
-        [stream, unit, lossMemory].reduce(layer.allocatedByteCount) { $0 + $1.byteCount }
+    /// Bytes of scratch held now: what the largest micro-batch so far needed, `byteCount` of it once its pass has
+    /// reserved. Activation blocks are not part of it.
+    public var scratchByteCount: Int {
+        [stream, unit, lossMemory].reduce(layer.scratchByteCount) { $0 + $1.byteCount }
     }
 
     /// Bytes that a pass keeps per fresh row and layer: an activation block's row, and K and V.

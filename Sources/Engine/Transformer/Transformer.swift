@@ -59,16 +59,20 @@ public final class Transformer {
     }
 
     /// Bytes of scratch for a batch of `rows` tokens, `logits` of which want logits: two residual streams, the tensors
-    /// of one layer, the layer's scratch, and the rows of logits; then attention's tiles for each thread.
+    /// of one layer, the layer's scratch, and the rows of logits; then attention's scratch for each thread. Tables of
+    /// pointers and positions, some dozen bytes per row, are left out.
     public static func workspaceByteCount(
         _ config: ModelConfig, lora: LoRAConfig? = nil, rows: Int, logits: Int, threads: Int
     ) -> Int {
         let perRow =
             2 * config.hidden + ActivationBlock.floatsPerToken(config)
             + DecoderLayer.scratchFloatsPerRow(config, lora)
-        let tiles = threads * Attention.forwardScratch(config.attentionShape)
+        let tiles = Attention.scratchFloats(config.attentionShape, threads: threads, backward: false)
         return (rows * perRow + logits * (config.hidden + config.vocabulary) + tiles) * MemoryLayout<Float>.stride
     }
+
+    /// Bytes of scratch held now: what the largest batch so far needed.
+    public var scratchByteCount: Int { scratch.byteCount + headScratch.byteCount + layer.scratchByteCount }
 
     /// Runs the batch; returns the greedy next token of each slice that wants logits, nil for the others.
     ///
@@ -203,7 +207,8 @@ public final class Transformer {
         }
         return RowPlacement(
             positions: positions, keys: keyTable.fill(row) { targets[$0].segment.keys + targets[$0].offset },
-            values: valueTable.fill(row) { targets[$0].segment.values + targets[$0].offset }, spans: spans)
+            values: valueTable.fill(row) { targets[$0].segment.values + targets[$0].offset },
+            queryPositions: positions, spans: spans)
     }
 
     private func copyRecords(_ index: Int, _ batch: [ServingSlice], _ t: LayerRows) {
