@@ -24,7 +24,7 @@ extension MeasuredBackend {
     public func open(_ microBatch: MicroBatch, unitRows: Int) throws {
         let pass = TrainingPass(
             engine.workspace(unitRows: unitRows), parameters: current, sequences: sequences(of: microBatch),
-            gradients: gradients)
+            gradients: gradients, unitRows: unitRows)
         pass.reserve()
         self.pass = OpenPass(pass, microBatch)
     }

@@ -73,7 +73,11 @@ import Testing
     @Test(arguments: shapes, tunings) func aTrainingPassCostsTheTextbookFlops(model: ModelShape, tuning: Tuning) {
         var stream = RandomStream(seed: 2, name: "train")
         for _ in 0..<20 {
-            let batch = MicroBatch.random(&stream)
+            var batch = MicroBatch.random(&stream)
+            // With loss everywhere, the last layer is like the others.
+            for index in batch.sequences.indices {
+                batch.sequences[index].lossTokens = 0..<batch.sequences[index].tokens
+            }
             var pairs = (fresh: 0, all: 0)
             for sequence in batch.sequences {
                 for position in 0..<sequence.tokens {
@@ -101,6 +105,36 @@ import Testing
             let list = OperatorList(model: model, tuning: tuning)
             let plan = StepPlan.train(TrainerQuantum(microBatch: batch, units: units))
             #expect(Self.flops(list.operators(of: plan)) == Double(forward + backward + head))
+        }
+    }
+
+    /// The last layer's products after attention, and its attention, are of the rows with loss alone.
+    @Test func theLastLayerWorksForRowsWithLossOnly() {
+        var stream = RandomStream(seed: 4, name: "last")
+        let model = ModelShape.tiny
+        let list = OperatorList(model: model, tuning: .full)
+        for _ in 0..<50 {
+            let batch = MicroBatch.random(&stream)
+            var fresh = (rows: 0, pairs: 0)
+            var all = (rows: 0, pairs: 0)
+            for sequence in batch.sequences {
+                for position in sequence.lossTokens {
+                    all = (all.rows + 1, all.pairs + position + 1)
+                    guard !sequence.recorded.contains(where: { $0.tokens.contains(position) }) else { continue }
+                    fresh = (fresh.rows + 1, fresh.pairs + position + 1)
+                }
+            }
+            let projection = model.hidden * model.qkvWidth
+            let rest = model.queryWidth * model.hidden + 3 * model.hidden * model.intermediate
+            let forward = list.operators(of: .forward(layer: model.layers - 1, rows: 0..<batch.freshRows), in: batch)
+            #expect(
+                Self.flops(forward)
+                    == Double(
+                        2 * (projection * batch.freshRows + rest * fresh.rows) + 4 * model.queryWidth * fresh.pairs))
+            let backward = list.operators(of: .backward(layer: model.layers - 1, rows: 0..<batch.rows), in: batch)
+            #expect(
+                Self.flops(backward)
+                    == Double(4 * (projection * batch.rows + rest * all.rows) + 10 * model.queryWidth * all.pairs))
         }
     }
 

@@ -167,7 +167,7 @@ import Testing
     @Test func trainingDelaysAnIdleServerByAtMostOneQuantum() throws {
         let requests = (0..<40).map { index in
             Request(
-                id: "r\(index)", arrival: SimTime(nanoseconds: Int64(index) * 7_300_000), promptTokens: 50,
+                id: "r\(index)", arrival: SimTime(nanoseconds: Int64(index) * 5_300_000), promptTokens: 50,
                 outputTokens: 4,
                 feedback: .given(Feedback(delay: .zero, kind: .sft)))
         }

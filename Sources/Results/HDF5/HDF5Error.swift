@@ -1,4 +1,5 @@
 internal import CHDF5
+internal import Glibc
 
 /// One failed call of the HDF5 library, or one thing in a file that is not as it should be.
 public struct HDF5Error: Error, Equatable, CustomStringConvertible {
@@ -29,10 +30,15 @@ struct HDF5Context {
     let file: String
     let object: String
 
+    /// Locks bring nothing here, because a file is written under a name of its own and read when it is whole; and file
+    /// systems of clusters often can not lock. A user's own setting stands.
+    private static let withoutLocks: Void = { setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0) }()
+
     /// Runs one call of the library. A negative result becomes an error with the reason the library gives.
     @discardableResult
     func check<Result: SignedInteger>(_ action: String, _ call: () -> Result) throws(HDF5Error) -> Result {
         // The library prints errors unless told otherwise, and remembers being told for each thread apart.
+        _ = Self.withoutLocks
         H5Eset_auto2(chdf5_default_error_stack(), nil, nil)
         let result = call()
         guard result >= 0 else { throw failure(action, Self.innermostReason()) }

@@ -77,10 +77,15 @@ public struct OperatorList: Sendable {
     /// Operators of one unit of `microBatch`.
     public func operators(of unit: TrainerUnit, in microBatch: MicroBatch) -> [Operator] {
         switch unit {
-        case .forward(_, let rows):
-            let pairs = microBatch.pairs(ofFresh: rows)
-            return layerProducts(rows: rows.count, count: 1)
-                + [attention(queries: rows.count, pairs: pairs, count: 1), layerPasses(rows: rows.count, count: 1)]
+        case .forward(let layer, let rows):
+            let output =
+                layer == model.layers - 1
+                ? microBatch.lossQueries(ofFresh: rows) : (rows: rows.count, pairs: microBatch.pairs(ofFresh: rows))
+            return layerProducts(rows: rows.count, outputRows: output.rows, count: 1)
+                + [
+                    attention(queries: output.rows, pairs: output.pairs, count: 1),
+                    layerPasses(rows: rows.count, count: 1),
+                ]
         case .loss(let rows):
             // Forward, gradient of the input and, in full tuning, gradient of the head.
             var list = [
@@ -101,27 +106,33 @@ public struct OperatorList: Sendable {
     }
 
     private func backward(layer: Int, rows: Range<Int>, in microBatch: MicroBatch) -> [Operator] {
-        let pairs = microBatch.pairs(ofAll: rows)
-        let queries = rows.count
+        // The gradient of the last layer's output is zero but for the rows with loss.
+        let output =
+            layer == model.layers - 1
+            ? microBatch.lossQueries(ofAll: rows) : (rows: rows.count, pairs: microBatch.pairs(ofAll: rows))
         var list = [
             Operator(
-                kind: .attentionBackward(queries: queries, pairs: pairs),
-                flops: 10 * Double(model.queryWidth) * Double(pairs),
-                bytes: Double((4 * queries * model.queryWidth + 4 * queries * model.kvWidth) * valueBytes), count: 1),
-            pass(values: queries * (8 * model.hidden + 7 * model.intermediate + 2 * model.qkvWidth)),
+                kind: .attentionBackward(queries: output.rows, pairs: output.pairs),
+                flops: 10 * Double(model.queryWidth) * Double(output.pairs),
+                bytes: Double((4 * output.rows * model.queryWidth + 4 * rows.count * model.kvWidth) * valueBytes),
+                count: 1),
+            pass(values: output.rows * (6 * model.hidden + 7 * model.intermediate)),
+            pass(values: rows.count * (2 * model.hidden + 2 * model.qkvWidth)),
         ]
-        for (inputs, outputs, adapted) in fusedProducts {
-            list.append(product(m: queries, n: inputs, k: outputs))
+        for (index, (inputs, outputs, adapted)) in fusedProducts.enumerated() {
+            let m = index == 0 ? rows.count : output.rows
+            guard m > 0 else { continue }
+            list.append(product(m: m, n: inputs, k: outputs))
             switch tuning {
-            case .full: list.append(product(m: outputs, n: inputs, k: queries))
+            case .full: list.append(product(m: outputs, n: inputs, k: m))
             case .lora(let rank, _, _):
                 guard !adapted.isEmpty else { continue }
                 let ranks = rank * adapted.count
                 let width = adapted.reduce(0, +)
                 list += [
-                    product(m: queries, n: ranks, k: inputs), product(m: queries, n: rank, k: width),
-                    product(m: rank, n: width, k: queries), product(m: ranks, n: inputs, k: queries),
-                    product(m: queries, n: inputs, k: ranks),
+                    product(m: m, n: ranks, k: inputs), product(m: m, n: rank, k: width),
+                    product(m: rank, n: width, k: m), product(m: ranks, n: inputs, k: m),
+                    product(m: m, n: inputs, k: ranks),
                 ]
             }
         }
@@ -144,9 +155,12 @@ public struct OperatorList: Sendable {
         ]
     }
 
-    private func layerProducts(rows: Int, count: Int) -> [Operator] {
+    /// The products of a layer's forward: q, k and v of all rows, and the rest of those whose output is needed.
+    private func layerProducts(rows: Int, outputRows: Int? = nil, count: Int) -> [Operator] {
         var list: [Operator] = []
-        for (inputs, outputs, adapted) in fusedProducts {
+        for (index, (inputs, outputs, adapted)) in fusedProducts.enumerated() {
+            let rows = index == 0 ? rows : outputRows ?? rows
+            guard rows > 0 else { continue }
             list.append(product(m: rows, n: outputs, k: inputs, count: count))
             if case .lora(let rank, _, _) = tuning, !adapted.isEmpty {
                 list.append(product(m: rows, n: rank * adapted.count, k: inputs, count: count))
@@ -184,33 +198,52 @@ extension Range<Int> {
 }
 
 extension MicroBatch {
+    /// The positions of each sequence that a range of the packed rows of all tokens covers.
+    private func positions(ofAll rows: Range<Int>) -> [(sequence: TrainingSequencePlan, positions: Range<Int>)] {
+        var base = 0
+        return sequences.compactMap { sequence in
+            defer { base += sequence.tokens }
+            let own = rows.clamped(to: base..<base + sequence.tokens)
+            return own.isEmpty ? nil : (sequence, own.lowerBound - base..<own.upperBound - base)
+        }
+    }
+
+    /// The positions of each sequence that a range of the packed fresh rows covers.
+    private func positions(ofFresh rows: Range<Int>) -> [(sequence: TrainingSequencePlan, positions: Range<Int>)] {
+        var base = 0
+        return sequences.flatMap { sequence in
+            sequence.freshRanges.compactMap { gap in
+                defer { base += gap.count }
+                let own = rows.clamped(to: base..<base + gap.count)
+                let first = gap.lowerBound - base
+                return own.isEmpty ? nil : (sequence, own.lowerBound + first..<own.upperBound + first)
+            }
+        }
+    }
+
     /// (query, key) pairs of a range of the packed rows of all tokens.
     public func pairs(ofAll rows: Range<Int>) -> Int {
-        var base = 0
-        var pairs = 0
-        for sequence in sequences {
-            let own = rows.clamped(to: base..<base + sequence.tokens)
-            if !own.isEmpty { pairs += (own.lowerBound - base..<own.upperBound - base).causalPairs }
-            base += sequence.tokens
-        }
-        return pairs
+        positions(ofAll: rows).reduce(0) { $0 + $1.positions.causalPairs }
     }
 
     /// (query, key) pairs of a range of the packed fresh rows.
     public func pairs(ofFresh rows: Range<Int>) -> Int {
-        var base = 0
-        var pairs = 0
-        for sequence in sequences {
-            for gap in sequence.freshRanges {
-                let own = rows.clamped(to: base..<base + gap.count)
-                if !own.isEmpty {
-                    let first = gap.lowerBound - base
-                    pairs += (own.lowerBound + first..<own.upperBound + first).causalPairs
-                }
-                base += gap.count
-            }
+        positions(ofFresh: rows).reduce(0) { $0 + $1.positions.causalPairs }
+    }
+
+    /// The rows with loss among a range of the packed rows, fresh or all, and the pairs that they form as queries. In the
+    /// last layer only these have an output that anybody needs.
+    func lossQueries(ofFresh rows: Range<Int>) -> (rows: Int, pairs: Int) { Self.lossQueries(positions(ofFresh: rows)) }
+    func lossQueries(ofAll rows: Range<Int>) -> (rows: Int, pairs: Int) { Self.lossQueries(positions(ofAll: rows)) }
+
+    private static func lossQueries(
+        _ parts: [(sequence: TrainingSequencePlan, positions: Range<Int>)]
+    ) -> (rows: Int, pairs: Int) {
+        parts.reduce(into: (0, 0)) { sum, part in
+            let own = part.positions.clamped(to: part.sequence.lossTokens)
+            sum.0 += own.count
+            sum.1 += own.isEmpty ? 0 : own.causalPairs
         }
-        return pairs
     }
 }
 
