@@ -20,7 +20,6 @@ import Engine
                 .software)
         }
         BLAS.reexecuteWithBestKernelsIfNeeded()
-        if let warning = BLAS.narrowKernelWarning { Terminal.warn("alchemist-sim: \(warning)\n") }
         Interrupt.install()
         do {
             var command = try parseAsRoot()

@@ -1,5 +1,6 @@
 import AlchemistSim
 import ArgumentParser
+import Engine
 import Foundation
 import Results
 import Simulator
@@ -47,6 +48,7 @@ struct RunCommand: ParsableCommand {
         let experiment = try Experiment(scenario: scenario, trace: trace)
         let target = output ?? defaultOutput
         let writer = try ResultsWriter(creating: target)
+        if let warning = BLAS.narrowKernelWarning { Terminal.warn("alchemist-sim: \(warning)\n") }
         let line = ProgressLine(isShown: !quiet)
         let result: RunResult
         let failure: (any Error)?

@@ -65,24 +65,9 @@ struct TraceFieldTable: Sendable {
 
     /// The known field with the fewest edits from `name`, the first of those at the same distance.
     func nearest(to name: String) -> String {
-        let name = Array(name.utf8.prefix(64))
+        let name = name.prefix(64)
         let known = fields.map { "\($0.key)" }
-        let best = known.min { Self.edits(name, Array($0.utf8)) < Self.edits(name, Array($1.utf8)) }
+        let best = known.min { editDistance(name, $0) < editDistance(name, $1) }
         return prefix + (best ?? "")
-    }
-
-    /// Levenshtein's distance: the fewest insertions, deletions and replacements that turn one text into the other.
-    private static func edits(_ a: [UInt8], _ b: [UInt8]) -> Int {
-        var row = Array(0...b.count)
-        for (i, byte) in a.enumerated() {
-            var diagonal = row[0]
-            row[0] = i + 1
-            for j in b.indices {
-                let replaced = diagonal + (byte == b[j] ? 0 : 1)
-                diagonal = row[j + 1]
-                row[j + 1] = min(replaced, row[j] + 1, diagonal + 1)
-            }
-        }
-        return row[b.count]
     }
 }
