@@ -52,7 +52,7 @@ import Testing
         configuration.training.enabled = true
         configuration.training.reuse = true
         configuration.training.auditEvery = 1
-        configuration.training.learningRate = 1e-2
+        configuration.training.learningRate = 3e-3
         configuration.training.microBatchTokens = 300
         configuration.recording.scope = .prefill
         configuration.serving.tokenBudget = 64
@@ -78,13 +78,20 @@ import Testing
         ("small chunks", { $0.serving.tokenBudget = 9 }),
         ("small quanta", { $0.training.quantumMax = SimDuration(nanoseconds: 60_000) }),
         ("loss on all tokens", { $0.training.lossTokens = .all }),
-        ("full tuning", { $0.training.tuning = .full }),
+        (
+            "full tuning",
+            {
+                $0.training.tuning = .full
+                $0.training.learningRate = 1e-3
+            }
+        ),
         (
             "full tuning in quanta that serving comes between",
             {
                 $0.training.tuning = .full
                 $0.training.quantumMax = SimDuration(nanoseconds: 20_000)
                 $0.training.updateEvery = 1
+                $0.training.learningRate = 1e-3
             }
         ),
         ("few targets", { $0.training.tuning = .lora(rank: 4, alpha: 4, targets: [.query, .value]) }),
