@@ -16,7 +16,7 @@ struct RunCommand: ParsableCommand {
               alchemist-sim run my.jsonl --set model=micro --set training.tuning=full --json
               alchemist-sim run my.jsonl --scenario experiments/effect.yaml
 
-            Exit codes: 0 done, 64 usage, 65 bad data, 70 a broken law, 74 input or output, \
+            Exit codes: 0 done, 64 usage, 65 bad data or diverged training, 70 a broken law, 74 input or output, \
             75 a simulated resource is too small, 130 interrupted.
             """)
 
@@ -72,7 +72,9 @@ struct RunCommand: ParsableCommand {
         }
         try Terminal.print(text + (json ? "" : "written to \(target); \(kernelNote(result.provenance))\n"))
         if let failure {
-            Terminal.warn("alchemist-sim: what was finished before is in \(target)\n")
+            if result.arms.contains(where: { !$0.repeats.isEmpty }) {
+                Terminal.warn("alchemist-sim: what was finished before is in \(target)\n")
+            }
             throw failure
         }
         if result.status == .interrupted {

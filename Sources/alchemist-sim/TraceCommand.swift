@@ -13,7 +13,7 @@ struct GenerateCommand: ParsableCommand {
         abstract: "Generates a trace: conversations, arrivals and feedback from a seed.",
         discussion: """
             Lengths are in ShareGPT's proportions, arrivals are Poisson, texts are of a synthetic language that a model \
-            can learn. The same options give the same file. What is not given is as in the project's sample.
+            can learn. The same options give the same file.
 
             EXAMPLES
               alchemist-sim trace generate --requests 1000 --rate 5 -o traces/my.jsonl

@@ -136,6 +136,7 @@ import Testing
             (["--set", "nonsense"], 64, "expected field=value"),
             (["--set", "device.memory=1MiB"], 75, "arm serve-only: the device has 1.00 MiB but"),
             (["--set", "device.host_memory=1KiB"], 75, "arm reuse: the host has 1.00 KiB but"),
+            (["--arms", ""], 65, "expected at least one arm"),
             (["--arms", "resue"], 65, "did you mean `reuse`?"),
             (["--scenario", "missing.yaml"], 74, "missing.yaml"),
             (["--repeats", "0"], 65, "found `0`, expected a whole number from 1 to 1000"),

@@ -76,6 +76,14 @@ import Testing
             "arms: [serve-only, rescompute]\n",
             "s.yaml:1: field `arms`: found `rescompute`, expected one of serve-only, recompute, reuse; did you mean `recompute`?"
         ),
+        (
+            "arms:\n  reuse: {model: micro}\n",
+            "s.yaml:2: field `model`: belongs to the whole run, an arm can not change it"
+        ),
+        (
+            "arms:\n  mine: {recording: {offload: none}}\n",
+            "s.yaml:2: field `arms`: arm `mine` needs `arm`, one of serve-only, recompute, reuse, to start from"
+        ),
         ("arms: []\n", "s.yaml:1: field `arms`: expected at least one arm"),
         ("arms:\n  a/b: {}\n", "s.yaml:2: field `arms`: found `a/b`, expected a name of letters, digits, `-` and `_`"),
         ("arms: [reuse, reuse]\n", "s.yaml:1: field `arms`: arm `reuse` is there twice"),

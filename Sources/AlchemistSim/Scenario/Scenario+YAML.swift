@@ -62,6 +62,8 @@ extension Scenario {
                 }
                 var specification =
                     ArmSpecification.standard(named: name) ?? ArmSpecification(name: name, settings: [])
+                let startsFromStandard =
+                    !specification.settings.isEmpty || value.mapping?.contains { $0.key.string == "arm" } == true
                 if let changes = value.mapping {
                     for (key, value) in changes where key.string == "arm" {
                         specification = try Self.arm(
@@ -69,10 +71,21 @@ extension Scenario {
                         specification.name = name
                     }
                     for setting in try Self.settings(in: changes, path: path, skipping: ["arm"]) {
+                        guard setting.path.contains(".") else {
+                            throw ScenarioError(
+                                origin: .file(path, line: setting.line), field: setting.path,
+                                problem: "belongs to the whole run, an arm can not change it")
+                        }
                         var probe = self
                         try probe.set(setting.path, to: setting.value, at: .file(path, line: setting.line))
                         specification.settings.append(.init(path: setting.path, value: setting.value))
                     }
+                }
+                guard startsFromStandard else {
+                    throw ScenarioError(
+                        origin: origin, field: "arms",
+                        problem: "arm `\(name)` needs `arm`, one of "
+                            + ArmSpecification.standard.map(\.name).joined(separator: ", ") + ", to start from")
                 }
                 specifications.append(specification)
             }
@@ -114,6 +127,9 @@ extension Scenario {
         for (index, arm) in specifications.enumerated()
         where specifications[..<index].contains(where: { $0.name == arm.name }) {
             throw ScenarioError(origin: origin, field: "arms", problem: "arm `\(arm.name)` is there twice")
+        }
+        guard !specifications.isEmpty else {
+            throw ScenarioError(origin: origin, field: "arms", problem: "expected at least one arm")
         }
         arms = specifications
     }
@@ -175,10 +191,11 @@ extension Scenario {
         }
         text += "arms:\n"
         for arm in arms {
-            // A standard name brings the standard settings; only what follows them is written.
-            let standard = ArmSpecification.standard(named: arm.name)?.settings ?? []
-            let own = arm.settings.starts(with: standard) ? arm.settings.dropFirst(standard.count) : arm.settings[...]
-            text += "  \(arm.name):\(own.isEmpty ? " {}" : "")\n"
+            // A standard arm brings its settings; only what follows them is written.
+            let base = ArmSpecification.standard.first { arm.settings.starts(with: $0.settings) }
+            let own = arm.settings.dropFirst(base?.settings.count ?? 0)
+            let named = base.map { $0.name == arm.name ? "" : "    arm: \($0.name)\n" } ?? ""
+            text += "  \(arm.name):\(own.isEmpty && named.isEmpty ? " {}" : "")\n" + named
             for setting in own { text += "    \(setting.path): \(setting.value)\n" }
         }
         return text

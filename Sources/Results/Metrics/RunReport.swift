@@ -11,9 +11,9 @@ public struct ArmReport: Sendable {
         self.repeats = repeats
     }
 
-    /// Interrupted if any repeat was.
+    /// Interrupted if any repeat was, or if the run ended before its first.
     public var status: ArmLog.Status {
-        repeats.contains { $0.status == .interrupted } ? .interrupted : .complete
+        repeats.isEmpty || repeats.contains { $0.status == .interrupted } ? .interrupted : .complete
     }
 
     public func spread(of metric: Metric<ArmSummary>) -> Spread? { Spread(repeats.lazy.map(metric.value)) }

@@ -129,7 +129,9 @@ extension Simulation {
         trainer.step?.record.loss += outcome.loss
         if let norm = outcome.gradientNorm { trainer.step?.record.gradientNorm = norm }
         guard outcome.loss.isFinite, outcome.gradientNorm?.isFinite != false else {
-            throw SimulationError.diverged(step: trainer.version, loss: outcome.loss)
+            throw SimulationError.diverged(
+                step: trainer.version, loss: trainer.step?.record.loss ?? outcome.loss,
+                gradientNorm: outcome.gradientNorm ?? .nan)
         }
         if trainer.step?.open != nil {
             try advanceMicroBatch(by: quantum)

@@ -3,7 +3,7 @@ public enum SimulationError: Error, Sendable, Equatable, CustomStringConvertible
     /// A tier can not hold what a run needs at least.
     case tooLittleMemory(tier: MemoryTier, needed: Bytes, available: Bytes, purpose: String)
     /// Training left the range of numbers: the loss or the gradient is not finite.
-    case diverged(step: Int, loss: Double)
+    case diverged(step: Int, loss: Double, gradientNorm: Double)
     /// A law that every run keeps was broken: a bug of the simulator, with the state it was found in.
     case brokenLaw(String)
 
@@ -11,8 +11,9 @@ public enum SimulationError: Error, Sendable, Equatable, CustomStringConvertible
         switch self {
         case .tooLittleMemory(let tier, let needed, let available, let purpose):
             "the \(tier.name) has \(available) but \(purpose) needs \(needed)"
-        case .diverged(let step, let loss):
-            "training diverged in step \(step) with a loss of \(loss): lower training.learning_rate"
+        case .diverged(let step, let loss, let norm):
+            "training diverged in step \(step), with a loss of \(loss) and a gradient of norm \(norm): lower "
+                + "training.learning_rate"
         case .brokenLaw(let law): "broken law: \(law)"
         }
     }
