@@ -159,7 +159,7 @@ import Testing
         let outcome = try Program.run(
             ["run", trace, "-o", folder.path("r.h5"), "--repeats", "1000"] + Self.small,
             meanwhile: { process in
-                usleep(1_500_000)
+                Self.waitForWork(in: folder)
                 kill(process, signal)
             })
         #expect(outcome.status == 130, "\(outcome.errors)")
@@ -180,7 +180,7 @@ import Testing
         let outcome = try Program.run(
             arguments + ["--repeats", "1000"],
             meanwhile: { process in
-                usleep(700_000)
+                Self.waitForWork(in: folder)
                 kill(process, SIGKILL)
             })
         #expect(outcome.status == 128 + SIGKILL)
@@ -208,6 +208,12 @@ import Testing
         let outcome = try Program.run(["run", trace, "-o", "/proc/nowhere/r.h5"] + Self.small)
         #expect(outcome.status == 74)
         #expect(outcome.errors.contains("/proc/nowhere"))
+    }
+
+    /// Waits until a run has opened its results, which it does when it starts to work, and a little longer.
+    private static func waitForWork(in folder: borrowing Folder) {
+        for _ in 0..<3000 where !folder.names.contains(where: { $0.contains("partial") }) { usleep(10_000) }
+        usleep(500_000)
     }
 
     // MARK: Help
