@@ -28,7 +28,7 @@ run: build
 test: setup
 	$(SWIFT) build -c release --build-tests
 	$(SWIFT) build -c release --product alchemist-sim
-	OPENBLAS_CORETYPE=$${OPENBLAS_CORETYPE-$$(./.ci/blas-core)} $(SWIFT) test -c release --skip-build
+	$(SWIFT) test -c release --skip-build
 
 ## Format, and the direction of references between the folders of the simulator.
 check:
@@ -45,9 +45,8 @@ effect: build
 
 ## Speed of the kernels as tokens per second and as a fraction of the limit measured in the same run.
 bench: setup
-	$(SWIFT) build -c release --build-tests
-	ALCHEMIST_BENCH=1 OPENBLAS_CORETYPE=$${OPENBLAS_CORETYPE-$$(./.ci/blas-core)} \
-	  $(SWIFT) test -c release --skip-build --filter Bench
+	$(SWIFT) build -c release --product alchemist-bench
+	$(BUILD)/alchemist-bench --json results/bench.json
 
 ## Makes the committed sample again, byte for byte.
 sample-trace: build

@@ -21,7 +21,8 @@ let commit =
 let package = Package(
     name: "alchemist-sim",
     products: [
-        .executable(name: "alchemist-sim", targets: ["alchemist-sim"])
+        .executable(name: "alchemist-sim", targets: ["alchemist-sim"]),
+        .executable(name: "alchemist-bench", targets: ["alchemist-bench"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -64,6 +65,12 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: common),
+        .executableTarget(
+            name: "alchemist-bench",
+            dependencies: [
+                "CBuildInfo", "Engine", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/Bench", swiftSettings: kernels),
         .testTarget(
             name: "EngineTests", dependencies: ["Engine"], resources: [.copy("Goldens")], swiftSettings: common),
         .testTarget(name: "SimulatorTests", dependencies: ["Simulator"], swiftSettings: common),

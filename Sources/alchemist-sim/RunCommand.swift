@@ -83,7 +83,7 @@ struct RunCommand: ParsableCommand {
     }
 
     private func kernelNote(_ provenance: Provenance) -> String {
-        "BLAS kernels: \(provenance.blasKernel), threads: \(provenance.threads)"
+        "BLAS kernels: \(provenance.blasKernel) (\(provenance.blasKernelChoice)), threads: \(provenance.threads)"
     }
 
     private var defaultOutput: String {

@@ -83,7 +83,7 @@ public struct Experiment {
             provenance: Provenance(
                 toolVersion: Build.version, gitCommit: Build.commit, commandLine: commandLine,
                 seed: scenario.base.seed, buildCPU: Build.features, runCPU: Machine.processor,
-                blasKernel: BLAS.kernelName, threads: pool.width, created: created),
+                blasKernel: BLAS.kernelName, blasKernelChoice: BLAS.choice, threads: pool.width, created: created),
             scenario: scenario.yaml, trace: trace,
             arms: zip(arms, logs).map { ArmResult(name: $0.name, repeats: $1) }, comparisons: comparisons,
             status: interrupted ? .interrupted : nil)

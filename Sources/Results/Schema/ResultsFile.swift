@@ -62,6 +62,7 @@ public struct ResultsFile: ~Copyable {
                     buildCPU: try file.text(Schema.Attribute.buildCPU, of: "/"),
                     runCPU: try file.text(Schema.Attribute.runCPU, of: "/"),
                     blasKernel: try file.text(Schema.Attribute.blasKernel, of: "/"),
+                    blasKernelChoice: try file.text(Schema.Attribute.blasKernelChoice, of: "/"),
                     threads: Int(try file.integer(Schema.Attribute.threads, of: "/")),
                     created: try file.text(Schema.Attribute.created, of: "/"))
             }

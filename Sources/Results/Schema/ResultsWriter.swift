@@ -159,6 +159,7 @@ extension ResultsWriter {
             (Schema.Attribute.buildCPU, .text(provenance.buildCPU)),
             (Schema.Attribute.runCPU, .text(provenance.runCPU)),
             (Schema.Attribute.blasKernel, .text(provenance.blasKernel)),
+            (Schema.Attribute.blasKernelChoice, .text(provenance.blasKernelChoice)),
             (Schema.Attribute.threads, .int64(Int64(provenance.threads))),
             (Schema.Attribute.created, .text(provenance.created)),
             (Schema.Attribute.status, .text(result.status.rawValue)),

@@ -76,15 +76,17 @@ public struct Provenance: Sendable, Equatable {
     /// The CPU that the binary was compiled for, and the one that it ran on.
     public var buildCPU: String
     public var runCPU: String
-    /// The kernels that BLAS chose; empty if none ran.
+    /// The BLAS kernels in use; empty if none ran.
     public var blasKernel: String
+    /// Who chose them: the library, the program or the environment; empty if none ran.
+    public var blasKernelChoice: String
     public var threads: Int
     /// When the run began, in ISO 8601.
     public var created: String
 
     public init(
         toolVersion: String, gitCommit: String, commandLine: String, seed: UInt64, buildCPU: String, runCPU: String,
-        blasKernel: String, threads: Int, created: String
+        blasKernel: String, blasKernelChoice: String, threads: Int, created: String
     ) {
         self.toolVersion = toolVersion
         self.gitCommit = gitCommit
@@ -93,6 +95,7 @@ public struct Provenance: Sendable, Equatable {
         self.buildCPU = buildCPU
         self.runCPU = runCPU
         self.blasKernel = blasKernel
+        self.blasKernelChoice = blasKernelChoice
         self.threads = threads
         self.created = created
     }

@@ -34,6 +34,7 @@ package enum Schema {
         static let buildCPU = "build_cpu"
         static let runCPU = "run_cpu"
         static let blasKernel = "blas_kernel"
+        static let blasKernelChoice = "blas_kernel_choice"
         static let threads = "threads"
         static let created = "created"
         static let digest = "digest"
