@@ -7,8 +7,13 @@ internal import Glibc
 /// are arithmetic's business: x is packed by columns, and each float of W multiplies a vector that holds one column of
 /// 16 or 32 rows of x, without sums across lanes at the end.
 enum SkinnyProduct {
-    /// Rows of x up to which this beats packing W for `sgemm`.
-    static let rowLimit = 64
+    /// Whether this beats `sgemm`, which packs W first: up to 64 rows always; up to 256 while the packed x stays in the
+    /// second-level cache beside the rows of W in use, and W has rows enough to make packing x worth it.
+    static func suits(_ x: Matrix, _ w: Matrix) -> Bool {
+        if x.rows <= 64 { return true }
+        return x.rows <= 256 && x.rows * x.columns <= 160 << 10 && x.columns >= 128 && w.rows >= 256
+    }
+
     /// Rows of x up to which W is read row by row.
     private static let streamedRows = 8
     /// Rows of W that are multiplied with a panel of x together.
