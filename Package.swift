@@ -65,7 +65,8 @@ let package = Package(
             ],
             swiftSettings: common),
         .testTarget(
-            name: "EngineTests", dependencies: ["Engine"], resources: [.copy("Goldens")], swiftSettings: common),
+            name: "EngineTests", dependencies: ["Engine"], resources: [.copy("Goldens"), .copy("Checkpoints")],
+            swiftSettings: common),
         .testTarget(name: "SimulatorTests", dependencies: ["Simulator"], swiftSettings: common),
         .testTarget(name: "ResultsTests", dependencies: ["Results", "Simulator"], swiftSettings: common),
         .testTarget(

@@ -73,6 +73,23 @@ struct BenchTests {
         print("streaming one row's product: \(Double(buffer.byteCount) / seconds / 1e9) GB/s")
     }
 
+    /// Reading a checkpoint that lies in the system's cache; bytes are those of the file and of the weights made of it.
+    @Test(arguments: CheckpointPrecision.allCases)
+    func loading(precision: CheckpointPrecision) throws {
+        let config = try #require(ModelConfig.preset("smollm2-135m"))
+        let folder = try TemporaryFolder()
+        try ModelCheckpoint.write(Weights(config, seed: 1, pool: pool), to: folder.path, precision: precision)
+        let opened = try ModelCheckpoint(folder.path)
+        let target = Weights(zeros: opened.config)
+        let opening = Self.best(3) { _ = try? ModelCheckpoint(folder.path) }
+        let reading = Self.best(5) { try? opened.read(into: target, pool: pool) }
+        let whole = Self.best(3) { _ = try? ModelCheckpoint(folder.path).weights(pool: pool) }
+        let bytes = Double(opened.byteCount + target.byteCount)
+        print(
+            "loading \(precision.rawValue): open \(opening * 1e3) ms, read \(reading * 1e3) ms, "
+                + "\(bytes / reading / 1e9) GB/s; whole \(whole * 1e3) ms, \(bytes / whole / 1e9) GB/s")
+    }
+
     @Test(arguments: [("smollm2-135m", 1024), ("smollm2-135m", 256), ("mini", 1024), ("mini", 256)])
     func prefill(name: String, length: Int) throws {
         let config = try #require(ModelConfig.preset(name))
