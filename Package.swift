@@ -73,7 +73,11 @@ let package = Package(
             name: "MeasuredBackendTests", dependencies: ["MeasuredBackend", "Engine", "Simulator"],
             swiftSettings: common),
         .testTarget(
-            name: "AlchemistSimTests", dependencies: ["alchemist-sim", "AlchemistSim", "Results", "Simulator"],
+            name: "AlchemistSimTests",
+            dependencies: [
+                "alchemist-sim", "AlchemistSim", "Engine", "Results", "Simulator",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
             swiftSettings: common),
     ],
     swiftLanguageModes: [.v6]

@@ -36,6 +36,10 @@ package enum Schema {
         static let blasKernel = "blas_kernel"
         static let threads = "threads"
         static let created = "created"
+        static let checkpoint = "checkpoint"
+        static let checkpointSHA256 = "checkpoint_sha256"
+        static let adapter = "adapter"
+        static let adapterSHA256 = "adapter_sha256"
         static let digest = "digest"
         /// Also of every arm and every repeat.
         static let status = "status"
