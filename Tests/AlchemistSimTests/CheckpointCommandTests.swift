@@ -10,12 +10,12 @@ import Testing
     private static func fixture(_ name: String) -> String { Repository.root + "/Tests/EngineTests/Checkpoints/" + name }
 
     /// Twelve short requests in a vocabulary of 64.
-    private static func trace(_ folder: borrowing Folder, vocabulary: Int = 64) throws -> String {
+    private static func trace(_ folder: borrowing Folder) throws -> String {
         var options = TraceGeneratorOptions()
         options.requests = 12
         options.scale = 0.05
         options.maxContext = 60
-        options.language.vocabulary = vocabulary
+        options.language.vocabulary = 64
         options.arrivals = .poisson(rate: 100)
         options.meanThinkTime = 0.01
         options.feedback = TraceGeneratorOptions.FeedbackModel(rate: 1, meanDelay: 0.02)
@@ -142,12 +142,20 @@ import Testing
             "\(outcome.errors)")
     }
 
-    @Test func aTraceIsHeldAgainstTheCheckpoint() throws {
+    @Test(
+        "a trace is held against the checkpoint",
+        arguments: [
+            ("{\"id\": \"a\", \"arrival\": 0, \"prompt\": [1, 64], \"output_tokens\": 2}\n", "`64`"),
+            ("{\"id\": \"a\", \"arrival\": 0, \"prompt_tokens\": 60, \"output_tokens\": 5}\n", "64"),
+        ]) func limits(line: String, part: String) throws
+    {
         let folder = try Folder()
-        let trace = try Self.trace(folder, vocabulary: 512)
+        let trace = try folder.file("trace.jsonl", line)
+        // 64 tokens, and a window of 64 positions.
         let outcome = try Program.run(
-            ["run", trace, "-o", folder.path("r.h5"), "--set", "model=" + Self.fixture("llama")])
+            ["run", trace, "-o", folder.path("r.h5"), "--set", "model=" + Self.fixture("mistral")])
         #expect(outcome.status == 65)
-        #expect(outcome.errors.contains("trace.jsonl:") && outcome.errors.contains("63"), "\(outcome.errors)")
+        #expect(outcome.errors.contains("trace.jsonl:1: field `prompt"), "\(outcome.errors)")
+        #expect(outcome.errors.contains(part), "\(outcome.errors)")
     }
 }
