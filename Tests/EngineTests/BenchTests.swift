@@ -73,6 +73,22 @@ struct BenchTests {
         print("streaming one row's product: \(Double(buffer.byteCount) / seconds / 1e9) GB/s")
     }
 
+    /// Conversions of stored floats by one thread, within the second-level cache; bytes read and written.
+    @Test func converting() {
+        let count = 1 << 15
+        let source = FloatBuffer(count: count)
+        let target = FloatBuffer(count: count)
+        let conversions: [(String, Int, (UnsafeRawPointer) -> Bool)] = [
+            ("float32", 4, { FloatConversion.fromFloat32($0, to: target.base, count: count) }),
+            ("bfloat16", 2, { FloatConversion.fromBFloat16($0, to: target.base, count: count) }),
+            ("float16", 2, { FloatConversion.fromFloat16($0, to: target.base, count: count) }),
+        ]
+        for (name, size, convert) in conversions {
+            let seconds = Self.best(20) { for _ in 0..<100 { _ = convert(UnsafeRawPointer(source.base)) } }
+            print("converting \(name): \(100 * Double(count * (size + 4)) / seconds / 1e9) GB/s")
+        }
+    }
+
     /// Reading a checkpoint that lies in the system's cache; bytes are those of the file and of the weights made of it.
     @Test(arguments: CheckpointPrecision.allCases)
     func loading(precision: CheckpointPrecision) throws {

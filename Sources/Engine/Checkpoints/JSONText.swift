@@ -24,8 +24,15 @@ struct JSONText {
     mutating func add(_ key: String, _ values: [String]) {
         members.append((key, "[" + values.map(Self.quoted).joined(separator: ", ") + "]"))
     }
-    /// A finite number, in the shortest form that reads back as it.
-    mutating func add(_ key: String, _ value: Double) { members.append((key, "\(value)")) }
+    /// A finite number, in the shortest form that reads back as it. Whole ones are written without a fraction where
+    /// readers want them so.
+    mutating func add(_ key: String, _ value: Double, wholeIfPossible: Bool = false) {
+        if wholeIfPossible, let whole = Int(exactly: value) {
+            add(key, whole)
+        } else {
+            members.append((key, "\(value)"))
+        }
+    }
     mutating func addNull(_ key: String) { members.append((key, "null")) }
     mutating func add(_ key: String, _ object: JSONText) { members.append((key, object.text(indent: "  "))) }
 

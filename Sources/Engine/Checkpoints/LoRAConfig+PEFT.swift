@@ -75,7 +75,7 @@ extension LoRAConfig {
         text.add("fan_in_fan_out", false)
         text.add("inference_mode", true)
         text.add("init_lora_weights", true)
-        if let whole = Int(exactly: alpha) { text.add("lora_alpha", whole) } else { text.add("lora_alpha", alpha) }
+        text.add("lora_alpha", alpha, wholeIfPossible: true)
         text.add("lora_dropout", 0.0)
         text.add("r", rank)
         text.add("target_modules", Projection.allCases.filter(targets.contains).map { "\($0.rawValue)_proj" })

@@ -175,8 +175,7 @@ extension ModelConfig {
             scaling.add("factor", rule.factor)
             scaling.add("low_freq_factor", rule.lowFrequencyFactor)
             scaling.add("high_freq_factor", rule.highFrequencyFactor)
-            // transformers wants a whole number of positions.
-            scaling.add("original_max_position_embeddings", Int(rule.originalContext))
+            scaling.add("original_max_position_embeddings", rule.originalContext, wholeIfPossible: true)
             text.add("rope_scaling", scaling)
         }
         text.add("rope_theta", ropeTheta)

@@ -6,7 +6,7 @@ final class SafetensorsFile: Sendable {
 
     init(_ path: String) throws(CheckpointError) {
         file = try MappedFile(path)
-        try file.prepare(0..<min(file.count, 8))
+        try file.prepare(0..<SafetensorsHeader.end(file.bytes))
         header = try SafetensorsHeader(file.bytes, path: path)
     }
 }

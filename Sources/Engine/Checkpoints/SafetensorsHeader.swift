@@ -21,6 +21,13 @@ struct SafetensorsHeader: Sendable {
 
     subscript(name: String) -> Entry? { entries[name] }
 
+    /// Bytes to the end of a file's header, as far as the file and the longest header go.
+    static func end(_ file: UnsafeRawBufferPointer) -> Int {
+        guard file.count >= 8 else { return file.count }
+        let length = UInt64(littleEndian: file.loadUnaligned(as: UInt64.self))
+        return min(file.count, 8 + Int(min(length, UInt64(maxBytes))))
+    }
+
     /// Reads and checks the header of a whole file.
     init(_ file: UnsafeRawBufferPointer, path: String) throws(CheckpointError) {
         guard file.count >= 8 else {

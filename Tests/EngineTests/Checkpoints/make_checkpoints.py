@@ -4,7 +4,8 @@
     python3 Tests/EngineTests/Checkpoints/make_checkpoints.py --check FOLDER
 
 The first form makes every folder beside this script anew, byte for byte with the same versions. The second loads
-folders of the same names that another program wrote, strictly, and holds their logits against the committed ones.
+folders of the same names that another program wrote, strictly, and holds their logits against the committed ones;
+`ALCHEMIST_CHECKPOINTS=FOLDER swift test -c release --filter writeForCheck` lets the engine write them.
 
 Made with Python 3.11, torch 2.15.0, transformers 5.24.0, peft 0.21.2, safetensors 0.8.0 and numpy 2.4.6. Nothing is
 downloaded: models are made from their configuration, and every parameter is drawn from numpy's PCG64 by the seed below.

@@ -122,3 +122,14 @@ extension String {
             decoding: try JSONSerialization.data(withJSONObject: object, options: [.sortedKeys]), as: UTF8.self)
     }
 }
+
+/// The one line about a folder that must not load.
+func loadingMessage(of folder: String, sourceLocation: SourceLocation = #_sourceLocation) throws -> String {
+    let error = #expect(throws: CheckpointError.self, sourceLocation: sourceLocation) {
+        _ = try ModelCheckpoint(folder).weights(pool: ThreadPool(width: 1))
+    }
+    let text = try #require(error, sourceLocation: sourceLocation).description
+    let isOneLine = !text.contains("\n") && text.unicodeScalars.allSatisfy { $0.value >= 0x20 }
+    #expect(isOneLine, "\(text)", sourceLocation: sourceLocation)
+    return text
+}
