@@ -68,8 +68,15 @@ struct KernelTests {
         withExtendedLifetime(gains) {}
     }
 
-    @Test(arguments: [(4, 2, 2, 1), (2, 2, 6, 5), (3, 1, 16, 7), (9, 3, 64, 33)])
-    func rotary(heads: Int, kvHeads: Int, headSize: Int, rows: Int) {
+    /// Rules of scaled rotary frequencies; with base 1000 the last divides some, keeps some and blends some.
+    static let scalings: [RotaryScaling?] = [
+        nil, .linear(factor: 3),
+        .llama3(.init(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 200)),
+    ]
+
+    @Test(arguments: [(4, 2, 2, 1), (2, 2, 6, 5), (3, 1, 16, 7), (9, 3, 64, 33)], scalings)
+    func rotary(shape: (heads: Int, kvHeads: Int, headSize: Int, rows: Int), scaling: RotaryScaling?) {
+        let (heads, kvHeads, headSize, rows) = shape
         var arena = Arena()
         let q = heads * headSize
         let k = kvHeads * headSize
@@ -77,7 +84,8 @@ struct KernelTests {
         let positions = (0..<rows).map { 3 * $0 + 1 }
         let projected = sample(rows * width, "projected")
         let bias = sample(width, "bias")
-        let rotary = RotaryEmbedding(headSize: headSize, theta: 1000, positions: 3 * rows + 1)
+        let rotary = RotaryEmbedding(
+            headSize: headSize, theta: 1000, scaling: scaling, positions: 3 * rows + 1)
         let layout = RotaryEmbedding.Heads(queries: heads, keys: kvHeads)
         let source = arena.matrix(projected, columns: width)
         let biases = arena.matrix(bias, columns: width)
@@ -99,7 +107,7 @@ struct KernelTests {
             (0..<rows).flatMap { row in (0..<count).map { projected[row * width + start + $0] + bias[start + $0] } }
         }
         func turned(_ x: [Double], _ sign: Double) -> [Double] {
-            Oracle.rotate(x, positions: positions, headSize: headSize, theta: 1000, sign: sign)
+            Oracle.rotate(x, positions: positions, headSize: headSize, theta: 1000, scaling: scaling, sign: sign)
         }
         expectClose(arena.values(outQ), turned(columns(0, q), 1), within: Self.tolerance, "q")
         expectClose(arena.values(outK), turned(columns(q, k), 1), within: Self.tolerance, "k")

@@ -30,14 +30,14 @@ struct OracleTests {
         expectClose(dGain, numericGain, within: Self.tolerance, "dGain")
     }
 
-    @Test(arguments: [2, 6, 16])
-    func rotary(headSize: Int) {
+    @Test(arguments: [2, 6, 16], KernelTests.scalings)
+    func rotary(headSize: Int, scaling: RotaryScaling?) {
         let positions = [0, 3, 11]
         let x = sample(3 * 2 * headSize, "x")
         let dy = sample(x.count, "dy")
-        let dx = Oracle.rotate(dy, positions: positions, headSize: headSize, theta: 100, sign: -1)
+        let dx = Oracle.rotate(dy, positions: positions, headSize: headSize, theta: 100, scaling: scaling, sign: -1)
         let numeric = centralDifferences(at: x) {
-            inner(Oracle.rotate($0, positions: positions, headSize: headSize, theta: 100), dy)
+            inner(Oracle.rotate($0, positions: positions, headSize: headSize, theta: 100, scaling: scaling), dy)
         }
         expectClose(dx, numeric, within: Self.tolerance, "dx")
     }
