@@ -52,8 +52,8 @@ public struct Verification: Sendable {
         if case .lora(let lora) = tuning { parameters.adapters = adapters(lora) }
         let transformer = Transformer(model.config, pool: pool)
         let workspace = TrainingWorkspace(transformer, unitRows: options.length, lossChunk: 64)
-        let served = RecordedPrompt(
-            Array(text[..<promptTokens]), chunk: options.chunk, transformer: transformer, parameters: parameters)
+        let served = RecordedSequence(
+            text, count: promptTokens, chunk: options.chunk, transformer: transformer, parameters: parameters)
 
         let recomputed = GradientBuffer(model.config, tuning)
         let recomputedLoss = step(workspace, parameters, recomputed, nil)
@@ -86,7 +86,7 @@ public struct Verification: Sendable {
     /// Adds one step's gradient; returns its loss, the mean over the loss tokens.
     private func step(
         _ workspace: TrainingWorkspace, _ parameters: ModelParameters, _ gradients: GradientBuffer,
-        _ served: RecordedPrompt?
+        _ served: RecordedSequence?
     ) -> Double {
         let text = text
         // The last prompt token predicts the first token of the answer.
@@ -95,18 +95,10 @@ public struct Verification: Sendable {
         let sequence = TrainingSequence(
             tokens: Array(text.dropLast()), targets: Array(text.dropFirst()),
             weights: (0..<options.length).map { $0 < first ? 0 : weight },
-            recorded: served?.chunks.map(\.positions) ?? [])
+            recorded: served?.recorded() ?? [])
         let pass = TrainingPass(workspace, parameters: parameters, sequences: [sequence], gradients: gradients)
-        for layer in 0..<model.config.layers {
-            served?.attach(to: pass, layer: layer)
-            pass.forward(layer: layer, rows: 0..<pass.packing.freshRows.count)
-        }
-        let loss = pass.loss(rows: 0..<pass.packing.lossRows.count)
-        for layer in (0..<model.config.layers).reversed() {
-            pass.backward(layer: layer, rows: 0..<pass.packing.rowCount)
-            pass.finishedBackward(layer: layer)
-        }
-        return loss
+        pass.forwardWhole { layer in served?.attach(to: pass, sequence: 0, layer: layer) }
+        return pass.backwardWhole()
     }
 }
 
@@ -125,45 +117,6 @@ public enum VerificationError: Error, Sendable, Equatable, CustomStringConvertib
         case .length(let found, let longest):
             "--length: found `\(found)`, expected 2 to \(longest), the model's longest context"
         case .chunk(let found): "--chunk: found `\(found)`, expected at least 1"
-        }
-    }
-}
-
-/// A prompt served in chunks, with all that was recorded of it.
-private struct RecordedPrompt {
-    struct Chunk {
-        let positions: Range<Int>
-        let layers: [ActivationBlock]
-        let final: FinalBlock
-    }
-
-    let kv: KVBlock
-    let chunks: [Chunk]
-
-    init(_ prompt: [Int32], chunk: Int, transformer: Transformer, parameters: ModelParameters) {
-        let config = transformer.config
-        let kv = KVBlock(config, capacity: prompt.count)
-        chunks = stride(from: 0, to: prompt.count, by: chunk).map { start in
-            let positions = start..<min(start + chunk, prompt.count)
-            let layers = (0..<config.layers).map { _ in ActivationBlock(config, rows: positions.count) }
-            let final = FinalBlock(config, rows: positions.count)
-            let slice = Engine.ServingSlice(
-                tokens: Array(prompt[positions]), start: start, kv: [KVSpan(kv, count: positions.upperBound)],
-                record: SliceRecord(layers: layers, final: final))
-            _ = transformer.forward([slice], parameters)
-            return Chunk(positions: positions, layers: layers, final: final)
-        }
-        self.kv = kv
-    }
-
-    func attach(to pass: TrainingPass, layer: Int) {
-        for chunk in chunks {
-            let start = chunk.positions.lowerBound
-            let count = chunk.positions.count
-            pass.attachKV(
-                layer: layer, sequence: 0, kv.segment(layer: layer, row: start, start: start, count: count))
-            pass.attachActivations(layer: layer, sequence: 0, positions: chunk.positions, chunk.layers[layer])
-            if layer == 0 { pass.attachFinal(sequence: 0, positions: chunk.positions, chunk.final) }
         }
     }
 }
