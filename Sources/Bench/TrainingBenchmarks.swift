@@ -115,14 +115,15 @@ enum TrainingBenchmarks {
             }
             // Every second round goes the other way, so that a drift does not fall on the same shares.
             let order = round.isMultiple(of: 2) ? Array(records.indices) : records.indices.reversed()
+            var before = timed(nil)
             for index in order {
-                let before = timed(nil)
                 let reused = timed(records[index])
                 let after = timed(nil)
                 let whole = (before.total + after.total) / 2
                 let forward = (before.forward + after.forward) / 2
                 ratios[index].append(reused.total / (whole - forward + reused.forward))
                 gains[index].append(whole / reused.total)
+                before = after
             }
         }
         return shares.enumerated().flatMap { index, share in
