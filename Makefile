@@ -9,7 +9,7 @@ BUILD := .build/release
 PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
-.PHONY: all setup build run test check format bench effect sample-trace clean
+.PHONY: all setup build run test check format bench peers effect sample-trace clean
 
 all: build
 
@@ -47,6 +47,13 @@ effect: build
 bench: setup
 	$(SWIFT) build -c release --product alchemist-bench
 	$(BUILD)/alchemist-bench --json results/bench.json
+
+## The same work in PyTorch and in the engine, in turn; PyTorch comes from PyPI, on demand only.
+peers: setup
+	$(SWIFT) build -c release --product alchemist-bench
+	[ -x .venv-peers/bin/python ] || python3 -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r experiments/peers/requirements.txt
+	.venv-peers/bin/python experiments/peers/compare.py --json results/peers.json
 
 ## Makes the committed sample again, byte for byte.
 sample-trace: build

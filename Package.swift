@@ -72,14 +72,19 @@ let package = Package(
             ],
             path: "Sources/Bench", swiftSettings: kernels),
         .testTarget(
-            name: "EngineTests", dependencies: ["Engine"], resources: [.copy("Goldens")], swiftSettings: common),
+            name: "EngineTests", dependencies: ["Engine"], resources: [.copy("Goldens"), .copy("Checkpoints")],
+            swiftSettings: common),
         .testTarget(name: "SimulatorTests", dependencies: ["Simulator"], swiftSettings: common),
         .testTarget(name: "ResultsTests", dependencies: ["Results", "Simulator"], swiftSettings: common),
         .testTarget(
             name: "MeasuredBackendTests", dependencies: ["MeasuredBackend", "Engine", "Simulator"],
             swiftSettings: common),
         .testTarget(
-            name: "AlchemistSimTests", dependencies: ["alchemist-sim", "AlchemistSim", "Results", "Simulator"],
+            name: "AlchemistSimTests",
+            dependencies: [
+                "alchemist-sim", "AlchemistSim", "Engine", "Results", "Simulator",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
             swiftSettings: common),
     ],
     swiftLanguageModes: [.v6]

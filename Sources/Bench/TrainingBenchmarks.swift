@@ -31,64 +31,36 @@ final class TrainingSetup {
         moments = OptimizerState(gradients.table)
     }
 
-    /// The sequences, of whose tokens the first `recorded` skip the forward pass.
-    private func sequences(recorded: Int) -> [TrainingSequence] {
+    /// The sequences, whose tokens at `recorded` skip the forward pass.
+    private func sequences(recorded: [Range<Int>]) -> [TrainingSequence] {
         let text = Samples.text(length + 1, config.vocabulary)
         let share = 1 / Float(batch * lossTokens)
         let sequence = TrainingSequence(
             tokens: Array(text.dropLast()), targets: Array(text.dropFirst()),
             weights: (0..<length).map { $0 < length - lossTokens ? 0 : share },
-            recorded: recorded > 0 ? [0..<recorded] : [])
+            recorded: recorded)
         return [TrainingSequence](repeating: sequence, count: batch)
     }
 
-    /// What serving would leave of the first `recorded` tokens of one sequence.
-    func record(_ recorded: Int) -> (kv: KVBlock, slice: SliceRecord) {
-        let kv = KVBlock(config, capacity: recorded)
-        let record = SliceRecord(
-            layers: (0..<config.layers).map { _ in ActivationBlock(config, rows: recorded) },
-            final: FinalBlock(config, rows: recorded))
-        let slice = ServingSlice(
-            tokens: Array(Samples.text(recorded, config.vocabulary)), start: 0, kv: [KVSpan(kv, count: recorded)],
-            record: record)
-        _ = transformer.forward([slice], parameters)
-        return (kv, record)
+    /// What serving leaves of the first `count` tokens of a sequence.
+    func record(_ count: Int) -> RecordedSequence {
+        RecordedSequence(
+            Samples.text(count, config.vocabulary), count: count, chunk: count, transformer: transformer,
+            parameters: parameters)
     }
 
-    /// A step; the seconds that its forward pass below the head took.
+    /// A step that reuses `record`, if there is one; the seconds that its forward pass below the head took.
     @discardableResult
-    func step(
-        on bench: Bench, reusing records: [(kv: KVBlock, slice: SliceRecord)] = [], recorded: Int = 0
-    ) -> Double {
+    func step(on bench: Bench, reusing record: RecordedSequence? = nil) -> Double {
         let pass = TrainingPass(
-            workspace, parameters: parameters, sequences: sequences(recorded: recorded), gradients: gradients)
+            workspace, parameters: parameters, sequences: sequences(recorded: record?.recorded() ?? []),
+            gradients: gradients)
         pass.reserve()
-        for (sequence, record) in records.enumerated() {
-            for layer in 0..<config.layers {
-                pass.attachKV(layer: layer, sequence: sequence, record.kv.segment(layer: layer, start: 0, count: recorded))
-                if let block = record.slice.layers[layer] {
-                    pass.attachActivations(layer: layer, sequence: sequence, positions: 0..<recorded, block)
-                }
-            }
-            if let final = record.slice.final {
-                pass.attachFinal(sequence: sequence, positions: 0..<recorded, final)
-            }
+        if let record {
+            for layer in 0..<config.layers { record.attach(to: pass, sequence: 0, layer: layer) }
         }
-        let fresh = pass.packing.freshRows.count
-        let forward = bench.seconds {
-            for layer in 0..<config.layers {
-                for start in stride(from: 0, to: fresh, by: pass.unitRows) {
-                    pass.forward(layer: layer, rows: start..<min(fresh, start + pass.unitRows))
-                }
-            }
-        }
-        _ = pass.loss(rows: 0..<pass.packing.lossRows.count)
-        for layer in (0..<config.layers).reversed() {
-            for end in stride(from: pass.packing.rowCount, to: 0, by: -pass.unitRows) {
-                pass.backward(layer: layer, rows: max(0, end - pass.unitRows)..<end)
-            }
-            pass.finishedBackward(layer: layer)
-        }
+        let forward = bench.seconds { pass.forwardWhole() }
+        _ = pass.backwardWhole()
         update()
         return forward
     }
@@ -130,28 +102,32 @@ enum TrainingBenchmarks {
     static func reuse(_ config: ModelConfig, isLoRA: Bool, length: Int, shares: [Double], _ bench: Bench) -> [Figure] {
         let setup = TrainingSetup(config, isLoRA: isLoRA, batch: 1, length: length, pool: bench.pool)
         let counts = shares.map { Int((Double(length) * $0).rounded()) }
-        let records = setup.record(counts.max() ?? 0)
+        let records = counts.map(setup.record)
         setup.step(on: bench)
         var ratios = [[Double]](repeating: [], count: counts.count)
         var gains = [[Double]](repeating: [], count: counts.count)
-        for _ in 0..<bench.rounds {
-            func timed(_ body: () -> Double) -> (total: Double, forward: Double) {
+        // Short steps are measured more often.
+        for round in 0..<bench.rounds * max(1, 1024 / length) {
+            func timed(_ record: RecordedSequence?) -> (total: Double, forward: Double) {
                 var forward = 0.0
-                let total = bench.seconds { forward = body() }
+                let total = bench.seconds { forward = setup.step(on: bench, reusing: record) }
                 return (total, forward)
             }
-            let before = timed { setup.step(on: bench) }
-            let reused = counts.map { count in timed { setup.step(on: bench, reusing: [records], recorded: count) } }
-            let after = timed { setup.step(on: bench) }
-            let whole = (before.total + after.total) / 2
-            let forward = (before.forward + after.forward) / 2
-            for (index, part) in reused.enumerated() {
-                ratios[index].append(part.total / (whole - forward + part.forward))
-                gains[index].append(whole / part.total)
+            // Every second round goes the other way, so that a drift does not fall on the same shares.
+            let order = round.isMultiple(of: 2) ? Array(records.indices) : records.indices.reversed()
+            var before = timed(nil)
+            for index in order {
+                let reused = timed(records[index])
+                let after = timed(nil)
+                let whole = (before.total + after.total) / 2
+                let forward = (before.forward + after.forward) / 2
+                ratios[index].append(reused.total / (whole - forward + reused.forward))
+                gains[index].append(whole / reused.total)
+                before = after
             }
         }
-        return zip(shares, counts).enumerated().flatMap { index, share in
-            let title = "\(name(isLoRA)) step \(config.name) 1x\(length) p=\(share.0)"
+        return shares.enumerated().flatMap { index, share in
+            let title = "\(name(isLoRA)) step \(config.name) 1x\(length) p=\(share)"
             return [
                 Figure("reuse \(title), time", ratios[index], unit: "of T - F + F_u"),
                 Figure("reuse \(title), speed-up", gains[index], unit: "x"),

@@ -1,5 +1,6 @@
 import AlchemistSim
 import ArgumentParser
+import Engine
 import Foundation
 import MeasuredBackend
 import Results
@@ -31,13 +32,17 @@ struct Failure: Error {
         case let failure as Failure: self = failure
         case let error as ScenarioError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
         case let error as TraceError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
+        case let error as CheckpointError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
         case let error as ExperimentError:
             switch error {
             case .arm(_, .tooLittleMemory): self.init(error.description, .simulatedResource)
             case .arm(_, .brokenLaw): self.init(error.description, .software)
             case .arm(_, .diverged): self.init(error.description, .badData)
-            case .scenario, .unknownModel: self.init(error.description, .badData)
+            case .checkpoint(let error): self.init(error)
+            case .scenario(let error): self.init(error)
+            case .unknownModel: self.init(error.description, .badData)
             }
+        case let error as VerificationError: self.init(error.description, .usage)
         case let error as SimulationError: self.init(error.description, .software)
         case let error as MeasuredBackendError: self.init(error.description, .software)
         case let error as ResultsError: self.init(error.description, .inputOutput)

@@ -44,8 +44,9 @@ struct RunCommand: ParsableCommand {
 
     private func runExperiment() throws {
         let scenario = try settings.resolved()
-        let trace = try TraceFile.read(self.trace, for: scenario)
-        let experiment = try Experiment(scenario: scenario, trace: trace)
+        let model = try ScenarioModel(of: scenario)
+        let trace = try TraceFile.read(self.trace, for: model)
+        let experiment = try Experiment(scenario: scenario, model: model, trace: trace)
         let target = output ?? defaultOutput
         let writer = try ResultsWriter(creating: target)
         if let warning = BLAS.narrowKernelWarning { Terminal.warn("alchemist-sim: \(warning)\n") }

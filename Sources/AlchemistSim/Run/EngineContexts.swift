@@ -11,12 +11,12 @@ final class EngineContexts {
         var maxBatch: Int
     }
 
-    private let model: ModelConfig
+    private let start: StartingModel
     private let pool: ThreadPool
     private var contexts: [Key: EngineContext] = [:]
 
-    init(_ model: ModelConfig, pool: ThreadPool) {
-        self.model = model
+    init(_ start: StartingModel, pool: ThreadPool) {
+        self.start = start
         self.pool = pool
     }
 
@@ -24,7 +24,7 @@ final class EngineContexts {
         let key = Key(
             tuning: arm.training.tuning, tokenBudget: arm.serving.tokenBudget, maxBatch: arm.serving.maxBatch)
         if let context = contexts[key] { return context }
-        let context = try EngineContext(model, pool: pool, training: arm.training, serving: arm.serving)
+        let context = try EngineContext(start, pool: pool, training: arm.training, serving: arm.serving)
         contexts[key] = context
         return context
     }

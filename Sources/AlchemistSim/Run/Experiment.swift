@@ -1,5 +1,5 @@
 internal import CBuildInfo
-internal import Engine
+public import Engine
 internal import MeasuredBackend
 public import Results
 public import Simulator
@@ -9,20 +9,25 @@ public struct Experiment {
     public let scenario: Scenario
     public let trace: Trace
     let arms: [(name: String, configuration: ArmConfiguration)]
-    let model: ModelConfig
+    let model: ScenarioModel
 
     /// Resolves the arms and checks that each fits its memory, before any work is done.
-    public init(scenario: Scenario, trace: Trace) throws(ExperimentError) {
-        self.scenario = scenario
+    ///
+    /// - Parameter model: the one that the scenario names.
+    public init(scenario: Scenario, model: ScenarioModel, trace: Trace) throws(ExperimentError) {
+        do throws(ScenarioError) {
+            self.scenario = try model.lora.map { lora throws(ScenarioError) in try scenario.adopting(lora) } ?? scenario
+        } catch {
+            throw .scenario(error)
+        }
         self.trace = trace
-        guard let model = ModelConfig.preset(scenario.model) else { throw .unknownModel(scenario.model) }
         self.model = model
         let threads = Self.threads(of: scenario)
         var arms: [(name: String, configuration: ArmConfiguration)] = []
-        for arm in scenario.arms {
+        for arm in self.scenario.arms {
             let configuration: ArmConfiguration
-            do { configuration = try scenario.configuration(of: arm) } catch { throw .scenario(error) }
-            let sizes = MeasuredDemand(model, MeasuredOptions(configuration), threads: threads)
+            do { configuration = try self.scenario.configuration(of: arm) } catch { throw .scenario(error) }
+            let sizes = MeasuredDemand(model.config, MeasuredOptions(configuration), threads: threads)
             let requirement = MemoryRequirement(configuration: configuration, trace: trace, demand: sizes)
             do {
                 try requirement.check(configuration.device)
@@ -38,11 +43,6 @@ public struct Experiment {
         scenario.threads > 0 ? scenario.threads : ThreadPool.processorCount
     }
 
-    /// Longest context that the scenario's model takes, and its vocabulary.
-    public static func limits(of scenario: Scenario) -> (maxContext: Int, vocabulary: Int)? {
-        ModelConfig.preset(scenario.model).map { ($0.maxContext, $0.vocabulary) }
-    }
-
     /// Runs every arm, and all of them as often as the scenario repeats them: arm after arm, round after round, so that
     /// a drift of the machine's speed falls on all arms alike. Every second round goes in the opposite order.
     ///
@@ -55,8 +55,10 @@ public struct Experiment {
         shouldStop: () -> Bool = { false }
     ) throws -> (result: RunResult, failure: (any Error)?) {
         let pool = ThreadPool(width: Self.threads(of: scenario))
+        progress(RunProgress(stage: .loading, finished: 0, requests: trace.requests.count))
+        let loaded = try model.load(pool: pool)
         progress(RunProgress(stage: .calibrating, finished: 0, requests: trace.requests.count))
-        let contexts = EngineContexts(model, pool: pool)
+        let contexts = EngineContexts(loaded.start, pool: pool)
         var logs = [[ArmLog]](repeating: [], count: arms.count)
         var interrupted = false
         var failure: (any Error)?
@@ -79,12 +81,14 @@ public struct Experiment {
                 }
             }
         }
+        var provenance = Provenance(
+            toolVersion: Build.version, gitCommit: Build.commit, commandLine: commandLine,
+            seed: scenario.base.seed, buildCPU: Build.features, runCPU: Machine.processor,
+            blasKernel: BLAS.kernelName, blasKernelChoice: BLAS.choice, threads: pool.width, created: created)
+        provenance.checkpoint = loaded.checkpoint
+        provenance.adapter = loaded.adapter
         let result = RunResult(
-            provenance: Provenance(
-                toolVersion: Build.version, gitCommit: Build.commit, commandLine: commandLine,
-                seed: scenario.base.seed, buildCPU: Build.features, runCPU: Machine.processor,
-                blasKernel: BLAS.kernelName, blasKernelChoice: BLAS.choice, threads: pool.width, created: created),
-            scenario: scenario.yaml, trace: trace,
+            provenance: provenance, scenario: scenario.yaml, trace: trace,
             arms: zip(arms, logs).map { ArmResult(name: $0.name, repeats: $1) }, comparisons: comparisons,
             status: interrupted ? .interrupted : nil)
         return (result, failure)
@@ -96,7 +100,7 @@ public struct Experiment {
     ) throws -> ArmLog {
         let backend = MeasuredBackend(
             engine: try contexts.context(for: arm.configuration),
-            tokens: TraceTokens(trace, vocabulary: model.vocabulary, seed: scenario.base.seed),
+            tokens: TraceTokens(trace, vocabulary: model.config.vocabulary, seed: scenario.base.seed),
             options: MeasuredOptions(arm.configuration))
         var simulation: Simulation<MeasuredBackend>
         do {
@@ -131,6 +135,7 @@ public struct Experiment {
 /// How far a run is.
 public struct RunProgress: Sendable {
     public enum Stage: Sendable, Equatable {
+        case loading
         case calibrating
         case running(arm: String, round: Int, rounds: Int)
     }
@@ -143,12 +148,16 @@ public struct RunProgress: Sendable {
 /// Why a run can not be made.
 public enum ExperimentError: Error, CustomStringConvertible {
     case unknownModel(String)
+    case checkpoint(CheckpointError)
     case scenario(ScenarioError)
     case arm(String, SimulationError)
 
     public var description: String {
         switch self {
-        case .unknownModel(let name): "there is no model `\(name.safeExcerpt)`"
+        case .unknownModel(let name):
+            "there is no model `\(name.safeExcerpt)`, expected one of "
+                + Presets.names.joined(separator: ", ") + ", or the path of a folder"
+        case .checkpoint(let error): error.description
         case .scenario(let error): error.description
         case .arm(let name, let error): "arm \(name): \(error)"
         }

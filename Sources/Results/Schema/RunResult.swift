@@ -67,6 +67,18 @@ public struct ComparedArms: Sendable, Equatable {
     }
 }
 
+/// A folder that parameters were read from.
+public struct CheckpointOrigin: Sendable, Equatable {
+    public var path: String
+    /// Hash of the bytes of its safetensors files, one after the other in order of name, in hexadecimal.
+    public var sha256: String
+
+    public init(path: String, sha256: String) {
+        self.path = path
+        self.sha256 = sha256
+    }
+}
+
 /// Where a run comes from: what it takes to run it again, and to doubt it.
 public struct Provenance: Sendable, Equatable {
     public var toolVersion: String
@@ -83,6 +95,9 @@ public struct Provenance: Sendable, Equatable {
     public var threads: Int
     /// When the run began, in ISO 8601.
     public var created: String
+    /// Where the model's weights, and the adapters that training started from, were read; nil if they were drawn.
+    public var checkpoint: CheckpointOrigin?
+    public var adapter: CheckpointOrigin?
 
     public init(
         toolVersion: String, gitCommit: String, commandLine: String, seed: UInt64, buildCPU: String, runCPU: String,

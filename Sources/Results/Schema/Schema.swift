@@ -37,6 +37,10 @@ package enum Schema {
         static let blasKernelChoice = "blas_kernel_choice"
         static let threads = "threads"
         static let created = "created"
+        static let checkpoint = "checkpoint"
+        static let checkpointSHA256 = "checkpoint_sha256"
+        static let adapter = "adapter"
+        static let adapterSHA256 = "adapter_sha256"
         static let digest = "digest"
         /// Also of every arm and every repeat.
         static let status = "status"

@@ -42,12 +42,17 @@ struct GradientCase: Sendable, CustomTestStringConvertible {
         }
     }
 
-    private static let rotary = [2, 6, 16, 64, 80].map { headSize in
-        let positions = [0, 3, 11, 4095]
-        return GradientCase(
-            title: "rotary \(headSize)", operands: [("x", sample(positions.count * 2 * headSize, "x"))],
-            value: { Oracle.rotate($0[0], positions: positions, headSize: headSize, theta: 100) },
-            gradient: { [Oracle.rotate($1, positions: positions, headSize: headSize, theta: 100, sign: -1)] })
+    private static let rotary = [2, 6, 16, 64, 80].flatMap { headSize in
+        RotaryCase.scalings.map { scaling in
+            let positions = [0, 3, 11, 4095]
+            let turned = { @Sendable (x: [Double], sign: Double) in
+                Oracle.rotate(x, positions: positions, headSize: headSize, theta: 1000, scaling: scaling, sign: sign)
+            }
+            return GradientCase(
+                title: "rotary \(headSize)\(scaling.map { ", \($0)" } ?? "")",
+                operands: [("x", sample(positions.count * 2 * headSize, "x"))], value: { turned($0[0], 1) },
+                gradient: { [turned($1, -1)] })
+        }
     }
 
     private static let gates = [(1, 1), (3, 5), (2, 17)].flatMap { rows, width in

@@ -7,13 +7,20 @@ struct RotaryCase: OperatorCase {
     let headSize: Int
     let positions: [Int]
     var theta = 10_000.0
+    var scaling: RotaryScaling?
     var hasBias = true
     var fill = Fill.normal
 
     var title: String {
-        "rotary \(heads)/\(kvHeads) x \(headSize), \(positions.count) from \(positions[0]) on, theta \(theta), "
+        "rotary \(heads)/\(kvHeads) x \(headSize), \(positions.count) from \(positions[0]) on, theta \(theta)\(scaling.map { ", \($0)" } ?? ""), "
             + "\(hasBias ? "bias" : "no bias"), \(fill)"
     }
+
+    /// Rules of scaled frequencies; with base 1000 the last divides some, keeps some and blends some.
+    static let scalings: [RotaryScaling?] = [
+        nil, .linear(factor: 3),
+        .llama3(.init(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 200)),
+    ]
 
     static let table: [any OperatorCase] = {
         let gaps = [0, 3, 4, 11, 100]
@@ -22,6 +29,13 @@ struct RotaryCase: OperatorCase {
             for hasBias in [false, true] {
                 cases.append(
                     RotaryCase(heads: heads, kvHeads: kvHeads, headSize: headSize, positions: gaps, hasBias: hasBias))
+            }
+        }
+        for scaling in scalings {
+            for headSize in [2, 16, 64] {
+                cases.append(
+                    RotaryCase(
+                        heads: 3, kvHeads: 1, headSize: headSize, positions: gaps, theta: 1000, scaling: scaling))
             }
         }
         for config in ModelConfig.presets {
@@ -46,7 +60,7 @@ struct RotaryCase: OperatorCase {
 
     func compute(_ arena: inout Arena, _ pool: ThreadPool) -> [[Float]] {
         let end = (positions.max() ?? 0) + 1
-        let rotary = RotaryEmbedding(headSize: headSize, theta: theta, positions: end)
+        let rotary = RotaryEmbedding(headSize: headSize, theta: theta, scaling: scaling, positions: end)
         let layout = RotaryEmbedding.Heads(queries: heads, keys: kvHeads)
         let source = arena.matrix(projected, columns: width, gap: 1)
         let bias = hasBias ? arena.matrix(bias, columns: width).base : nil
@@ -95,7 +109,7 @@ struct RotaryCase: OperatorCase {
     private func turned(_ name: String, _ x: [Double], _ sizes: [Double], sign: Double) -> Reference {
         let half = headSize / 2
         return Reference(
-            name, Oracle.rotate(x, positions: positions, headSize: headSize, theta: theta, sign: sign),
+            name, Oracle.rotate(x, positions: positions, headSize: headSize, theta: theta, scaling: scaling, sign: sign),
             magnitudes: sizes.indices.map { sizes[$0] + sizes[$0 % headSize < half ? $0 + half : $0 - half] },
             .steps(4))
     }

@@ -94,7 +94,7 @@ extension Oracle {
     /// Each head [headSize] of each row turned by sign * position * theta^(-2c / headSize), component c with c + half.
     /// The gradient of a turn is the turn back: sign -1.
     package static func rotate(
-        _ x: [Double], positions: [Int], headSize: Int, theta: Double, sign: Double = 1
+        _ x: [Double], positions: [Int], headSize: Int, theta: Double, scaling: RotaryScaling? = nil, sign: Double = 1
     ) -> [Double] {
         let width = x.count / max(positions.count, 1)
         let half = headSize / 2
@@ -102,7 +102,8 @@ extension Oracle {
         for (row, position) in positions.enumerated() {
             for head in stride(from: row * width, to: (row + 1) * width, by: headSize) {
                 for component in 0..<half {
-                    let angle = sign * Double(position) * pow(theta, -2 * Double(component) / Double(headSize))
+                    let plain = pow(theta, -2 * Double(component) / Double(headSize))
+                    let angle = sign * Double(position) * frequency(plain, scaling)
                     let a = x[head + component]
                     let b = x[head + half + component]
                     y[head + component] = a * cos(angle) - b * sin(angle)
@@ -111,6 +112,24 @@ extension Oracle {
             }
         }
         return y
+    }
+
+    /// A rotary frequency as a scaling rule changes it, case by case as Llama 3's description goes.
+    package static func frequency(_ plain: Double, _ scaling: RotaryScaling?) -> Double {
+        switch scaling {
+        case nil: return plain
+        case .linear(let factor): return plain / factor
+        case .llama3(let rule):
+            let wavelength = 2 * Double.pi / plain
+            let longest = rule.originalContext / rule.lowFrequencyFactor
+            let shortest = rule.originalContext / rule.highFrequencyFactor
+            if wavelength < shortest { return plain }
+            if wavelength > longest { return plain / rule.factor }
+            let smooth =
+                (rule.originalContext / wavelength - rule.lowFrequencyFactor)
+                / (rule.highFrequencyFactor - rule.lowFrequencyFactor)
+            return (1 - smooth) * plain / rule.factor + smooth * plain
+        }
     }
 }
 
