@@ -108,8 +108,10 @@ struct RotaryCase: OperatorCase {
     /// Sine and cosine are rounded, then both products and their sum; neither exceeds 1.
     private func turned(_ name: String, _ x: [Double], _ sizes: [Double], sign: Double) -> Reference {
         let half = headSize / 2
+        let y = Oracle.rotate(
+            x, positions: positions, headSize: headSize, theta: theta, scaling: scaling, sign: sign)
         return Reference(
-            name, Oracle.rotate(x, positions: positions, headSize: headSize, theta: theta, scaling: scaling, sign: sign),
+            name, y,
             magnitudes: sizes.indices.map { sizes[$0] + sizes[$0 % headSize < half ? $0 + half : $0 - half] },
             .steps(4))
     }
