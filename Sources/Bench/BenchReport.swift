@@ -36,6 +36,7 @@ struct BenchReport {
     }
 
     private func fixed(_ value: Double, _ decimals: Int) -> String {
-        value.formatted(.number.precision(.fractionLength(decimals)).grouping(.never).locale(Locale(identifier: "en_US_POSIX")))
+        value.formatted(
+            .number.precision(.fractionLength(decimals)).grouping(.never).locale(Locale(identifier: "en_US_POSIX")))
     }
 }

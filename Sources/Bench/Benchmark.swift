@@ -59,6 +59,7 @@ extension [Double] {
         let sorted = sorted()
         guard let first = sorted.first else { return .nan }
         let middle = sorted.count / 2
-        return sorted.count == 1 ? first : sorted.count.isMultiple(of: 2) ? (sorted[middle - 1] + sorted[middle]) / 2 : sorted[middle]
+        if sorted.count == 1 { return first }
+        return sorted.count.isMultiple(of: 2) ? (sorted[middle - 1] + sorted[middle]) / 2 : sorted[middle]
     }
 }

@@ -49,7 +49,8 @@ struct Catalogue {
         }
         return [
             Figure("limit registers", registers, unit: "GFLOP/s"),
-            Figure("limit sgemm 2048x2048x2048, \(BLAS.kernelName)", products, unit: "GFLOP/s",
+            Figure(
+                "limit sgemm 2048x2048x2048, \(BLAS.kernelName)", products, unit: "GFLOP/s",
                 fractions: zip(products, registers).map { $0 / $1 }),
             Figure("limit read, \(bench.pool.width) threads", reads, unit: "GB/s"),
         ]

@@ -1,5 +1,3 @@
-internal import Synchronization
-
 extension TensorFolder {
     /// Values that one thread converts at a time: some hundred kilobytes, so that threads share even a small tensor.
     private static let chunk = 1 << 17
@@ -24,23 +22,21 @@ extension TensorFolder {
                     Part(place: index, tensor: tensor, values: start..<min(start + Self.chunk, place.count)))
             }
         }
-        // The first failure in the order of the tensors is reported, whichever thread met which first.
-        let firstBad = Atomic<Int>(parts.count)
-        let failures = Mutex<[Int: CheckpointError]>([:])
-        pool.parallel(parts.count) { index, _ in
-            let part = parts[index]
-            do throws(CheckpointError) {
-                let isFinite = try Self.convert(part, to: arena.base + places[part.place].offset)
-                if !isFinite { firstBad.min(index, ordering: .relaxed) }
-            } catch {
-                failures.withLock { $0[index] = error }
-                firstBad.min(index, ordering: .relaxed)
+        // A place for each part, so that the first failure in the order of the tensors is reported, whichever thread met
+        // which first.
+        var failures = [CheckpointError?](repeating: nil, count: parts.count)
+        failures.withUnsafeMutableBufferPointer { failures in
+            pool.parallel(parts.count) { index, _ in
+                let part = parts[index]
+                do throws(CheckpointError) {
+                    let isFinite = try Self.convert(part, to: arena.base + places[part.place].offset)
+                    if !isFinite { failures[index] = notFinite(part, places) }
+                } catch {
+                    failures[index] = error
+                }
             }
         }
-        let bad = firstBad.load(ordering: .relaxed)
-        guard bad < parts.count else { return }
-        if let error = failures.withLock({ $0[bad] }) { throw error }
-        throw notFinite(parts[bad], places)
+        for case let failure? in failures { throw failure }
     }
 
     /// Converts a part; false when one of its values is not finite.

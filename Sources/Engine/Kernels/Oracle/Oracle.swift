@@ -80,7 +80,8 @@ extension Oracle {
         return (dx, dGain)
     }
 
-    private static func inverseRoot(_ x: [Double], row: Int, width: Int, epsilon: Double) -> Double {
+    /// 1 / sqrt(mean(x^2) + epsilon) of one row
+    package static func inverseRoot(_ x: [Double], row: Int, width: Int, epsilon: Double) -> Double {
         var square = 0.0
         for column in 0..<width { square += x[row * width + column] * x[row * width + column] }
         return 1 / (square / Double(width) + epsilon).squareRoot()
@@ -186,6 +187,32 @@ extension Oracle {
             }
         }
         return gradient
+    }
+}
+
+// MARK: Embedding
+
+extension Oracle {
+    /// y [tokens, width], row r = table[tokens[r]]
+    package static func embedding(_ table: [Double], tokens: [Int], width: Int) -> [Double] {
+        tokens.flatMap { table[$0 * width..<($0 + 1) * width] }
+    }
+
+    /// dTable [rows, width]: row t is the sum of the dy of all tokens t
+    package static func embeddingBackward(_ dy: [Double], tokens: [Int], rows: Int) -> [Double] {
+        let width = dy.count / max(tokens.count, 1)
+        var gradient = [Double](repeating: 0, count: rows * width)
+        for (row, token) in tokens.enumerated() {
+            for column in 0..<width { gradient[token * width + column] += dy[row * width + column] }
+        }
+        return gradient
+    }
+
+    /// Sums over the rows of x [rows, columns]
+    package static func columnSum(_ x: [Double], columns: Int) -> [Double] {
+        var sums = [Double](repeating: 0, count: columns)
+        for (place, value) in x.enumerated() { sums[place % columns] += value }
+        return sums
     }
 }
 
