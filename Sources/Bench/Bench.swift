@@ -44,9 +44,18 @@ final class Bench {
         return Figure(benchmark.name, rates, unit: "tokens/s", fractions: fractions)
     }
 
-    /// How several executions compare: each round runs all of them in turn.
-    func interleaved(_ bodies: [() -> Void]) -> [[Double]] {
-        for body in bodies { body() }
-        return (0..<rounds).map { _ in bodies.map(seconds) }
+    /// How two executions compare: each round runs both as often as the clock needs, every second one in the other order.
+    func compared(_ first: () -> Void, _ second: () -> Void) -> [(first: Double, second: Double)] {
+        first()
+        let repeats = max(1, Int((0.1 / max(1e-6, seconds(second))).rounded(.up)))
+        func timed(_ body: () -> Void) -> Double { seconds { for _ in 0..<repeats { body() } } }
+        return (0..<2 * rounds).map { round in
+            if round.isMultiple(of: 2) {
+                let time = timed(first)
+                return (time, timed(second))
+            }
+            let time = timed(second)
+            return (timed(first), time)
+        }
     }
 }

@@ -31,6 +31,9 @@ import Foundation
     @Option(help: "Where the figures go as JSON: [{name, value, unit, limit_fraction}].")
     var json: String?
 
+    @Flag(help: "Exit with 1 when a figure misses its floor.")
+    var check = false
+
     @Flag(help: "Name the benchmarks and run none.")
     var list = false
 
@@ -70,11 +73,17 @@ import Foundation
             for entry in chosen { print(entry.name) }
             return
         }
+        if let warning = BLAS.narrowKernelWarning { print("alchemist-bench: \(warning)") }
+        print("BLAS kernels: \(BLAS.kernelName) (\(BLAS.choice)); \(Processor.current.name)")
         let bench = Bench(threads: threads > 0 ? threads : ThreadPool.processorCount, rounds: rounds)
         var report = BenchReport()
         for entry in chosen {
             for figure in entry.run(bench) { report.add(figure) }
         }
         if let json { try report.write(to: json) }
+        if check, !report.missed.isEmpty {
+            print("missed: " + report.missed.joined(separator: "; "))
+            throw ExitCode.failure
+        }
     }
 }

@@ -3,13 +3,18 @@ import Foundation
 /// A table on standard output, row by row as figures come, and the same as JSON.
 struct BenchReport {
     private var figures: [Figure] = []
+    /// Names of the figures that miss their floor.
+    private(set) var missed: [String] = []
 
     mutating func add(_ figure: Figure) {
-        if figures.isEmpty { row("", "median", "lowest", "highest", "of limit") }
+        if figures.isEmpty { row("", "median", "lowest", "highest", "of limit", "floor") }
         figures.append(figure)
+        let verdict = Floors.verdict(on: figure)
+        if let verdict, !verdict.isMet { missed.append(figure.name) }
         row(
             figure.name, text(figure.value), text(figure.range.lowerBound),
-            text(figure.range.upperBound) + " " + figure.unit, figure.limitFraction.map { fixed($0, 3) } ?? "-")
+            text(figure.range.upperBound) + " " + figure.unit, figure.limitFraction.map { fixed($0, 3) } ?? "-",
+            verdict.map { $0.text + ($0.isMet ? "" : " MISSED") } ?? "")
     }
 
     /// Writes all figures; the file appears whole or not at all, in a folder that is made if need be.
@@ -22,7 +27,7 @@ struct BenchReport {
     }
 
     private func row(_ name: String, _ cells: String...) {
-        let widths = [10, 10, 22, 9]
+        let widths = [10, 10, 24, 9, 16]
         let padded = zip(cells, widths).map { cell, width in
             String(repeating: " ", count: max(1, width - cell.count)) + cell
         }

@@ -23,6 +23,10 @@ struct Catalogue {
                         [ServingBenchmarks.recording(config, batch: batch, length: length, $0)]
                     })
             }
+            for benchmark in benchmarks where benchmark.name.contains("256") && !benchmark.name.hasPrefix("product") {
+                let name = "faults \(benchmark.name)"
+                entries.append(Entry(name: name) { [MemoryBenchmarks.faults(name, benchmark.prepare($0))] })
+            }
             for isLoRA in [true, false] {
                 for length in [256, 1024] {
                     let name = "reuse \(TrainingBenchmarks.name(isLoRA)) step \(config.name) 1x\(length)"
@@ -50,9 +54,9 @@ struct Catalogue {
         return [
             Figure("limit registers", registers, unit: "GFLOP/s"),
             Figure(
-                "limit sgemm 2048x2048x2048, \(BLAS.kernelName)", products, unit: "GFLOP/s",
+                "limit sgemm", products, unit: "GFLOP/s",
                 fractions: zip(products, registers).map { $0 / $1 }),
-            Figure("limit read, \(bench.pool.width) threads", reads, unit: "GB/s"),
+            Figure("limit read", reads, unit: "GB/s"),
         ]
     }
 }

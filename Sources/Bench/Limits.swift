@@ -77,9 +77,10 @@ final class Limits {
 /// Twelve independent chains of multiply-adds, enough to hide their latency.
 @inline(__always)
 private func chains<Vector: SIMD>(_ factor: Vector, _ steps: Int) -> Vector where Vector.Scalar == Float {
-    var a = Vector.zero, b = Vector.zero, c = Vector.zero, d = Vector.zero
-    var e = Vector.zero, f = Vector.zero, g = Vector.zero, h = Vector.zero
-    var i = Vector.zero, j = Vector.zero, k = Vector.zero, l = Vector.zero
+    // All start elsewhere, so that none is another's copy.
+    var a = factor, b = a * factor, c = b * factor, d = c * factor
+    var e = d * factor, f = e * factor, g = f * factor, h = g * factor
+    var i = h * factor, j = i * factor, k = j * factor, l = k * factor
     for _ in 0..<steps {
         a = factor.addingProduct(a, factor)
         b = factor.addingProduct(b, factor)

@@ -75,12 +75,12 @@ enum ServingBenchmarks {
         let setup = ServingSetup(config, pool: bench.pool)
         let plain = setup.prompts(batch: batch, length: length)
         let recorded = setup.prompts(batch: batch, length: length, recorded: true)
-        let times = bench.interleaved([
+        let times = bench.compared(
             { _ = setup.transformer.forward(plain, setup.parameters) },
-            { _ = setup.transformer.forward(recorded, setup.parameters) },
-        ])
+            { _ = setup.transformer.forward(recorded, setup.parameters) })
         return Figure(
-            "recording \(config.name) \(batch)x\(length)", times.map { $0[0] / $0[1] }, unit: "of prefill's rate")
+            "recording \(config.name) \(batch)x\(length)", times.map { $0.first / $0.second },
+            unit: "of prefill's rate")
     }
 }
 

@@ -3,6 +3,8 @@ import Engine
 /// A training step over equal sequences, the loss on their last tenth: forward, backward, AdamW.
 final class TrainingSetup {
     static let rank = 16
+    /// Tokens of a prefill chunk, and so of a record.
+    static let chunk = 128
 
     let config: ModelConfig
     let batch: Int
@@ -45,13 +47,25 @@ final class TrainingSetup {
     /// What serving leaves of the first `count` tokens of a sequence.
     func record(_ count: Int) -> RecordedSequence {
         RecordedSequence(
-            Samples.text(count, config.vocabulary), count: count, chunk: count, transformer: transformer,
+            Samples.text(count, config.vocabulary), count: count, chunk: Self.chunk, transformer: transformer,
             parameters: parameters)
     }
 
-    /// A step that reuses `record`, if there is one; the seconds that its forward pass below the head took.
-    @discardableResult
-    func step(on bench: Bench, reusing record: RecordedSequence? = nil) -> Double {
+    /// A step that reuses `record`, if there is one.
+    func step(reusing record: RecordedSequence? = nil) {
+        let pass = pass(reusing: record)
+        pass.forwardWhole()
+        _ = pass.backwardWhole()
+        update()
+    }
+
+    /// Seconds of the forward pass below the head alone, of the tokens that `record` does not hold.
+    func forwardSeconds(reusing record: RecordedSequence? = nil, on bench: Bench) -> Double {
+        let pass = pass(reusing: record)
+        return bench.seconds { pass.forwardWhole() }
+    }
+
+    private func pass(reusing record: RecordedSequence?) -> TrainingPass {
         let pass = TrainingPass(
             workspace, parameters: parameters, sequences: sequences(recorded: record?.recorded() ?? []),
             gradients: gradients)
@@ -59,10 +73,7 @@ final class TrainingSetup {
         if let record {
             for layer in 0..<config.layers { record.attach(to: pass, sequence: 0, layer: layer) }
         }
-        let forward = bench.seconds { pass.forwardWhole() }
-        _ = pass.backwardWhole()
-        update()
-        return forward
+        return pass
     }
 
     private func update() {
@@ -88,7 +99,7 @@ enum TrainingBenchmarks {
                     work: Double(batch) * work, limit: .arithmetic
                 ) { bench in
                     let setup = TrainingSetup(config, isLoRA: isLoRA, batch: batch, length: length, pool: bench.pool)
-                    return { setup.step(on: bench) }
+                    return { setup.step() }
                 }
             }
         }
@@ -96,33 +107,31 @@ enum TrainingBenchmarks {
 
     static func name(_ isLoRA: Bool) -> String { isLoRA ? "lora" : "full" }
 
-    /// The time of a step that reuses the first p of its tokens, over what reuse promises: T - F + F_u, with T and F the
-    /// whole step's and its forward pass's time without reuse and F_u that of the unrecorded tokens at their positions,
-    /// each measured in the same round.
+    /// The time of a step that reuses the first p of its tokens, over what reuse promises: T - F + F_u, with T the whole
+    /// step without reuse, F its forward pass and F_u that of the unrecorded tokens at their positions. All four are
+    /// executions of their own, in the same round.
     static func reuse(_ config: ModelConfig, isLoRA: Bool, length: Int, shares: [Double], _ bench: Bench) -> [Figure] {
         let setup = TrainingSetup(config, isLoRA: isLoRA, batch: 1, length: length, pool: bench.pool)
-        let counts = shares.map { Int((Double(length) * $0).rounded()) }
-        let records = counts.map(setup.record)
-        setup.step(on: bench)
-        var ratios = [[Double]](repeating: [], count: counts.count)
-        var gains = [[Double]](repeating: [], count: counts.count)
-        // Each round holds two steps for each share; short ones are measured more often.
+        let records = shares.map { setup.record(Int((Double(length) * $0).rounded())) }
+        setup.step()
+        var ratios = [[Double]](repeating: [], count: shares.count)
+        var gains = [[Double]](repeating: [], count: shares.count)
+        // Each round holds several steps; short ones are measured more often.
         for round in 0..<(bench.rounds + 1) / 2 * max(1, 512 / length) {
-            func timed(_ record: RecordedSequence?) -> (total: Double, forward: Double) {
-                var forward = 0.0
-                let total = bench.seconds { forward = setup.step(on: bench, reusing: record) }
-                return (total, forward)
+            func unreused() -> (step: Double, forward: Double) {
+                (bench.seconds { setup.step() }, setup.forwardSeconds(on: bench))
             }
             // Every second round goes the other way, so that a drift does not fall on the same shares.
             let order = round.isMultiple(of: 2) ? Array(records.indices) : records.indices.reversed()
-            var before = timed(nil)
+            var before = unreused()
             for index in order {
-                let reused = timed(records[index])
-                let after = timed(nil)
-                let whole = (before.total + after.total) / 2
+                let reused = bench.seconds { setup.step(reusing: records[index]) }
+                let fresh = setup.forwardSeconds(reusing: records[index], on: bench)
+                let after = unreused()
+                let whole = (before.step + after.step) / 2
                 let forward = (before.forward + after.forward) / 2
-                ratios[index].append(reused.total / (whole - forward + reused.forward))
-                gains[index].append(whole / reused.total)
+                ratios[index].append(reused / (whole - forward + fresh))
+                gains[index].append(whole / reused)
                 before = after
             }
         }

@@ -20,9 +20,11 @@ CASES = ["prefill 1x256", "prefill 1x1024", "prefill 8x128", "decode 1x512", "de
          "lora 1x256", "lora 1x1024", "lora 4x256", "full 1x256", "full 1x1024", "full 4x256"]
 
 
-def torch_rate(case, model, dtype):
+def torch_rate(case, model, dtype, compiled):
     """Tokens per second, the best of a process's runs."""
     command = [sys.executable, HERE / "torch_peer.py", "--case", case, "--model", model, "--dtype", dtype, "--runs", "3"]
+    if compiled:
+        command.append("--compile")
     result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return result["tokens"] / min(result["seconds"]), result["torch"]
 
@@ -45,6 +47,7 @@ def main():
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--case", action="append", help="KIND BATCHxLENGTH; may be given again")
+    parser.add_argument("--compile", action="store_true", help="PyTorch through torch.compile instead of eager")
     parser.add_argument("--json", help="where the figures go")
     options = parser.parse_args()
     if not BENCH.exists():
@@ -56,12 +59,12 @@ def main():
     for case in options.case or CASES:
         fp32, bf16, own, fractions = [], [], [], []
         for _ in range(options.rounds):
-            rate, version = torch_rate(case, options.model, "fp32")
+            rate, version = torch_rate(case, options.model, "fp32", options.compile)
             fp32.append(rate)
             rate, fraction = own_rate(case, options.model)
             own.append(rate)
             fractions.append(fraction)
-            bf16.append(torch_rate(case, options.model, "bf16")[0])
+            bf16.append(torch_rate(case, options.model, "bf16", options.compile)[0])
         row = dict(
             case=case, engine=statistics.median(own), limit_fraction=statistics.median(fractions),
             torch_fp32=statistics.median(fp32), torch_bf16=statistics.median(bf16),

@@ -41,7 +41,7 @@ class Adapted(nn.Module):
         if not self.rank:
             return y
         inner = F.linear(x, self.a).split(self.rank, dim=-1)
-        return y + 2.0 * torch.cat([F.linear(i, b) for i, b in zip(inner, self.b)], dim=-1)
+        return torch.add(y, torch.cat([F.linear(i, b) for i, b in zip(inner, self.b)], dim=-1), alpha=2.0)
 
 
 class Layer(nn.Module):
@@ -66,7 +66,8 @@ class Layer(nn.Module):
         return F.scaled_dot_product_attention(
             q, keys[:, :, : end + 1], values[:, :, : end + 1], enable_gqa=True)
 
-    def forward(self, x, cos, sin, cache=None):
+    def forward(self, x, cos, sin, cache=None, wanted=slice(None)):
+        """Positions but `wanted` leave their K and V only: of the last layer's output nobody reads the others."""
         c = self.c
         batch, length, hidden = x.shape
         q, k, v = self.qkv(F.rms_norm(x, (hidden,), self.norm1, 1e-5)).split(
@@ -74,7 +75,7 @@ class Layer(nn.Module):
         q, k, v = (t.view(batch, length, -1, c["size"]).transpose(1, 2) for t in (q, k, v))
         q, k = (t * cos + torch.cat((-t[..., c["size"] // 2 :], t[..., : c["size"] // 2]), -1) * sin for t in (q, k))
         o = self.attend(q, k, v, cache)
-        x = x + self.o(o.transpose(1, 2).reshape(batch, length, -1))
+        x = x[:, wanted] + self.o(o.transpose(1, 2).reshape(batch, length, -1)[:, wanted])
         gate, up = self.gate_up(F.rms_norm(x, (hidden,), self.norm2, 1e-5)).chunk(2, dim=-1)
         return x + self.down(F.silu(gate) * up)
 
@@ -98,8 +99,10 @@ class Model(nn.Module):
         end = start + tokens.shape[1]
         cos, sin = self.cos[start:end].to(x.dtype), self.sin[start:end].to(x.dtype)
         for index, layer in enumerate(self.layers):
-            x = layer(x, cos, sin, None if caches is None else (*caches[index], start))
-        x = F.rms_norm(x[:, wanted], (x.shape[-1],), self.norm, 1e-5)
+            last = index == len(self.layers) - 1
+            x = layer(
+                x, cos, sin, None if caches is None else (*caches[index], start), wanted if last else slice(None))
+        x = F.rms_norm(x, (x.shape[-1],), self.norm, 1e-5)
         return F.linear(x, self.embedding)
 
 
@@ -145,7 +148,7 @@ def step(model, batch, length):
         logits = model(tokens, wanted=slice(length - loss_tokens, None))
         F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten()).backward()
         optimizer.step()
-        optimizer.zero_grad(set_to_none=False)
+        optimizer.zero_grad()
 
     return run
 

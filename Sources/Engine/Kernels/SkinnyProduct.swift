@@ -27,20 +27,18 @@ enum SkinnyProduct {
     ) {
         let isSmall = w.rows * w.columns * x.rows < 20_000
         let output = Output(y, scale: scale, accumulating: accumulating)
-        let panels = x.rows > streamedRows ? pack(x, pool: pool) : []
+        let packed = x.rows > streamedRows ? Packed(x, pool: pool) : nil
         let groups = (w.rows + group - 1) / group
         let parts = isSmall ? 1 : min(groups, 2 * pool.width)
         pool.parallel(parts) { part, _ in
             let start = groups * part / parts * group
             let end = min(w.rows, groups * (part + 1) / parts * group)
-            guard !panels.isEmpty else {
-                for row in start..<end { streamed(x, w, row, output) }
-                return
-            }
             var row = start
-            while row + group <= end {
-                for panel in panels { multiply(panel, w, row, output) }
-                row += group
+            if let packed {
+                while row + group <= end {
+                    for panel in 0..<packed.panels { multiply(packed[panel], w, row, output) }
+                    row += group
+                }
             }
             while row < end {
                 streamed(x, w, row, output)
@@ -138,26 +136,38 @@ enum SkinnyProduct {
         let width: Int
     }
 
-    /// Packs x into the pool's scratch.
-    private static func pack(_ x: Matrix, pool: ThreadPool) -> [Panel] {
-        var next = pool.reserveScratch(x.columns * ((x.rows + 15) / 16 * 16))
-        let panels = stride(from: 0, to: x.rows, by: panelRows).map { start in
-            let rows = min(panelRows, x.rows - start)
-            let width = (rows + 15) / 16 * 16
-            defer { next += x.columns * width }
-            return Panel(base: next, start: start, rows: rows, width: width)
-        }
-        for panel in panels {
-            pool.rows(x.columns, cost: 2 * panel.width) { columns in
-                for row in 0..<panel.width {
-                    let source = x.base + (panel.start + row) * x.stride
-                    for column in columns {
-                        panel.base[column * panel.width + row] = row < panel.rows ? source[column] : 0
+    /// x in panels, one behind another in the pool's scratch.
+    private struct Packed {
+        private let x: Matrix
+        private let base: UnsafeMutablePointer<Float>
+
+        init(_ x: Matrix, pool: ThreadPool) {
+            self.x = x
+            base = pool.reserveScratch(x.columns * ((x.rows + 15) / 16 * 16))
+            let base = base
+            for index in 0..<panels {
+                let panel = Self.panel(index, of: x, at: base)
+                pool.rows(x.columns, cost: 2 * panel.width) { columns in
+                    for row in 0..<panel.width {
+                        let source = x.base + (panel.start + row) * x.stride
+                        for column in columns {
+                            panel.base[column * panel.width + row] = row < panel.rows ? source[column] : 0
+                        }
                     }
                 }
             }
         }
-        return panels
+
+        var panels: Int { (x.rows + panelRows - 1) / panelRows }
+
+        subscript(index: Int) -> Panel { Self.panel(index, of: x, at: base) }
+
+        /// All panels but the last are full.
+        private static func panel(_ index: Int, of x: Matrix, at base: UnsafeMutablePointer<Float>) -> Panel {
+            let start = index * panelRows
+            let rows = min(panelRows, x.rows - start)
+            return Panel(base: base + start * x.columns, start: start, rows: rows, width: (rows + 15) / 16 * 16)
+        }
     }
 
     /// Eight rows of W against a panel. The first panel asks for the next eight rows meanwhile.
