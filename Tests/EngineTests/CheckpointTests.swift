@@ -89,6 +89,19 @@ struct CheckpointTests {
         #expect(target.names == ["adapter_config.json", "adapter_model.safetensors"])
     }
 
+    @Test(arguments: CheckpointPrecision.allCases, [Float.nan, .infinity])
+    func valuesThatNothingCouldReadAgainAreNotWritten(precision: CheckpointPrecision, bad: Float) throws {
+        let weights = try ModelCheckpoint(Checkpoints.path("llama")).weights(pool: pool)
+        weights.buffer.base[7] = bad
+        let target = try TemporaryFolder()
+        let error = #expect(throws: CheckpointError.self) {
+            try ModelCheckpoint.write(weights, to: target.path, precision: precision)
+        }
+        let text = "tensor `model.embed_tokens.weight`: found \(bad) at index 7, expected finite values"
+        #expect(error?.description.hasSuffix(text) == true)
+        #expect(target.names.isEmpty)
+    }
+
     @Test func aFailedWriteLeavesWhatWasThere() throws {
         let weights = try ModelCheckpoint(Checkpoints.path("llama")).weights(pool: pool)
         let target = try TemporaryFolder()

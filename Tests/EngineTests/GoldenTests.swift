@@ -116,5 +116,12 @@ struct GoldenTests {
             expectClose(row, wanted, within: 1e-5, "logits at \(position): \(again)")
             #expect(next[0].map(Int.init) == wanted.indices.max { wanted[$0] < wanted[$1] }.map { $0 - position * v })
         }
+
+        let prompt = ServingSlice(
+            tokens: tokens, start: 0,
+            kv: [KVSpan(KVBlock(description.config, capacity: tokens.count), count: tokens.count)], wantsLogits: true)
+        var last = [Float](repeating: 0, count: v)
+        _ = last.withUnsafeMutableBufferPointer { transformer.forward([prompt], parameters, logits: $0) }
+        expectClose(last, logits.suffix(v), within: 1e-5, "logits of the whole prompt: \(again)")
     }
 }

@@ -7,6 +7,8 @@ extension ModelConfig {
         static let vocabulary = 1...1 << 26
         /// The rotary tables hold every position.
         static let context = 1...1 << 20
+        /// Floats of those tables: 1 GiB of them.
+        static let rotary = 1 << 28
     }
 
     /// The families that the engine computes, by `model_type`.
@@ -55,6 +57,12 @@ extension ModelConfig {
             throw file.wrong("head_dim", expected: "an even size of a head, not \(headSize)")
         }
         let context = try file.requiredInteger("max_position_embeddings", in: Limit.context)
+        guard context * headSize <= Limit.rotary else {
+            throw file.wrong(
+                "max_position_embeddings",
+                expected:
+                    "at most \(Limit.rotary / headSize) with heads of \(headSize): every position has a rotary angle")
+        }
         let (theta, scaling) = try Self.rotary(file)
         self.init(
             name: name, layers: try file.requiredInteger("num_hidden_layers", in: Limit.layers), hidden: hidden,

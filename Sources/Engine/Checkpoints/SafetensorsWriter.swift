@@ -26,6 +26,12 @@ enum SafetensorsWriter {
         try file.write(header(places, precision))
         for place in places {
             let floats = UnsafeBufferPointer(rebasing: arena.floats[place.range])
+            // Nothing could read it again.
+            if let index = floats.firstIndex(where: { !$0.isFinite }) {
+                throw CheckpointError(
+                    folder + "/" + name,
+                    .tensor(place.name, found: "\(floats[index]) at index \(index)", expected: "finite values"))
+            }
             switch precision {
             case .float32: try file.write(UnsafeRawBufferPointer(floats))
             case .bfloat16: try writeRounded(floats, to: file)

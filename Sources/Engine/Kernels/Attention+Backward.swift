@@ -50,6 +50,12 @@ extension Attention {
         for worker in scratch { _ = worker.reserve(need) }
         let parts = Self.queryGradientParts
         let perSpan = shape.kvHeads * parts
+        for (index, span) in spans.enumerated() where !span.rows.isEmpty {
+            let end = Int(positions[span.rows.upperBound - 1]) + 1
+            precondition(
+                span.kv.end >= end && dKeys[index].rows >= end && dValues[index].rows >= end,
+                "K, V and their gradients must reach the last query")
+        }
         pool.parallel(spans.count * perSpan) { index, worker in
             let span = index / perSpan
             let kvHead = index % perSpan / parts

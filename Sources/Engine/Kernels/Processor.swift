@@ -40,7 +40,7 @@ public struct Processor: Sendable, Equatable {
     public static let current = Processor(cpuinfo: readProcessors())
 
     /// AMD's family 25 computes 512-bit instructions in two halves (Zen 4; AMD's optimisation guide, publication 57647);
-    /// family 26 and Intel's have units of the full width.
+    /// family 26 in servers and desktops, and Intel's, have units of the full width.
     package var vectorUnits: VectorUnits {
         let wide: Set<String> = ["avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"]
         if wide.isSubset(of: features), vendor != "AuthenticAMD" || family > 25 { return .wide }

@@ -21,6 +21,9 @@ enum SkinnyProduct {
     /// Rows of x in a panel, at most.
     private static let panelRows = 32
 
+    /// Makes room for the packed rows of every product with at most `columns` columns, so that no product has to.
+    static func reserve(columns: Int, pool: ThreadPool) { _ = pool.reserveScratch(max(64 * columns, 160 << 10)) }
+
     /// y [m, n] = scale x [m, k] W [n, k]^T, added to y when `accumulating`.
     static func forward(
         _ x: Matrix, _ w: Matrix, _ y: Matrix, scale: Float, accumulating: Bool, pool: ThreadPool

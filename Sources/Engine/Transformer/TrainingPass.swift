@@ -66,6 +66,10 @@ public final class TrainingPass {
         precondition(packing.rowCount > 0, "a micro-batch needs sequences")
         precondition(
             sequences.allSatisfy { $0.tokens.count <= workspace.config.maxContext }, "longer than the model's context")
+        let known = 0..<Int32(workspace.config.vocabulary)
+        precondition(
+            packing.tokens.allSatisfy(known.contains) && packing.lossTargets.allSatisfy(known.contains),
+            "token ids and targets must be below \(workspace.config.vocabulary)")
         let rows = packing.rowCount
         layers = Array(
             repeating: LayerState(recordedKV: sequences.map { _ in [] }, backwardStart: rows),

@@ -58,11 +58,13 @@ public final class Transformer {
             headSize: config.headSize, theta: config.ropeTheta, scaling: config.ropeScaling,
             positions: config.maxContext)
         layer = DecoderLayer(config, rotary: rotary, pool: pool)
+        SkinnyProduct.reserve(columns: max(config.hidden, config.queryWidth, config.intermediate), pool: pool)
     }
 
     /// Bytes of scratch for a batch of `rows` tokens, `logits` of which want logits: two residual streams, the tensors
     /// of one layer, the layer's scratch, and the rows of logits; then attention's scratch for each thread. Tables of
-    /// pointers and positions, some dozen bytes per row, are left out.
+    /// pointers and positions, some dozen bytes per row, are left out, and so is the pool's scratch for packed rows, which
+    /// all of the process's work shares: 256 bytes for each column of the widest product, or 640 KiB.
     public static func workspaceByteCount(
         _ config: ModelConfig, lora: LoRAConfig? = nil, rows: Int, logits: Int, threads: Int
     ) -> Int {

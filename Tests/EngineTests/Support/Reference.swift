@@ -64,7 +64,7 @@ struct Reference: Sendable {
 
     /// The right values, rounded to `Float`, but for one: it is off by a thousandth of its magnitude, or not zero.
     ///
-    /// Nothing that leaves a term out, or takes a wrong one, comes closer on the whole.
+    /// A comparison that accepts this would accept any error of that size in its largest element.
     func spoiled() -> [Float]? {
         guard let place = magnitudes.indices.max(by: { magnitudes[$0] < magnitudes[$1] }) else { return nil }
         var result = values.map { Float($0) }
