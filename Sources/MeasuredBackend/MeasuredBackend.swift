@@ -11,6 +11,7 @@ public final class MeasuredBackend: ExecutionBackend {
     public var footprint: Footprint { demand.footprint }
 
     let engine: EngineContext
+    private let pricer: OperatorPricer
     let options: MeasuredOptions
     let tuning: TuningMode
     let tokens: any TokenIDs
@@ -29,12 +30,17 @@ public final class MeasuredBackend: ExecutionBackend {
     /// Prefill slices of each request with the version that served them, for audits.
     var prefills: [Int: [(tokens: Range<Int>, version: Int)]] = [:]
 
-    /// - Parameter engine: model and scratch, shared by arms that run in turn.
-    public init(engine: EngineContext, tokens: any TokenIDs, options: MeasuredOptions) {
+    /// - Parameters:
+    ///   - engine: model and scratch, shared by arms that run in turn.
+    ///   - profile: what estimates are made from.
+    public init(
+        engine: EngineContext, profile: HardwareProfile, tokens: any TokenIDs, options: MeasuredOptions
+    ) {
         self.engine = engine
         self.options = options
         self.tokens = tokens
         demand = MeasuredDemand(engine.config, options, threads: engine.pool.width)
+        pricer = OperatorPricer(profile, OperatorList(model: demand.model, tuning: options.training.tuning))
         tuning = TuningMode(options.training.tuning)
         arena = RecordArena(engine.config, blockTokens: options.kvBlockTokens)
         switch tuning {
@@ -63,10 +69,7 @@ public final class MeasuredBackend: ExecutionBackend {
         demand.trainWorkspace(for: microBatch, unitRows: unitRows)
     }
 
-    public func estimate(_ plan: StepPlan) -> SimDuration {
-        engine.calibration.price(
-            of: plan, operators: OperatorList(model: model, tuning: options.training.tuning))
-    }
+    public func estimate(_ plan: StepPlan) -> SimDuration { pricer.price(of: plan).duration }
 
     public func execute(_ plan: StepPlan) throws -> StepOutcome {
         switch plan {

@@ -36,7 +36,16 @@ struct Failure: Error {
             case .arm(_, .tooLittleMemory): self.init(error.description, .simulatedResource)
             case .arm(_, .brokenLaw): self.init(error.description, .software)
             case .arm(_, .diverged): self.init(error.description, .badData)
+            case .pricing(_, .belowFloor): self.init(error.description, .software)
+            case .pricing(_, .missingShape): self.init(error.description, .badData)
+            case .profile(let problem): self.init(problem)
             case .scenario, .unknownModel: self.init(error.description, .badData)
+            }
+        case let error as ProfileError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
+        case let error as RecordingError:
+            switch error {
+            case .results(let problem): self.init(problem)
+            case .scenario, .profile, .noProfile, .missingArm, .missingRepeat: self.init(error.description, .badData)
             }
         case let error as SimulationError: self.init(error.description, .software)
         case let error as MeasuredBackendError: self.init(error.description, .software)

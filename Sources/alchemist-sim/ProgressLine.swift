@@ -32,6 +32,7 @@ final class ProgressLine {
     private func text(_ progress: RunProgress, elapsed: Double) -> String {
         switch progress.stage {
         case .calibrating: return "warming up and calibrating"
+        case .pairing(let arm): return "\(arm): replaying over common costs"
         case .running(let arm, let round, let rounds):
             let repeats = rounds > 1 ? " (\(round + 1)/\(rounds))" : ""
             let rate = elapsed > 0 ? Double(progress.finished) / elapsed : 0

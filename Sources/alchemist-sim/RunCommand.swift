@@ -28,6 +28,12 @@ struct RunCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "Where the HDF5 results go. (default: results/<name of the trace>.h5)")
     var output: String?
 
+    @Option(help: "Take the durations of an earlier run from its results, and its scenario unless one is given.")
+    var replay: String?
+
+    @Option(help: "What a replay does with a plan that was not recorded: error, or price it.")
+    var replayMissing = ReplayMissing.error
+
     @Flag(help: "Print one JSON object instead of the table.")
     var json = false
 
@@ -43,12 +49,16 @@ struct RunCommand: ParsableCommand {
     }
 
     private func runExperiment() throws {
-        let scenario = try settings.resolved()
+        let recording = try replay.map { try Recording(contentsOf: $0) }
+        let scenario = try settings.resolved(over: recording?.scenario ?? Scenario())
         let trace = try TraceFile.read(self.trace, for: scenario)
-        let experiment = try Experiment(scenario: scenario, trace: trace)
+        let experiment = try Experiment(
+            scenario: scenario, trace: trace, replaying: recording, pricesMissing: replayMissing == .price)
         let target = output ?? defaultOutput
         let writer = try ResultsWriter(creating: target)
-        if let warning = BLAS.narrowKernelWarning { Terminal.warn("alchemist-sim: \(warning)\n") }
+        if experiment.runsEngine, let warning = BLAS.narrowKernelWarning {
+            Terminal.warn("alchemist-sim: \(warning)\n")
+        }
         let line = ProgressLine(isShown: !quiet)
         let result: RunResult
         let failure: (any Error)?
@@ -112,8 +122,10 @@ struct ScenarioOptions: ParsableArguments {
     var repeats: Int?
 
     /// Defaults, then the file, then the options.
-    func resolved() throws -> Scenario {
-        var scenario = try self.scenario.map { try Scenario(contentsOf: $0) } ?? Scenario()
+    ///
+    /// - Parameter defaults: what a file replaces.
+    func resolved(over defaults: Scenario = Scenario()) throws -> Scenario {
+        var scenario = try self.scenario.map { try Scenario(contentsOf: $0) } ?? defaults
         for setting in settings {
             let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard parts.count == 2 else {
@@ -128,4 +140,9 @@ struct ScenarioOptions: ParsableArguments {
         }
         return scenario
     }
+}
+
+/// What a replay does with a plan that was not recorded.
+enum ReplayMissing: String, ExpressibleByArgument, CaseIterable {
+    case error, price
 }

@@ -4,6 +4,8 @@ public import Simulator
 public struct Scenario: Sendable, Equatable {
     /// Preset of the model.
     public var model = "mini"
+    /// What executes plans: `measured`, or the path of a profile of hardware.
+    public var backend = Scenario.measuredBackend
     /// Threads of the measured backend; 0 takes every processor.
     public var threads = 0
     /// Runs of every arm, interleaved.
@@ -14,6 +16,9 @@ public struct Scenario: Sendable, Equatable {
     public var arms: [ArmSpecification] = ArmSpecification.standard
 
     public init() {}
+
+    /// The backend that does the work on this machine.
+    static let measuredBackend = "measured"
 
     /// The scenario with an arm's own settings in place.
     ///

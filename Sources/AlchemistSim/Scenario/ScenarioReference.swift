@@ -19,7 +19,7 @@ extension ScenarioField {
         text += """
 
             A file goes over the defaults, `--set`, `--seed` and `--repeats` over the file, and what an arm sets over them all.
-            `model`, `seed`, `repeats` and `threads` belong to the whole run.
+            `model`, `backend`, `seed`, `repeats` and `threads` belong to the whole run.
 
             `arms` is a list of the standard arms, or a mapping from a name to what that arm changes; an arm with a name of
             its own needs `arm`, the standard arm it starts from. `--arms` chooses among them:
