@@ -14,11 +14,13 @@ struct AttentionBench {
     /// As large as the model: what is read between two visits of the same K and V.
     private let weights: FloatBuffer
 
-    init(_ config: ModelConfig, effort: CalibrationEffort, blockTokens: Int, pool: ThreadPool) {
+    init(
+        _ config: ModelConfig, effort: CalibrationEffort, sampling: Sampling, blockTokens: Int, pool: ThreadPool
+    ) {
         self.config = config
         self.effort = effort
         self.blockTokens = blockTokens
-        sampling = Sampling(effort)
+        self.sampling = sampling
         let model = ModelShape(config)
         weights = .filled(model.layers * model.parametersPerLayer)
         attention = Attention(
@@ -92,7 +94,8 @@ struct AttentionBench {
         let view = { (buffer: FloatBuffer, columns: Int) in Rows(buffer.base, stride: columns) }
         var layer = 0
         let isDecoding = !backward && parts.allSatisfy { $0.count == 1 }
-        return sampling.time(prepare: { if isDecoding { readWeights() } }) {
+        let elasticity = isDecoding ? SpeedElasticity.reading : SpeedElasticity.computing
+        return sampling.time(elasticity, prepare: { if isDecoding { readWeights() } }) {
             let segments = blocks.map { blocks in
                 blocks.enumerated().map {
                     $1.segment(layer: layer, start: $0 * blockTokens, count: blockTokens)

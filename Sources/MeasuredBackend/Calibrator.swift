@@ -22,7 +22,11 @@ public struct Calibrator {
     /// - Parameter progress: told the share that is done.
     public func run(origin: HardwareProfile.Origin, progress: (Double) -> Void = { _ in }) throws -> HardwareProfile {
         var peak = 0.0
-        let products = ProductBench(engine.config, training.tuning, effort: effort, pool: engine.pool)
+        let probe = SpeedProbe(pool: engine.pool)
+        let reference = probe.seconds
+        let sampling = Sampling(effort, probe, reference: reference)
+        let products = ProductBench(
+            engine.config, training.tuning, effort: effort, sampling: sampling, pool: engine.pool)
         var surfaces: [Operator.Orientation: CostSurface] = [:]
         for (index, orientation) in Operator.Orientation.allCases.enumerated() {
             progress(0.2 * Double(index))
@@ -30,12 +34,12 @@ public struct Calibrator {
         }
         progress(0.6)
         let attention = AttentionBench(
-            engine.config, effort: effort, blockTokens: serving.kvBlockTokens, pool: engine.pool)
-        let passes = PassBench(engine.config, effort: effort, pool: engine.pool)
+            engine.config, effort: effort, sampling: sampling, blockTokens: serving.kvBlockTokens, pool: engine.pool)
+        let passes = PassBench(engine.config, effort: effort, sampling: sampling, pool: engine.pool)
         let curves = passes.curves().merging(passes.trainedCurves(TuningMode(training.tuning))) { own, _ in own }
         progress(0.75)
         var profile = HardwareProfile(
-            origin: origin, limits: LimitsBench(effort: effort, pool: engine.pool).limits(seen: peak),
+            origin: origin, probe: reference, limits: LimitsBench(effort: effort, pool: engine.pool).limits(seen: peak),
             products: surfaces, heads: attention.heads, attention: attention.forward(),
             attentionBackward: attention.backward(), decodeAttention: attention.decode(), passes: curves,
             corrections: [:])

@@ -18,10 +18,10 @@ struct PassBench {
     /// More than any cache holds.
     private let cold: FloatBuffer
 
-    init(_ config: ModelConfig, effort: CalibrationEffort, pool: ThreadPool) {
+    init(_ config: ModelConfig, effort: CalibrationEffort, sampling: Sampling, pool: ThreadPool) {
         self.config = config
         self.pool = pool
-        sampling = Sampling(effort)
+        self.sampling = sampling
         rotary = RotaryEmbedding(headSize: config.headSize, theta: config.ropeTheta, positions: 64)
         attention = Attention(
             shape: AttentionShape(heads: config.heads, kvHeads: config.kvHeads, headSize: config.headSize), pool: pool)

@@ -24,10 +24,12 @@ struct ProductBench {
         var adapters = 0
     }
 
-    init(_ config: ModelConfig, _ tuning: Tuning, effort: CalibrationEffort, pool: ThreadPool) {
+    init(
+        _ config: ModelConfig, _ tuning: Tuning, effort: CalibrationEffort, sampling: Sampling, pool: ThreadPool
+    ) {
         let model = ModelShape(config)
         sizes = ProductSizes(model, tuning, effort)
-        sampling = Sampling(effort)
+        self.sampling = sampling
         self.pool = pool
         let largest = (sizes.n.max() ?? 1) * (sizes.k.max() ?? 1)
         weights = .filled(max(model.layers * model.parametersPerLayer, largest))
@@ -71,7 +73,8 @@ struct ProductBench {
         }
         let input = Matrix(x.base, rows: m, columns: k)
         let output = Matrix(y.base, rows: m, columns: n)
-        return sampling.time {
+        let isReading = orientation == .forward && m <= 24
+        return sampling.time(isReading ? SpeedElasticity.reading : SpeedElasticity.computing) {
             let w = Matrix(weights.base + place(), rows: n, columns: k)
             switch orientation {
             case .forward: MatrixProduct.forward(input, w, output, pool: pool)

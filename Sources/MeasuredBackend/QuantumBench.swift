@@ -24,8 +24,10 @@ struct QuantumBench {
         configuration.training.enabled = true
         configuration.training.auditEvery = 0
         tokens = SampleTokens(longest: engine.config.maxContext)
+        var options = MeasuredOptions(configuration)
+        options.steadyProbe = profile.probe
         backend = MeasuredBackend(
-            engine: engine, profile: profile, tokens: tokens, options: MeasuredOptions(configuration))
+            engine: engine, profile: profile, tokens: tokens, options: options)
         pricer = OperatorPricer(profile, OperatorList(model: backend.model, tuning: training.tuning))
     }
 

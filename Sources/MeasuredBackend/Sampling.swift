@@ -15,8 +15,13 @@ struct Sampling {
     var most: Int
     /// Time after which no further execution is begun.
     var budget: Double
+    private let probe: SpeedProbe
+    /// Times are told as they would be at the speed at which a probe takes this long.
+    private let reference: Double
 
-    init(_ effort: CalibrationEffort) {
+    init(_ effort: CalibrationEffort, _ probe: SpeedProbe, reference: Double) {
+        self.probe = probe
+        self.reference = reference
         switch effort {
         case .quick: (least, most, budget) = (3, 5, 0.000_3)
         case .full: (least, most, budget) = (5, 31, 0.008)
@@ -25,9 +30,14 @@ struct Sampling {
 
     /// The time of one execution, after one that is not counted.
     ///
-    /// - Parameter prepare: done before each execution, and not timed.
-    func time(prepare: () -> Void = {}, _ body: () -> Void) -> Sample {
+    /// - Parameters:
+    ///   - elasticity: how much of a change of the machine's speed shows in this work.
+    ///   - prepare: done before each execution, and not timed.
+    func time(
+        _ elasticity: Double = SpeedElasticity.computing, prepare: () -> Void = {}, _ body: () -> Void
+    ) -> Sample {
         body()
+        for _ in 0..<3 { probe.measure() }
         var times: [Double] = []
         var total = 0.0
         while times.count < least || (times.count < most && total < budget) {
@@ -36,7 +46,9 @@ struct Sampling {
             times.append(seconds)
             total += seconds
         }
-        return Sample(times)
+        for _ in 0..<3 { probe.measure() }
+        let factor = SpeedElasticity.factor(reference: reference, probe: probe.seconds, elasticity)
+        return Sample(times).scaled(by: factor)
     }
 }
 
@@ -50,7 +62,8 @@ struct Sample {
     init(_ times: [Double]) {
         let sorted = times.sorted()
         median = sorted[sorted.count / 2]
-        spread = (sorted[sorted.count * 3 / 4] - sorted[sorted.count / 4]) / 2 / median
+        let spread = (sorted[sorted.count * 3 / 4] - sorted[sorted.count / 4]) / 2 / median
+        self.spread = (spread * 1e4).rounded() / 1e4
         shortest = sorted[0]
     }
 

@@ -126,6 +126,17 @@ struct ScenarioOptions: ParsableArguments {
     /// - Parameter defaults: what a file replaces.
     func resolved(over defaults: Scenario = Scenario()) throws -> Scenario {
         var scenario = try self.scenario.map { try Scenario(contentsOf: $0) } ?? defaults
+        try Self.apply(settings, to: &scenario)
+        if let seed { try scenario.set("seed", to: "\(seed)", at: .option("--seed")) }
+        if let repeats { try scenario.set("repeats", to: "\(repeats)", at: .option("--repeats")) }
+        if let arms {
+            try scenario.selectArms(arms.split(separator: ",").map(String.init), at: .option("--arms"))
+        }
+        return scenario
+    }
+
+    /// Sets what `--set` says.
+    static func apply(_ settings: [String], to scenario: inout Scenario) throws {
         for setting in settings {
             let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard parts.count == 2 else {
@@ -133,12 +144,6 @@ struct ScenarioOptions: ParsableArguments {
             }
             try scenario.set(String(parts[0]), to: String(parts[1]), at: .option("--set"))
         }
-        if let seed { try scenario.set("seed", to: "\(seed)", at: .option("--seed")) }
-        if let repeats { try scenario.set("repeats", to: "\(repeats)", at: .option("--repeats")) }
-        if let arms {
-            try scenario.selectArms(arms.split(separator: ",").map(String.init), at: .option("--arms"))
-        }
-        return scenario
     }
 }
 

@@ -15,6 +15,7 @@ import Testing
             origin: .init(
                 cpu: "A \"CPU\": 2 GHz \\ #1", kernel: "Haswell", threads: 2, date: "2025-01-02T03:04:05Z",
                 model: "nano"),
+            probe: 1e-4,
             limits: PhysicalLimits(
                 flopsPerSecond: 2.5e11, bytesPerSecond: 3e10, cacheBytesPerSecond: 1e11, cacheBytes: 33_554_432),
             products: [.forward: surface, .inputGradient: surface, .weightGradient: surface],
@@ -35,6 +36,7 @@ import Testing
         let roles = Operator.Role.allCases.filter(\.isPass)
         return HardwareProfile(
             origin: .init(cpu: "made up", kernel: "none", threads: 2, date: "2025-01-02T03:04:05Z", model: "nano"),
+            probe: 1e-4,
             limits: PhysicalLimits(
                 flopsPerSecond: 1e12, bytesPerSecond: 1e12, cacheBytesPerSecond: 1e13, cacheBytes: 1e6),
             products: [.forward: products, .inputGradient: products, .weightGradient: products],
@@ -58,7 +60,7 @@ import Testing
         ("kernel:", "kernal:", "p.yaml:5: field `kernal`: there is no such field; did you mean `kernel`?"),
         (
             "bytes_per_second: 3", "bytes_per_second: -3",
-            "p.yaml:11: field `limits.bytes_per_second`: found `-30000000000.0`, expected a number above zero"
+            "p.yaml:12: field `limits.bytes_per_second`: found `-30000000000.0`, expected a number above zero"
         ),
         (
             "  decode: {scale", "  decod: {scale",

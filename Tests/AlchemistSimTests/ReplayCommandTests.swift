@@ -37,7 +37,8 @@ import Testing
         var facts: [String: ResultsFile.Values] = [:]
         for dataset in try file.datasets
         where dataset.hasPrefix("/trace/") || dataset.hasPrefix("/costs/") || dataset.hasPrefix("/arms/") {
-            guard !dataset.contains("/summary/"), !learnt.contains(where: { dataset.hasSuffix("/training/" + $0) })
+            // A replay watches no machine.
+            guard !dataset.contains("/summary/"), !dataset.hasSuffix("/iterations/probe"), !learnt.contains(where: { dataset.hasSuffix("/training/" + $0) })
             else { continue }
             facts[dataset] = try file.values(at: dataset)
         }

@@ -25,7 +25,8 @@ extension HardwareProfile {
         }
         guard let node else { throw ProfileError(path: path, problem: "is empty, expected a profile of hardware") }
         let root = try ProfileNode(node, path: path, field: "").mapping(allowing: [
-            "format", "cpu", "kernel", "threads", "date", "model", "limits", "heads", "corrections", "products",
+            "format", "cpu", "kernel", "threads", "date", "model", "probe", "limits", "heads", "corrections",
+            "products",
             "attention", "passes",
         ])
         let format = try root["format"].integer(in: 1...Int.max)
@@ -37,7 +38,8 @@ extension HardwareProfile {
                 cpu: try root["cpu"].text, kernel: try root["kernel"].text,
                 threads: try root["threads"].integer(in: 1...4096), date: try root["date"].text,
                 model: try root["model"].text),
-            limits: try Self.limits(root["limits"]), products: try Self.products(root["products"]),
+            probe: try root["probe"].positive, limits: try Self.limits(root["limits"]),
+            products: try Self.products(root["products"]),
             heads: try Self.heads(root["heads"]),
             attention: try Self.attention(root["attention"], "forward", Self.queryAxes),
             attentionBackward: try Self.attention(root["attention"], "backward", Self.queryAxes),

@@ -15,6 +15,7 @@ extension HardwareProfile {
             threads: \(origin.threads)
             date: \(Self.quoted(origin.date))
             model: \(Self.quoted(origin.model))
+            probe: \(probe)
             limits:
               flops_per_second: \(limits.flopsPerSecond)
               bytes_per_second: \(limits.bytesPerSecond)

@@ -35,6 +35,7 @@ struct CommonCosts: BackendSource {
     init(
         of logs: [ArmLog], profiles: [String: HardwareProfile], model: ModelConfig, threads: Int
     ) {
+        let logs = logs.map { log in log.steadied(at: Self.speed(of: logs)) }
         var table = ReplayTable()
         for log in logs { table.add(log) }
         self.table = table
@@ -58,6 +59,12 @@ struct CommonCosts: BackendSource {
             demand: MeasuredDemand(model, MeasuredOptions(arm.configuration), threads: threads))
     }
 
+    /// The median probe, in nanoseconds; nil where no machine was watched.
+    private static func speed(of logs: [ArmLog]) -> Double? {
+        let probes = logs.flatMap { $0.quanta.compactMap(\.probe?.nanoseconds) }.sorted()
+        return probes.isEmpty ? nil : Double(probes[probes.count / 2])
+    }
+
     /// Measured time over predicted time, so that what is priced is neither cheaper nor dearer than what was measured.
     private static func bias(of logs: [ArmLog]) -> [WorkPhase: Double] {
         var sums: [WorkPhase: (measured: Double, predicted: Double)] = [:]
@@ -73,6 +80,33 @@ struct CommonCosts: BackendSource {
             }
         }
         return sums.mapValues { $0.measured / $0.predicted }
+    }
+}
+
+extension ArmLog {
+    /// The same quanta as though the machine had always run at one speed.
+    fileprivate func steadied(at reference: Double?) -> ArmLog {
+        guard let reference else { return self }
+        var log = self
+        var unit = 0
+        for index in log.quanta.indices {
+            let quantum = log.quanta[index]
+            let first = unit
+            while unit < log.units.count, log.units[unit].quantum == index { unit += 1 }
+            guard let probe = quantum.probe else { continue }
+            let isReading = quantum.kind == .serve && quantum.prefillTokens == 0
+            let factor = SpeedElasticity.factor(
+                reference: reference, probe: Double(probe.nanoseconds),
+                isReading ? SpeedElasticity.reading : SpeedElasticity.computing)
+            func steady(_ duration: SimDuration) -> SimDuration {
+                SimDuration(nanoseconds: max(1, Int64((Double(duration.nanoseconds) * factor).rounded())))
+            }
+            for place in first..<unit { log.units[place].duration = steady(log.units[place].duration) }
+            log.quanta[index].duration =
+                first < unit
+                ? log.units[first..<unit].reduce(.zero) { $0 + $1.duration } : steady(quantum.duration)
+        }
+        return log
     }
 }
 

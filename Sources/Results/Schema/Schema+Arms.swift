@@ -42,6 +42,7 @@ extension Schema {
             .count("shape", "row of /costs") { firstCost + $0.shape },
             .count("version", "version of the weights used", \.version),
             .count("waiting", "requests waiting for admission at its start", \.waiting),
+            .duration(ifAny: "probe", "how long a fixed piece of work took beside it", \.probe),
         ]
     }
 

@@ -44,6 +44,10 @@ public struct StepOutcome: Sendable {
     /// Of a trainer quantum with `gradientNorm`, from a backend that computes numbers.
     public var gradientNorm: Double?
 
+    /// How long a fixed piece of work took beside the plan: the machine's speed at the time. Absent where there is no
+    /// machine.
+    public var probe: SimDuration?
+
     public init(duration: SimDuration) { self.duration = duration }
 }
 

@@ -92,6 +92,8 @@ public struct QuantumRecord: Sendable {
     public var version: Int
     /// Requests waiting for admission at its start.
     public var waiting: Int
+    /// How long a fixed piece of work took beside it: the machine's speed at the time. Absent where there is no machine.
+    public var probe: SimDuration?
 
     public init(
         kind: Kind, start: SimTime, duration: SimDuration, predicted: SimDuration, prefillTokens: Int = 0,

@@ -141,6 +141,7 @@ public struct Simulation<Backend: ExecutionBackend> {
                 UnitRecord(quantum: log.quanta.count, phase: $0.phase, duration: $1)
             }
         }
+        record.probe = outcome.probe
         record.shape = shapeIndex(of: plan, kind: record.kind)
         log.shapes[record.shape].add(outcome.duration)
         log.quanta.append(record)

@@ -47,6 +47,8 @@ public struct HardwareProfile: Sendable, Equatable {
     }
 
     public var origin: Origin
+    /// How long the fixed piece of work took that tells the machine's speed, in seconds; every figure holds at this speed.
+    public var probe: Double
     public var limits: PhysicalLimits
     /// Seconds of a linear layer's products over m, n and k, by orientation.
     public var products: [Operator.Orientation: CostSurface]
@@ -61,11 +63,13 @@ public struct HardwareProfile: Sendable, Equatable {
     public var corrections: [WorkPhase: Correction]
 
     public init(
-        origin: Origin, limits: PhysicalLimits, products: [Operator.Orientation: CostSurface], heads: Heads,
+        origin: Origin, probe: Double, limits: PhysicalLimits, products: [Operator.Orientation: CostSurface],
+        heads: Heads,
         attention: CostSurface, attentionBackward: CostSurface, decodeAttention: CostSurface,
         passes: [Operator.Role: CostSurface], corrections: [WorkPhase: Correction]
     ) {
         self.origin = origin
+        self.probe = probe
         self.limits = limits
         self.products = products
         self.heads = heads

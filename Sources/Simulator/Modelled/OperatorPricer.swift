@@ -18,12 +18,15 @@ public struct Price: Sendable, Equatable {
 
 /// Prices plans by their operators on some hardware. Every estimate and every modelled duration comes from here.
 ///
-/// Prices that depend on a number of rows alone are remembered, because serving asks for the same ones over and over.
+/// Prices that depend on a number of rows alone are remembered, because serving asks for the same ones over and over. So
+/// are the units of the last micro-batch, whose layers are alike and which is asked about while it is planned and run.
 public final class OperatorPricer {
     public let profile: HardwareProfile
     public let list: OperatorList
     private var ofRows: [Int: Price] = [:]
     private var ofEmitted: [Int: Price] = [:]
+    private var microBatch: [TrainingSequencePlan] = []
+    private var ofUnits: [TrainerUnit: Price] = [:]
 
     public init(_ profile: HardwareProfile, _ list: OperatorList) {
         self.profile = profile
@@ -41,9 +44,27 @@ public final class OperatorPricer {
     }
 
     public func price(of unit: TrainerUnit, in microBatch: MicroBatch) -> Price {
+        if microBatch.sequences != self.microBatch {
+            self.microBatch = microBatch.sequences
+            ofUnits.removeAll(keepingCapacity: true)
+        }
+        let unit = representative(of: unit)
+        if let price = ofUnits[unit] { return price }
         var sum = Price.zero
         list.forEachOperator(of: unit, in: microBatch) { sum += price(of: $0) }
-        return corrected(sum, WorkPhase(unit.phase))
+        let corrected = corrected(sum, WorkPhase(unit.phase))
+        ofUnits[unit] = corrected
+        return corrected
+    }
+
+    /// The same unit of the lowest layer that does the same work: all between the first and the last are alike.
+    private func representative(of unit: TrainerUnit) -> TrainerUnit {
+        func lowest(_ layer: Int) -> Int { layer == 0 || layer == list.model.layers - 1 ? layer : 1 }
+        return switch unit {
+        case .forward(let layer, let rows): .forward(layer: lowest(layer), rows: rows)
+        case .backward(let layer, let rows): .backward(layer: lowest(layer), rows: rows)
+        case .loss, .gradientNorm, .optimizer: unit
+        }
     }
 
     public func price(of iteration: ServingIteration) -> Price {

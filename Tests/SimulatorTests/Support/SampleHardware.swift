@@ -32,7 +32,8 @@ extension HardwareProfile {
         }
         return HardwareProfile(
             origin: Origin(cpu: "sample", kernel: "none", threads: 2, date: "2025-01-02T03:04:05Z", model: "tiny"),
-            limits: limits, products: [.forward: products, .inputGradient: products, .weightGradient: products],
+            probe: 1e-4, limits: limits,
+            products: [.forward: products, .inputGradient: products, .weightGradient: products],
             heads: Heads(queryWidth: 32, kvWidth: 16), attention: attention, attentionBackward: attention,
             decodeAttention: attention, passes: Dictionary(uniqueKeysWithValues: passes),
             corrections: [
