@@ -40,8 +40,15 @@ struct QuantumBench {
     func corrections() throws -> [WorkPhase: HardwareProfile.Correction] {
         var observations: [WorkPhase: [Observation]] = [:]
         let rounds = effort == .quick ? 3 : 9
-        for iteration in try iterations() {
-            let times = try (0..<rounds).map { _ in try backend.execute(.serve(iteration)).duration.seconds }
+        // Round after round, so that an iteration finds the caches as another one left them.
+        let iterations = try iterations()
+        var times = [[Double]](repeating: [], count: iterations.count)
+        for _ in 0..<rounds {
+            for (index, iteration) in iterations.enumerated() {
+                times[index].append(try backend.execute(.serve(iteration)).duration.seconds)
+            }
+        }
+        for (iteration, times) in zip(iterations, times) {
             observations[WorkPhase(iteration), default: []].append(
                 Observation(priced: pricer.price(of: iteration).seconds, seconds: Sample(times).median))
         }
@@ -68,12 +75,13 @@ struct QuantumBench {
         return observations.mapValues(Self.fit)
     }
 
-    /// The line `overhead + scale x priced` with the least sum of squared relative errors, and no negative overhead.
+    /// The line `overhead + scale x priced` with the least sum of squared errors over times, and no negative overhead. So
+    /// long pieces of work weigh more than short ones, but not as much more as they are longer.
     private static func fit(_ observations: [Observation]) -> HardwareProfile.Correction {
         var (oo, os, ss, o, s) = (0.0, 0.0, 0.0, 0.0, 0.0)
         for observation in observations {
-            let (a, b) = (1 / observation.seconds, observation.priced / observation.seconds)
-            (oo, os, ss, o, s) = (oo + a * a, os + a * b, ss + b * b, o + a, s + b)
+            let (p, t) = (observation.priced, observation.seconds)
+            (oo, os, ss, o, s) = (oo + 1 / t, os + p / t, ss + p * p / t, o + 1, s + p)
         }
         guard ss > 0 else { return .none }
         let determinant = oo * ss - os * os
@@ -109,11 +117,22 @@ struct QuantumBench {
             for context in contexts { add(decoding(count, context)) }
         }
         let budget = serving.tokenBudget
+        // Several prompts at once, as a loaded server has them.
+        for prompts in effort == .quick ? [] : [2, 4, 8] where prompts <= most && budget >= 4 * prompts {
+            let share = budget / prompts
+            add(
+                (0..<prompts).map { request in
+                    let start = request.isMultiple(of: 2) ? 0 : min(longest / 3, longest - share)
+                    return ServingSlice(
+                        request: request, tokens: start..<start + share, isPrefill: true, emitsToken: true)
+                })
+        }
         let chunks =
             effort == .quick ? [budget / 2, budget] : [budget / 8, budget / 4, budget / 2, budget * 3 / 4, budget]
         for chunk in Set(chunks).sorted() where chunk > 1 && chunk <= longest {
             for start in effort == .quick ? [0] : [0, longest - chunk] {
-                for sequences in effort == .quick ? [0] : [0, 3, 9] where sequences < most && chunk > sequences + 1 {
+                for sequences in effort == .quick ? [0] : [0, 4, 12, 24] where sequences < most && chunk > sequences + 1
+                {
                     let prompt = ServingSlice(
                         request: most, tokens: start..<start + chunk - sequences, isPrefill: true,
                         emitsToken: start > 0)
@@ -149,11 +168,15 @@ struct QuantumBench {
 
     private var unitSizes: [Int] { effort == .quick ? [256] : [64, 128, 256, 512] }
 
-    /// Micro-batches of one long and of several shorter sequences, with the loss on their ends.
+    /// Micro-batches of one long and of several shorter sequences, with the loss on their ends; one of them as large as
+    /// runs fill theirs, whose activations no cache holds.
     private var microBatches: [MicroBatch] {
         let longest = min(engine.config.maxContext / 2, effort == .quick ? 256 : 1024)
+        let share = min(longest, training.microBatchTokens / 5)
         let shapes =
-            effort == .quick ? [[longest]] : [[longest], [longest / 2, longest / 3, longest / 5], [longest / 8]]
+            effort == .quick
+            ? [[longest]]
+            : [[share * 3 / 2, share, share / 2, share, share], [longest / 2, longest / 3], [longest / 8]]
         return shapes.map { lengths in
             let sequences = lengths.filter { $0 > 1 }.map { length in
                 // Samples are told apart from what is served by being beyond it.

@@ -24,6 +24,19 @@ public final class SpeedProbe {
     /// The median time of the last probes, in seconds.
     public var seconds: Double { last.sorted()[last.count / 2] }
 
+    /// The median time of all probes that can be taken in some seconds: a speed to relate others to. A machine that has
+    /// been idle needs a while to find its speed.
+    func reference(over seconds: Double) -> Double {
+        var times: [Double] = []
+        var total = 0.0
+        while total < seconds {
+            let time = measured(run).seconds
+            times.append(time)
+            total += time
+        }
+        return Sample(times).median
+    }
+
     /// Takes a probe.
     public func measure() {
         run()

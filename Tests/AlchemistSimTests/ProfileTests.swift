@@ -64,25 +64,25 @@ import Testing
         ),
         (
             "  decode: {scale", "  decod: {scale",
-            "p.yaml:18: field `corrections.decod`: there is no such field; did you mean `decode`?"
+            "p.yaml:19: field `corrections.decod`: there is no such field; did you mean `decode`?"
         ),
-        ("m: [1, 24]", "m: [24, 1]", "p.yaml:22: field `products.forward.m`: expected sizes that ascend"),
-        ("m: [1, 24]", "m: []", "p.yaml:22: field `products.forward.m`: expected sizes that ascend"),
+        ("m: [1, 24]", "m: [24, 1]", "p.yaml:23: field `products.forward.m`: expected sizes that ascend"),
+        ("m: [1, 24]", "m: []", "p.yaml:23: field `products.forward.m`: expected sizes that ascend"),
         (
             "m: [1, 24]", "m: [1, 24, 25]",
-            "p.yaml:26: field `products.forward.points`: found 4 lines, expected 6, one for each point of m and n"
+            "p.yaml:27: field `products.forward.points`: found 4 lines, expected 6, one for each point of m and n"
         ),
         (
             "seconds: [1.5e-06]", "seconds: [1.5e-06, 2]",
-            "p.yaml:26: field `products.forward.points.seconds`: found 2 numbers, expected 1"
+            "p.yaml:27: field `products.forward.points.seconds`: found 2 numbers, expected 1"
         ),
         (
             "seconds: [1.5e-06]", "seconds: [0]",
-            "p.yaml:26: field `products.forward.points.seconds`: found `0`, expected a number above zero"
+            "p.yaml:27: field `products.forward.points.seconds`: found `0`, expected a number above zero"
         ),
         (
             "seconds: [1.5e-06]", "seconds: [inf]",
-            "p.yaml:26: field `products.forward.points.seconds`: found `inf`, expected a number above zero"
+            "p.yaml:27: field `products.forward.points.seconds`: found `inf`, expected a number above zero"
         ),
         ("  norm:", "  qkv:", "field `passes.qkv`: there is no such field"),
     ]

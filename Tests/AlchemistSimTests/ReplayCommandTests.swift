@@ -38,7 +38,8 @@ import Testing
         for dataset in try file.datasets
         where dataset.hasPrefix("/trace/") || dataset.hasPrefix("/costs/") || dataset.hasPrefix("/arms/") {
             // A replay watches no machine.
-            guard !dataset.contains("/summary/"), !dataset.hasSuffix("/iterations/probe"), !learnt.contains(where: { dataset.hasSuffix("/training/" + $0) })
+            guard !dataset.contains("/summary/"), !dataset.hasSuffix("/iterations/probe"),
+                !learnt.contains(where: { dataset.hasSuffix("/training/" + $0) })
             else { continue }
             facts[dataset] = try file.values(at: dataset)
         }

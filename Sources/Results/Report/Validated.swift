@@ -98,21 +98,24 @@ extension ValidatedLoad {
         text += "| arm | quanta | count | median error | P90 error | bias |\n|---|---|---|---|---|---|\n"
         for arm in arms {
             for errors in arm.quantumErrors {
-                text += "| \(arm.name) | \(errors.kind) | \(errors.count) | \(Figure.percent(errors.median)) | "
+                text +=
+                    "| \(arm.name) | \(errors.kind) | \(errors.count) | \(Figure.percent(errors.median)) | "
                     + "\(Figure.percent(errors.p90)) | \(Figure.percent(errors.bias)) |\n"
             }
         }
         text += "\n| arm | figure | measured | modelled | error |\n|---|---|---|---|---|\n"
         for arm in arms {
             for pair in arm.pairs(ValidatedArm.endToEnd) {
-                text += "| \(arm.name) | `\(pair.name)` | \(Figure.number(pair.measured)) | "
+                text +=
+                    "| \(arm.name) | `\(pair.name)` | \(Figure.number(pair.measured)) | "
                     + "\(Figure.number(pair.modelled)) | \(Figure.percent(pair.error)) |\n"
             }
         }
         for (baseline, candidate) in speedups {
             let measured = candidate.measured / baseline.measured
             let modelled = candidate.modelled / baseline.modelled
-            text += "| reuse / recompute | training speed-up | \(Figure.number(measured)) | "
+            text +=
+                "| reuse / recompute | training speed-up | \(Figure.number(measured)) | "
                 + "\(Figure.number(modelled)) | \(Figure.percent(modelled / measured - 1)) |\n"
         }
         return text
