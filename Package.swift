@@ -21,7 +21,8 @@ let commit =
 let package = Package(
     name: "alchemist-sim",
     products: [
-        .executable(name: "alchemist-sim", targets: ["alchemist-sim"])
+        .executable(name: "alchemist-sim", targets: ["alchemist-sim"]),
+        .executable(name: "alchemist-bench", targets: ["alchemist-bench"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -64,16 +65,34 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: common),
+        .executableTarget(
+            name: "alchemist-bench",
+            dependencies: [
+                "CBuildInfo", "Engine", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/Bench", swiftSettings: kernels),
         .testTarget(
-            name: "EngineTests", dependencies: ["Engine"], resources: [.copy("Goldens")], swiftSettings: common),
+            name: "EngineTests", dependencies: ["Engine"], resources: [.copy("Goldens"), .copy("Checkpoints")],
+            swiftSettings: common),
         .testTarget(name: "SimulatorTests", dependencies: ["Simulator"], swiftSettings: common),
         .testTarget(name: "ResultsTests", dependencies: ["Results", "Simulator"], swiftSettings: common),
         .testTarget(
             name: "MeasuredBackendTests", dependencies: ["MeasuredBackend", "Engine", "Simulator"],
             swiftSettings: common),
         .testTarget(
-            name: "AlchemistSimTests", dependencies: ["alchemist-sim", "AlchemistSim", "Results", "Simulator"],
+            name: "AlchemistSimTests",
+            dependencies: [
+                "alchemist-sim", "AlchemistSim", "Engine", "Results", "Simulator",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
             swiftSettings: common),
     ],
     swiftLanguageModes: [.v6]
 )
+
+// `make sanitize` tests the engine alone: building the rest, BoringSSL among it, once per sanitizer would take longer than
+// all tests. The dependencies stay listed, or their pinned versions would be forgotten.
+if Context.environment["ALCHEMIST_ENGINE_ONLY"] != nil {
+    package.products = []
+    package.targets.removeAll { !["COpenBLAS", "Engine", "EngineTests"].contains($0.name) }
+}

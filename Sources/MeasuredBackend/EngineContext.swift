@@ -6,15 +6,23 @@ public final class EngineContext {
     /// Loss rows whose logits exist at a time.
     static let lossChunk = OperatorList.lossChunk
 
-    public let config: ModelConfig
+    /// What arms start from.
+    let start: StartingModel
     public let pool: ThreadPool
+    public var config: ModelConfig { start.config }
     let transformer: Transformer
     private var workspace: TrainingWorkspace
 
-    public init(_ config: ModelConfig, pool: ThreadPool) {
-        self.config = config
+    /// A model whose parameters are drawn from each arm's seed.
+    public convenience init(_ config: ModelConfig, pool: ThreadPool) {
+        self.init(StartingModel(config), pool: pool)
+    }
+
+    /// - Parameter start: what arms start from.
+    public init(_ start: StartingModel, pool: ThreadPool) {
+        self.start = start
         self.pool = pool
-        transformer = Transformer(config, pool: pool)
+        transformer = Transformer(start.config, pool: pool)
         workspace = TrainingWorkspace(transformer, unitRows: 512, lossChunk: Self.lossChunk)
     }
 

@@ -37,50 +37,30 @@ extension MeasuredBackend {
         let pass = TrainingPass(
             engine.auditWorkspace(rows: microBatch.rows), parameters: current,
             sequences: sequences(of: microBatch, recorded: replayingRecords), gradients: target)
-        var replays: [Replay?] = []
-        for (index, sequence) in microBatch.sequences.enumerated() {
-            guard replayingRecords, !sequence.recorded.isEmpty else {
-                replays.append(nil)
-                continue
+        var replays: [(index: Int, record: RecordedSequence)] = []
+        if replayingRecords {
+            for (index, sequence) in microBatch.sequences.enumerated() where !sequence.recorded.isEmpty {
+                replays.append((index, try replay(sequence)))
             }
-            let replay = try replay(sequence)
-            for layer in 0..<model.layers { replay.attach(to: pass, sequence: index, layer: layer) }
-            replay.attachFinal(to: pass, sequence: index)
-            replays.append(replay)
         }
-        if microBatch.freshRows > 0 || !replayingRecords {
-            for layer in 0..<model.layers { pass.forward(layer: layer, rows: 0..<pass.packing.freshRows.count) }
+        pass.forwardWhole { layer in
+            for replay in replays { replay.record.attach(to: pass, sequence: replay.index, layer: layer) }
         }
-        _ = pass.loss(rows: 0..<pass.packing.lossRows.count)
-        for layer in (0..<model.layers).reversed() {
-            pass.backward(layer: layer, rows: 0..<pass.packing.rowCount)
-            pass.finishedBackward(layer: layer)
-        }
-        withExtendedLifetime(replays) {}
+        _ = pass.backwardWhole()
     }
 
     /// Serves a request's prompt again, slice by slice, each at the version that served it.
-    private func replay(_ sequence: TrainingSequencePlan) throws -> Replay {
-        let kv = KVBlock(engine.config, capacity: sequence.promptTokens)
-        var replay = Replay(kv: kv, blocks: [])
+    private func replay(_ sequence: TrainingSequencePlan) throws -> RecordedSequence {
+        var replay = RecordedSequence(engine.config, capacity: sequence.promptTokens)
         let ids = tokens.sequence(of: sequence.request)
         for (range, version) in prefills[sequence.request] ?? [] {
             guard let parameters = parameters(at: version) else {
                 throw MeasuredBackendError.missing("version \(version), which served request \(sequence.request),")
             }
-            var record: SliceRecord?
-            if sequence.recorded.contains(where: { $0.tokens == range }) {
-                let layers = (0..<model.layers).map { _ in ActivationBlock(engine.config, rows: range.count) }
-                let final = FinalBlock(engine.config, rows: range.count)
-                record = SliceRecord(layers: layers, final: final)
-                replay.blocks.append((range, layers, final))
-            }
-            let slice = Engine.ServingSlice(
-                tokens: Array(ids[range]), start: range.lowerBound, kv: [KVSpan(kv, count: range.upperBound)],
-                record: record)
-            _ = engine.transformer.forward([slice], parameters)
+            let isRecorded = sequence.recorded.contains { $0.tokens == range }
+            _ = engine.transformer.forward([replay.slice(ids, range, isRecorded: isRecorded)], parameters)
         }
-        guard replay.blocks.count == sequence.recorded.count else {
+        guard replay.chunks.count == sequence.recorded.count else {
             throw MeasuredBackendError.missing("the history of request \(sequence.request)")
         }
         return replay
@@ -98,25 +78,6 @@ extension MeasuredBackend {
             adapters.buffer.copy(from: values)
             return ModelParameters(current.weights, adapters: adapters)
         }
-    }
-}
-
-/// A prompt served again outside the clock.
-private struct Replay {
-    var kv: KVBlock
-    var blocks: [(tokens: Range<Int>, layers: [ActivationBlock], final: FinalBlock)]
-
-    func attach(to pass: TrainingPass, sequence: Int, layer: Int) {
-        for (range, layers, _) in blocks {
-            pass.attachKV(
-                layer: layer, sequence: sequence,
-                kv.segment(layer: layer, row: range.lowerBound, start: range.lowerBound, count: range.count))
-            pass.attachActivations(layer: layer, sequence: sequence, positions: range, layers[layer])
-        }
-    }
-
-    func attachFinal(to pass: TrainingPass, sequence: Int) {
-        for (range, _, final) in blocks { pass.attachFinal(sequence: sequence, positions: range, final) }
     }
 }
 

@@ -47,15 +47,17 @@ public final class MeasuredBackend: ExecutionBackend {
         arena = RecordArena(engine.config, blockTokens: options.kvBlockTokens)
         switch tuning {
         case .full:
-            current = ModelParameters(Weights(engine.config, seed: options.seed, pool: engine.pool))
+            current = ModelParameters(
+                engine.start.weights(
+                    seed: options.seed, isTrained: options.training.enabled, pool: engine.pool))
             next = options.training.enabled ? ModelParameters(Weights(zeros: engine.config)) : current
         case .lora(let lora):
-            let weights = Weights(engine.config, seed: options.seed, pool: engine.pool)
+            let weights = engine.start.weights(seed: options.seed, isTrained: false, pool: engine.pool)
             // Every arm serves the same model, so the arm that only serves has adapters, too.
-            current = ModelParameters(weights, adapters: Adapters(engine.config, lora, seed: options.seed))
+            current = ModelParameters(weights, adapters: engine.start.adapters(lora, seed: options.seed))
             next =
                 options.training.enabled
-                ? ModelParameters(weights, adapters: Adapters(engine.config, lora, seed: options.seed)) : current
+                ? ModelParameters(weights, adapters: engine.start.adapters(lora, seed: options.seed)) : current
         }
         gradients = GradientBuffer(engine.config, tuning)
         optimizer = OptimizerState(gradients.table)

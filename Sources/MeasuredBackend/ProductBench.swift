@@ -73,7 +73,7 @@ struct ProductBench {
         }
         let input = Matrix(x.base, rows: m, columns: k)
         let output = Matrix(y.base, rows: m, columns: n)
-        let isReading = orientation == .forward && m <= 24
+        let isReading = orientation == .forward && m <= MatrixProduct.streamedRows
         return sampling.time(isReading ? SpeedElasticity.reading : SpeedElasticity.computing) {
             let w = Matrix(weights.base + place(), rows: n, columns: k)
             switch orientation {
@@ -85,8 +85,8 @@ struct ProductBench {
     }
 }
 
-/// Nodes of the surfaces of products: the sizes of the model's linear layers and adapters, and rows in steps that are
-/// finer where the engine's paths change.
+/// Nodes of the surfaces of products: the sizes of the model's linear layers and adapters, and rows on both sides of where
+/// the engine's paths change.
 struct ProductSizes {
     let m: [Int]
     let n: [Int]
@@ -104,11 +104,12 @@ struct ProductSizes {
                 model.vocabulary,
             ]).asAxis
         k = (ranks.prefix(1) + [model.hidden, model.queryWidth, model.intermediate]).asAxis
-        m =
+        let rows =
             switch effort {
-            case .quick: [1, 4, 24, 25, 64, 128, 512]
-            case .full: [1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 25, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024]
+            case .quick: [1, 4, 512]
+            case .full: [1, 2, 3, 4, 6, 12, 16, 24, 32, 48, 96, 128, 192, 384, 512, 1024]
             }
+        m = (rows + MatrixProduct.forwardSteps.flatMap { [$0, $0 + 1] }).asAxis
     }
 
     func isAdapter(_ size: Int) -> Bool { ranks.contains(size) }

@@ -119,7 +119,7 @@ struct QuantumBench {
         let budget = serving.tokenBudget
         // Several prompts at once, as a loaded server has them.
         for prompts in effort == .quick ? [] : [2, 4, 8] where prompts <= most && budget >= 4 * prompts {
-            let share = budget / prompts
+            let share = min(longest, budget / prompts)
             add(
                 (0..<prompts).map { request in
                     let start = request.isMultiple(of: 2) ? 0 : min(longest / 3, longest - share)

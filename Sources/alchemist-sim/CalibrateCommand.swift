@@ -20,7 +20,7 @@ struct CalibrateCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "The file to write; standard output if there is none.")
     var output: String?
 
-    @Option(help: "The model whose sizes are measured. (default: that of the scenario)")
+    @Option(help: "The preset or checkpoint whose sizes are measured. (default: that of the scenario)")
     var model: String?
 
     @Option(help: "Threads of the engine; 0 takes every processor. (default: that of the scenario)")
@@ -39,7 +39,8 @@ struct CalibrateCommand: ParsableCommand {
             if let warning = BLAS.narrowKernelWarning { Terminal.warn("alchemist-sim: \(warning)\n") }
             let start = Date()
             let isShown = !quiet && Terminal.errorIsTerminal
-            let profile = try MachineCalibration(scenario).run(date: start.ISO8601Format()) { share in
+            let calibration = try MachineCalibration(scenario, model: ScenarioModel(of: scenario))
+            let profile = try calibration.run(date: start.ISO8601Format()) { share in
                 if isShown { Terminal.warn("\r\u{1B}[Kcalibrating: \((100 * share).formatted(decimals: 0)) %") }
             }
             if isShown { Terminal.warn("\r\u{1B}[K") }

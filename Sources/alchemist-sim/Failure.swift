@@ -1,5 +1,6 @@
 import AlchemistSim
 import ArgumentParser
+import Engine
 import Foundation
 import MeasuredBackend
 import Results
@@ -31,6 +32,7 @@ struct Failure: Error {
         case let failure as Failure: self = failure
         case let error as ScenarioError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
         case let error as TraceError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
+        case let error as CheckpointError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
         case let error as ExperimentError:
             switch error {
             case .arm(_, .tooLittleMemory): self.init(error.description, .simulatedResource)
@@ -38,15 +40,18 @@ struct Failure: Error {
             case .arm(_, .diverged): self.init(error.description, .badData)
             case .pricing(_, .belowFloor): self.init(error.description, .software)
             case .pricing(_, .missingShape): self.init(error.description, .badData)
-            case .profile(let problem): self.init(problem)
-            case .scenario, .unknownModel: self.init(error.description, .badData)
+            case .profile(let error): self.init(error)
+            case .checkpoint(let error): self.init(error)
+            case .scenario(let error): self.init(error)
+            case .unknownModel: self.init(error.description, .badData)
             }
         case let error as ProfileError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
         case let error as RecordingError:
             switch error {
-            case .results(let problem): self.init(problem)
+            case .results(let error): self.init(error)
             case .scenario, .profile, .noProfile, .missingArm, .missingRepeat: self.init(error.description, .badData)
             }
+        case let error as VerificationError: self.init(error.description, .usage)
         case let error as SimulationError: self.init(error.description, .software)
         case let error as MeasuredBackendError: self.init(error.description, .software)
         case let error as ResultsError: self.init(error.description, .inputOutput)

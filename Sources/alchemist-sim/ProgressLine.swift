@@ -31,6 +31,7 @@ final class ProgressLine {
 
     private func text(_ progress: RunProgress, elapsed: Double) -> String {
         switch progress.stage {
+        case .loading: return "reading the model"
         case .calibrating: return "warming up and calibrating"
         case .pairing(let arm): return "\(arm): replaying over common costs"
         case .running(let arm, let round, let rounds):

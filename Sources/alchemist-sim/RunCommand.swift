@@ -51,9 +51,11 @@ struct RunCommand: ParsableCommand {
     private func runExperiment() throws {
         let recording = try replay.map { try Recording(contentsOf: $0) }
         let scenario = try settings.resolved(over: recording?.scenario ?? Scenario())
-        let trace = try TraceFile.read(self.trace, for: scenario)
+        let model = try ScenarioModel(of: scenario)
+        let trace = try TraceFile.read(self.trace, for: model)
         let experiment = try Experiment(
-            scenario: scenario, trace: trace, replaying: recording, pricesMissing: replayMissing == .price)
+            scenario: scenario, model: model, trace: trace, replaying: recording,
+            pricesMissing: replayMissing == .price)
         let target = output ?? defaultOutput
         let writer = try ResultsWriter(creating: target)
         if experiment.runsEngine, let warning = BLAS.narrowKernelWarning {
@@ -93,7 +95,8 @@ struct RunCommand: ParsableCommand {
     }
 
     private func kernelNote(_ provenance: Provenance) -> String {
-        "BLAS kernels: \(provenance.blasKernel), threads: \(provenance.threads)"
+        let choice = provenance.blasKernelChoice.isEmpty ? "" : " (\(provenance.blasKernelChoice))"
+        return "BLAS kernels: \(provenance.blasKernel)\(choice), threads: \(provenance.threads)"
     }
 
     private var defaultOutput: String {

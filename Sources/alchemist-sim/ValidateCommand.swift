@@ -54,14 +54,15 @@ struct ValidateCommand: ParsableCommand {
         var scenario = try Scenario(contentsOf: self.scenario)
         try ScenarioOptions.apply(settings, to: &scenario)
         let loads = try parsedLoads()
-        let trace = try TraceFile.read(self.trace, for: scenario)
+        let model = try ScenarioModel(of: scenario)
+        let trace = try TraceFile.read(self.trace, for: model)
         if let warning = BLAS.narrowKernelWarning { Terminal.warn("alchemist-sim: \(warning)\n") }
         let created = Date().ISO8601Format()
         let hardware =
             if let profile { try HardwareProfile(contentsOf: profile) } else {
-                try MachineCalibration(scenario).run(date: created)
+                try MachineCalibration(scenario, model: model).run(date: created)
             }
-        let validation = try Validation(scenario: scenario, trace: trace, profile: hardware)
+        let validation = try Validation(scenario: scenario, model: model, trace: trace, profile: hardware)
         let capacity = try validation.capacity()
         try Terminal.print(
             "\(hardware.origin.cpu), \(hardware.origin.kernel) kernels, \(hardware.origin.threads) threads; model "

@@ -218,7 +218,9 @@ import Testing
 
     // MARK: Help
 
-    @Test(arguments: [["--help"], ["run", "--help"], ["trace", "generate", "--help"], ["--version"]])
+    @Test(arguments: [
+        ["--help"], ["run", "--help"], ["trace", "generate", "--help"], ["verify", "--help"], ["--version"],
+    ])
     func helpAndVersionAreThere(arguments: [String]) throws {
         let outcome = try Program.run(arguments)
         #expect(outcome.status == 0)

@@ -36,7 +36,7 @@ import Testing
         ("modle: mini\n", "s.yaml:1: field `modle`: there is no such field; did you mean `model`?"),
         (
             "model: huge\n",
-            "s.yaml:1: field `model`: found `huge`, expected one of nano, micro, mini, small, smollm2-135m"
+            "s.yaml:1: field `model`: found `huge`, expected one of nano, micro, mini, small, smollm2-135m, or the path of a folder"
         ),
         ("repeats: 0\n", "s.yaml:1: field `repeats`: found `0`, expected a whole number from 1 to 1000"),
         ("repeats: 1.5\n", "s.yaml:1: field `repeats`: found `1.5`, expected a whole number from 1 to 1000"),
@@ -116,6 +116,24 @@ import Testing
         #expect(kept.training.learningRate == 0.5)
         let serve = try scenario.configuration(of: scenario.arms[0])
         #expect(!serve.training.enabled && serve.recording.scope == .none)
+    }
+
+    @Test(arguments: ["./here", "/a/b c: #d", "../x\"y\\z", "a/ünï", "/", "dir/-1", "a/\u{7}b", "yes/no"])
+    func pathsReadBack(path: String) throws {
+        var scenario = Scenario()
+        try scenario.set("model", to: path, at: .option("--set"))
+        try scenario.set("training.adapter", to: path, at: .option("--set"))
+        let again = try Scenario(yaml: scenario.yaml, path: "resolved")
+        #expect(again == scenario && again.model == path && again.adapter == path)
+    }
+
+    @Test func anAdapterBelongsToTheWholeRun() {
+        let error = #expect(throws: ScenarioError.self) {
+            _ = try Scenario(yaml: "arms:\n  reuse: {training: {adapter: ./a}}\n", path: "s.yaml")
+        }
+        #expect(
+            error?.description
+                == "s.yaml:2: field `training.adapter`: belongs to the whole run, an arm can not change it")
     }
 
     /// docs/scenario.md is generated; ALCHEMIST_UPDATE=1 writes it anew.

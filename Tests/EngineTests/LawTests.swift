@@ -88,9 +88,9 @@ struct LawTests {
         let chunk = test.chunk ?? 512
         let served =
             test.together
-            ? ServedSequence.together(prompts, chunk: chunk, transformer: transformer, parameters: parameters)
+            ? RecordedSequence.together(prompts, chunk: chunk, transformer: transformer, parameters: parameters)
             : prompts.map {
-                ServedSequence($0, count: $0.count, chunk: chunk, transformer: transformer, parameters: parameters)
+                RecordedSequence($0, count: $0.count, chunk: chunk, transformer: transformer, parameters: parameters)
             }
         let isKept = { (number: Int) in test.gapEvery == 0 || number % test.gapEvery != test.gapEvery - 1 }
         let total = Float(test.samples.reduce(0) { $0 + $1.length })
@@ -120,7 +120,7 @@ struct LawTests {
                     served[index].attach(to: reuse, sequence: index, layer: layer, keeping: isKept)
                 }
                 // Serving goes on between units and must not disturb them.
-                _ = ServedSequence(prompts[0], count: 1, chunk: 1, transformer: transformer, parameters: parameters)
+                _ = RecordedSequence(prompts[0], count: 1, chunk: 1, transformer: transformer, parameters: parameters)
             })
         #expect(reuse.packing.freshRows.count < recompute.packing.freshRows.count, "nothing was reused")
         #expect(
@@ -164,7 +164,7 @@ struct LawTests {
             let workspace = TrainingWorkspace(transformer, unitRows: 600, lossChunk: 16)
             let texts = [40, 75, 2, 9].enumerated().map { ServingTests.text($1 + 1, config.vocabulary, salt: $0) }
             let served = texts.map {
-                ServedSequence(
+                RecordedSequence(
                     $0, count: $0.count / 2, chunk: 8, transformer: transformer, parameters: parameters)
             }
             // With a weight that float sums cannot feel, every row counts as a loss row.
@@ -228,7 +228,7 @@ struct LawTests {
         let transformer = Transformer(config, pool: pool)
         let workspace = TrainingWorkspace(transformer)
         let text = ServingTests.text(61, config.vocabulary)
-        let served = ServedSequence(text, count: 48, chunk: 20, transformer: transformer, parameters: parameters)
+        let served = RecordedSequence(text, count: 48, chunk: 20, transformer: transformer, parameters: parameters)
         let sequence = TrainingSequence(
             tokens: Array(text.dropLast()), targets: Array(text.dropFirst()),
             weights: (0..<60).map { $0 < 47 ? 0 : 0.1 }, recorded: served.recorded { _ in true })

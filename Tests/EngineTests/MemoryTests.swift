@@ -19,7 +19,7 @@ struct MemoryTests {
                 // The workspace admits more than the pass asks for.
                 let workspace = TrainingWorkspace(transformer, unitRows: 600, lossChunk: 24)
                 let text = ServingTests.text(length + 1, config.vocabulary)
-                let served = ServedSequence(
+                let served = RecordedSequence(
                     text, count: recorded, chunk: 512, transformer: transformer, parameters: parameters)
                 let sequence = TrainingSequence(
                     tokens: Array(text.dropLast()), targets: Array(text.dropFirst()),

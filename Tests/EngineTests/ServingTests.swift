@@ -79,9 +79,9 @@ struct ServingTests {
         let parameters = TestModels.parameters(config, .full, seed: 3)
         let prompts = [50, 20, 33].enumerated().map { Self.text($1, config.vocabulary, salt: $0) }
         let alone = prompts.map {
-            ServedSequence($0, count: $0.count, chunk: 64, transformer: transformer, parameters: parameters)
+            RecordedSequence($0, count: $0.count, chunk: 64, transformer: transformer, parameters: parameters)
         }
-        let together = ServedSequence.together(
+        let together = RecordedSequence.together(
             prompts, chunk: 64, transformer: transformer, parameters: parameters)
         for (a, b) in zip(alone, together) {
             for layer in 0..<config.layers {

@@ -41,8 +41,8 @@ func at(_ milliseconds: Int64) -> SimTime { SimTime(nanoseconds: milliseconds * 
 enum Fixture {
     static let provenance = Provenance(
         toolVersion: "1.2.3", gitCommit: "0123abc", commandLine: "alchemist-sim run trace.jsonl", seed: .max,
-        buildCPU: "x86-64-v4", runCPU: "Some CPU @ 2 GHz", blasKernel: "SkylakeX", threads: 2,
-        created: "2025-01-02T03:04:05Z")
+        buildCPU: "x86-64-v4", runCPU: "Some CPU @ 2 GHz", blasKernel: "SkylakeX", blasKernelChoice: "library",
+        threads: 2, created: "2025-01-02T03:04:05Z")
 
     /// Three requests: prompt 10, 20, 30 tokens; output 3, 1, 5.
     static let trace = Trace(

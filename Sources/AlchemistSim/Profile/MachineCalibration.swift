@@ -8,11 +8,12 @@ public struct MachineCalibration {
     private let arm: ArmConfiguration
     private let threads: Int
 
-    /// - Parameter scenario: its model, threads, batching and tuning are those that are measured.
-    public init(_ scenario: Scenario) throws(ExperimentError) {
-        guard let model = ModelConfig.preset(scenario.model) else { throw .unknownModel(scenario.model) }
-        self.model = model
-        arm = scenario.base
+    /// - Parameters:
+    ///   - scenario: its threads, batching and tuning are those that are measured.
+    ///   - model: the one that the scenario names; its sizes are measured, with drawn weights.
+    public init(_ scenario: Scenario, model: ScenarioModel) throws(ExperimentError) {
+        self.model = model.config
+        arm = try model.adopted(by: scenario).base
         threads = scenario.threads > 0 ? scenario.threads : ThreadPool.processorCount
     }
 

@@ -1,5 +1,5 @@
 internal import CBuildInfo
-internal import Engine
+public import Engine
 internal import MeasuredBackend
 public import Results
 public import Simulator
@@ -19,32 +19,33 @@ public struct Experiment {
     public let scenario: Scenario
     public let trace: Trace
     let arms: [Arm]
-    let model: ModelConfig
+    let model: ScenarioModel
     let execution: Execution
 
     /// Resolves the arms and checks that each fits its memory, before any work is done.
     ///
     /// - Parameters:
+    ///   - model: the one that the scenario names.
     ///   - recording: durations to replay, instead of the scenario's backend.
     ///   - pricesMissing: whether plans that the recording lacks are priced rather than an error.
     public init(
-        scenario: Scenario, trace: Trace, replaying recording: Recording? = nil, pricesMissing: Bool = false
+        scenario: Scenario, model: ScenarioModel, trace: Trace, replaying recording: Recording? = nil,
+        pricesMissing: Bool = false
     ) throws(ExperimentError) {
-        self.scenario = scenario
+        self.scenario = try model.adopted(by: scenario)
+        self.model = model
         self.trace = trace
         if let recording {
             execution = .replayed(recording, pricesMissing: pricesMissing)
         } else {
             execution = try Self.execution(by: scenario.backend)
         }
-        guard let model = ModelConfig.preset(scenario.model) else { throw .unknownModel(scenario.model) }
-        self.model = model
         let threads = Self.threads(of: scenario, execution)
         var arms: [Arm] = []
-        for arm in scenario.arms {
+        for arm in self.scenario.arms {
             let configuration: ArmConfiguration
-            do { configuration = try scenario.configuration(of: arm) } catch { throw .scenario(error) }
-            let sizes = MeasuredDemand(model, MeasuredOptions(configuration), threads: threads)
+            do { configuration = try self.scenario.configuration(of: arm) } catch { throw .scenario(error) }
+            let sizes = MeasuredDemand(model.config, MeasuredOptions(configuration), threads: threads)
             let requirement = MemoryRequirement(configuration: configuration, trace: trace, demand: sizes)
             do {
                 try requirement.check(configuration.device)
@@ -75,11 +76,6 @@ public struct Experiment {
 
     private var threads: Int { Self.threads(of: scenario, execution) }
 
-    /// Longest context that the scenario's model takes, and its vocabulary.
-    public static func limits(of scenario: Scenario) -> (maxContext: Int, vocabulary: Int)? {
-        ModelConfig.preset(scenario.model).map { ($0.maxContext, $0.vocabulary) }
-    }
-
     /// Runs every arm, and all of them as often as the scenario repeats them: arm after arm, round after round, so that
     /// a drift of the machine's speed falls on all arms alike. Every second round goes in the opposite order.
     ///
@@ -94,12 +90,19 @@ public struct Experiment {
         let watcher = RunWatcher(requests: trace.requests.count, progress: progress, shouldStop: shouldStop)
         var outcome: RunOutcome
         var paired: [ArmResult] = []
+        var provenance = provenance(commandLine: commandLine, created: created)
         switch execution {
         case .measured:
+            let pool = ThreadPool(width: threads)
+            watcher.tell(.loading, finished: 0)
+            let loaded = try model.load(pool: pool)
+            provenance.checkpoint = loaded.checkpoint
+            provenance.adapter = loaded.adapter
             watcher.tell(.calibrating, finished: 0)
             let origin = HardwareProfile.Origin(
-                cpu: Machine.processor, kernel: BLAS.kernelName, threads: threads, date: created, model: model.name)
-            let engine = EngineContext(model, pool: ThreadPool(width: threads))
+                cpu: Machine.processor, kernel: BLAS.kernelName, threads: threads, date: created,
+                model: model.config.name)
+            let engine = EngineContext(loaded.start, pool: pool)
             let source = MeasuredSource(
                 engine, trace: trace, seed: scenario.base.seed, profiles: MeasuredProfiles(engine, origin: origin))
             outcome = runArms(source, watcher)
@@ -108,13 +111,14 @@ public struct Experiment {
                 do { paired = try pair(outcome, watcher) } catch { outcome.failure = error }
             }
         case .modelled(let profile):
-            outcome = runArms(ModelledSource(profile: profile, model: model, threads: threads), watcher)
+            outcome = runArms(
+                ModelledSource(profile: profile, model: model.config, threads: threads), watcher)
         case .replayed(let recording, let pricesMissing):
             outcome = runArms(
-                ReplaySource(recording: recording, pricesMissing: pricesMissing, model: model), watcher)
+                ReplaySource(recording: recording, pricesMissing: pricesMissing, model: model.config), watcher)
         }
         let result = RunResult(
-            provenance: provenance(commandLine: commandLine, created: created), scenario: scenario.yaml, trace: trace,
+            provenance: provenance, scenario: scenario.yaml, trace: trace,
             arms: zip(arms.indices, outcome.logs).map { index, logs in
                 ArmResult(name: arms[index].name, repeats: logs, profile: outcome.profileOfArm[index])
             }, comparisons: comparisons, profiles: outcome.profiles.map(\.yaml), paired: paired,
@@ -123,16 +127,17 @@ public struct Experiment {
     }
 
     private func provenance(commandLine: String, created: String) -> Provenance {
-        let kernel =
+        let (kernel, choice) =
             switch execution {
-            case .measured: BLAS.kernelName
-            case .modelled(let profile): profile.origin.kernel
-            case .replayed(let recording, _): recording.provenance.blasKernel
+            case .measured: (BLAS.kernelName, BLAS.choice)
+            case .modelled(let profile): (profile.origin.kernel, "")
+            case .replayed(let recording, _):
+                (recording.provenance.blasKernel, recording.provenance.blasKernelChoice)
             }
         return Provenance(
             toolVersion: Build.version, gitCommit: Build.commit, commandLine: commandLine, seed: scenario.base.seed,
-            buildCPU: Build.features, runCPU: Machine.processor, blasKernel: kernel, threads: threads,
-            created: created)
+            buildCPU: Build.features, runCPU: Machine.processor, blasKernel: kernel, blasKernelChoice: choice,
+            threads: threads, created: created)
     }
 
     /// Every arm once more, over one common table of all that the live runs measured, so that they differ by their
@@ -144,7 +149,7 @@ public struct Experiment {
             if let profile { profiles[arm.name] = outcome.profiles[profile] }
         }
         let costs = CommonCosts(
-            of: outcome.logs.flatMap(\.self), profiles: profiles, model: model, threads: threads)
+            of: outcome.logs.flatMap(\.self), profiles: profiles, model: model.config, threads: threads)
         return try arms.map { arm in
             watcher.tell(.pairing(arm: arm.name), finished: 0)
             return ArmResult(
@@ -218,6 +223,7 @@ public struct Experiment {
 /// Why a run can not be made.
 public enum ExperimentError: Error, CustomStringConvertible {
     case unknownModel(String)
+    case checkpoint(CheckpointError)
     case scenario(ScenarioError)
     case arm(String, SimulationError)
     case profile(ProfileError)
@@ -225,7 +231,10 @@ public enum ExperimentError: Error, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .unknownModel(let name): "there is no model `\(name.safeExcerpt)`"
+        case .unknownModel(let name):
+            "there is no model `\(name.safeExcerpt)`, expected one of "
+                + Presets.names.joined(separator: ", ") + ", or the path of a folder"
+        case .checkpoint(let error): error.description
         case .scenario(let error): error.description
         case .arm(let name, let error): "arm \(name): \(error)"
         case .profile(let error): error.description

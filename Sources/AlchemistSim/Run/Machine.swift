@@ -1,4 +1,5 @@
 internal import CBuildInfo
+internal import Engine
 internal import Foundation
 
 /// Where the program comes from.
@@ -15,15 +16,9 @@ public enum Build {
 public enum Machine {
     /// The processor as the kernel names it, with its family, model and number of cores.
     public static var processor: String {
-        guard let text = try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8) else { return "unknown" }
-        var fields: [String: String] = [:]
-        for line in text.split(separator: "\n") {
-            let parts = line.split(separator: ":", maxSplits: 1)
-            guard parts.count == 2 else { continue }
-            fields[parts[0].trimmed, default: parts[1].trimmed] = parts[1].trimmed
-        }
-        let name = fields["model name"] ?? "unknown"
-        guard let family = fields["cpu family"], let model = fields["model"] else { return name }
-        return "\(name) (family \(family), model \(model), \(ProcessInfo.processInfo.activeProcessorCount) cores)"
+        let processor = Processor.current
+        guard processor.family > 0 else { return processor.name }
+        let cores = ProcessInfo.processInfo.activeProcessorCount
+        return "\(processor.name) (family \(processor.family), model \(processor.model), \(cores) cores)"
     }
 }

@@ -3,6 +3,8 @@ internal import Simulator
 /// How far a run is.
 public struct RunProgress: Sendable {
     public enum Stage: Sendable, Equatable {
+        /// Reading a checkpoint.
+        case loading
         case calibrating
         case running(arm: String, round: Int, rounds: Int)
         /// Replaying an arm over the costs that all arms have in common.

@@ -12,12 +12,26 @@ public struct Validation {
     private let trace: Trace
     private let profile: HardwareProfile
     private let experiment: Experiment
+    private let engine: EngineContext
+    private let checkpoint: CheckpointOrigin?
+    private let adapter: CheckpointOrigin?
 
-    public init(scenario: Scenario, trace: Trace, profile: HardwareProfile) throws(ExperimentError) {
-        self.scenario = scenario
+    /// Reads the model's weights, if they come from a checkpoint.
+    ///
+    /// - Parameter model: the one that the scenario names.
+    public init(
+        scenario: Scenario, model: ScenarioModel, trace: Trace, profile: HardwareProfile
+    ) throws(ExperimentError) {
         self.trace = trace
         self.profile = profile
-        experiment = try Experiment(scenario: scenario, trace: trace)
+        experiment = try Experiment(scenario: scenario, model: model, trace: trace)
+        self.scenario = experiment.scenario
+        let pool = ThreadPool(width: profile.origin.threads)
+        let loaded: ScenarioModel.Loaded
+        do { loaded = try model.load(pool: pool) } catch { throw .checkpoint(error) }
+        engine = EngineContext(loaded.start, pool: pool)
+        checkpoint = loaded.checkpoint
+        adapter = loaded.adapter
     }
 
     /// Requests per second that the modelled server finishes when they all wait: what loads are shares of.
@@ -59,9 +73,7 @@ public struct Validation {
     ) throws -> ValidatedLoad {
         let trace = trace(atLoad: load, of: capacity)
         let watcher = RunWatcher(requests: trace.requests.count, progress: progress, shouldStop: shouldStop)
-        let measured = MeasuredSteadily(
-            engine: EngineContext(experiment.model, pool: ThreadPool(width: profile.origin.threads)), trace: trace,
-            seed: scenario.base.seed, profile: profile)
+        let measured = MeasuredSteadily(engine: engine, trace: trace, seed: scenario.base.seed, profile: profile)
         var arms: [ValidatedArm] = []
         for arm in experiment.arms {
             var logs: [ArmLog] = []
@@ -76,7 +88,7 @@ public struct Validation {
     }
 
     private var modelled: ModelledSource {
-        ModelledSource(profile: profile, model: experiment.model, threads: profile.origin.threads)
+        ModelledSource(profile: profile, model: experiment.model.config, threads: profile.origin.threads)
     }
 
     private func run<Source: BackendSource>(
@@ -97,12 +109,15 @@ public struct Validation {
 
     /// The results of a load as a run, whose arms stand beside themselves modelled.
     public func result(of load: ValidatedLoad, commandLine: String, created: String) -> RunResult {
-        RunResult(
-            provenance: Provenance(
-                toolVersion: Build.version, gitCommit: Build.commit, commandLine: commandLine,
-                seed: scenario.base.seed, buildCPU: Build.features, runCPU: Machine.processor,
-                blasKernel: BLAS.kernelName, threads: profile.origin.threads, created: created),
-            scenario: scenario.yaml, trace: load.trace,
+        var provenance = Provenance(
+            toolVersion: Build.version, gitCommit: Build.commit, commandLine: commandLine,
+            seed: scenario.base.seed, buildCPU: Build.features, runCPU: Machine.processor,
+            blasKernel: BLAS.kernelName, blasKernelChoice: BLAS.choice, threads: profile.origin.threads,
+            created: created)
+        provenance.checkpoint = checkpoint
+        provenance.adapter = adapter
+        return RunResult(
+            provenance: provenance, scenario: scenario.yaml, trace: load.trace,
             arms: load.arms.flatMap { arm in
                 [
                     ArmResult(name: arm.name, repeats: arm.measured, profile: 0),

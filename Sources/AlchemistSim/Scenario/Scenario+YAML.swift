@@ -71,7 +71,7 @@ extension Scenario {
                         specification.name = name
                     }
                     for setting in try Self.settings(in: changes, path: path, skipping: ["arm"]) {
-                        guard setting.path.contains(".") else {
+                        guard !Self.isOfWholeRun(setting.path) else {
                             throw ScenarioError(
                                 origin: .file(path, line: setting.line), field: setting.path,
                                 problem: "belongs to the whole run, an arm can not change it")
@@ -95,6 +95,11 @@ extension Scenario {
                 origin: .file(path, line: node.mark?.line), field: "arms", problem: "expected at least one arm")
         }
         try replaceArms(specifications, at: .file(path, line: node.mark?.line))
+    }
+
+    /// Whether a field can not differ between arms: all serve the same model, adapters included.
+    private static func isOfWholeRun(_ path: String) -> Bool {
+        !path.contains(".") || path == ScenarioField.adapterPath
     }
 
     private static func isArmName(_ name: String) -> Bool {
@@ -187,7 +192,7 @@ extension Scenario {
                 text += "\(section):\n"
             }
             let indent = parts.count == 2 ? "  " : ""
-            text += "\(indent)\(parts[parts.count - 1]): \(field.value(in: self))\n"
+            text += "\(indent)\(parts[parts.count - 1]): \(Self.scalar(field.value(in: self)))\n"
         }
         text += "arms:\n"
         for arm in arms {
@@ -196,8 +201,30 @@ extension Scenario {
             let own = arm.settings.dropFirst(base?.settings.count ?? 0)
             let named = base.map { $0.name == arm.name ? "" : "    arm: \($0.name)\n" } ?? ""
             text += "  \(arm.name):\(own.isEmpty && named.isEmpty ? " {}" : "")\n" + named
-            for setting in own { text += "    \(setting.path): \(setting.value)\n" }
+            for setting in own { text += "    \(setting.path): \(Self.scalar(setting.value))\n" }
         }
         return text
+    }
+
+    /// A value as a YAML scalar, in quotes when it could be taken for anything else than text: a path may have spaces,
+    /// colons or a `#`.
+    private static func scalar(_ value: String) -> String {
+        let isPlain =
+            value.unicodeScalars.first.map {
+                CharacterSet.alphanumerics.contains($0) || "/._".unicodeScalars.contains($0)
+            }
+            ?? false
+        let plain = CharacterSet(charactersIn: "/._-+,()").union(.alphanumerics)
+        if isPlain, value.unicodeScalars.allSatisfy(plain.contains) { return value }
+        var text = "\""
+        for scalar in value.unicodeScalars {
+            switch scalar {
+            case "\"", "\\": text += "\\\(scalar)"
+            case _ where scalar.value < 0x20:
+                text += "\\x" + (scalar.value < 0x10 ? "0" : "") + String(scalar.value, radix: 16)
+            default: text.unicodeScalars.append(scalar)
+            }
+        }
+        return text + "\""
     }
 }

@@ -1,11 +1,13 @@
 public import Simulator
 
 /// A whole experiment's settings: model, what all arms share, and the arms.
-public struct Scenario: Sendable, Equatable {
-    /// Preset of the model.
+public struct Scenario: Sendable {
+    /// Preset of the model, or a folder with a checkpoint.
     public var model = "mini"
     /// What executes plans: `measured`, or the path of a profile of hardware.
     public var backend = Scenario.measuredBackend
+    /// Folder with the adapters that LoRA starts from; nil draws them.
+    public var adapter: String?
     /// Threads of the measured backend; 0 takes every processor.
     public var threads = 0
     /// Runs of every arm, interleaved.
@@ -14,6 +16,9 @@ public struct Scenario: Sendable, Equatable {
     public var base = ArmConfiguration()
     /// The arms, in the order in which they run.
     public var arms: [ArmSpecification] = ArmSpecification.standard
+
+    /// Where fields that an adapter decides, too, were set.
+    var statedAdapterFields: [String: ScenarioError.Origin] = [:]
 
     public init() {}
 
@@ -27,6 +32,14 @@ public struct Scenario: Sendable, Equatable {
         var scenario = self
         for setting in arm.settings { try scenario.set(setting.path, to: setting.value, at: .arm(arm.name)) }
         return scenario.base
+    }
+}
+
+extension Scenario: Equatable {
+    /// Whether two scenarios mean the same, wherever that was said.
+    public static func == (a: Scenario, b: Scenario) -> Bool {
+        a.model == b.model && a.adapter == b.adapter && a.threads == b.threads && a.repeats == b.repeats
+            && a.base == b.base && a.arms == b.arms
     }
 }
 

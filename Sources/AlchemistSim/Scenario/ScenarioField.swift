@@ -25,10 +25,17 @@ extension Scenario {
             throw ScenarioError(
                 origin: origin, field: path, problem: "found `\(value.safeExcerpt)`, expected \(error.expected)")
         }
+        if ScenarioField.adapterDecided.contains(path) { statedAdapterFields[path] = origin }
     }
 }
 
 extension ScenarioField {
+    static let adapterPath = "training.adapter"
+    /// Fields that an adapter decides; what else they are set to must agree.
+    static let adapterDecided = [
+        "training.tuning", "training.lora_rank", "training.lora_alpha", "training.lora_targets",
+    ]
+
     static func unknown(_ path: String, at origin: ScenarioError.Origin) -> ScenarioError {
         let hint = nearest(to: path, among: all.map(\.path)).map { "; did you mean `\($0)`?" } ?? ""
         return ScenarioError(origin: origin, field: path.safeExcerpt, problem: "there is no such field" + hint)
@@ -38,9 +45,12 @@ extension ScenarioField {
     public static let all: [ScenarioField] = general + device + serving + recording + training + feedback
 
     private static let general: [ScenarioField] = [
-        ScenarioField(path: "model", meaning: "Preset of the model.", read: { $0.model }) { s, v throws(ValueProblem) in
-            guard Presets.names.contains(v) else {
-                throw ValueProblem(expected: "one of " + Presets.names.joined(separator: ", "))
+        ScenarioField(
+            path: "model", meaning: "Preset of the model, or the path of a checkpoint's folder.", read: { $0.model }
+        ) { s, v throws(ValueProblem) in
+            guard Presets.names.contains(v) || Presets.isFolder(v) else {
+                throw ValueProblem(
+                    expected: "one of " + Presets.names.joined(separator: ", ") + ", or the path of a folder")
             }
             s.model = v
         },
@@ -99,6 +109,14 @@ extension ScenarioField {
                 if case .full = s.base.training.tuning { s.base.training.tuning = TrainingConfiguration().tuning }
             default: throw ValueProblem(expected: "full or lora")
             }
+        },
+        ScenarioField(
+            path: adapterPath,
+            meaning: "Folder with the adapters that `lora` starts from; rank, alpha and targets are theirs.",
+            read: { $0.adapter ?? "none" }
+        ) { s, v throws(ValueProblem) in
+            guard !v.isEmpty else { throw ValueProblem(expected: "the path of a folder, or none") }
+            s.adapter = v == "none" ? nil : v
         },
         lora("training.lora_rank", "Rank of the adapters.", { "\($0.rank)" }) { lora, v throws(ValueProblem) in
             lora.rank = try Quantity.integer(v, in: 1...4096)

@@ -19,7 +19,11 @@ extension ScenarioField {
         text += """
 
             A file goes over the defaults, `--set`, `--seed` and `--repeats` over the file, and what an arm sets over them all.
-            `model`, `backend`, `seed`, `repeats` and `threads` belong to the whole run.
+            `model`, `backend`, `seed`, `repeats`, `threads` and `training.adapter` belong to the whole run.
+
+            `model` is the name of a preset, or a path: a value with a `/`, or the name of a folder. Such a folder holds a
+            checkpoint, and `training.adapter` adapters, as [checkpoints.md](checkpoints.md) describes. Paths are relative to
+            where the program runs.
 
             `arms` is a list of the standard arms, or a mapping from a name to what that arm changes; an arm with a name of
             its own needs `arm`, the standard arm it starts from. `--arms` chooses among them:

@@ -40,13 +40,14 @@ public struct AdamW: Sendable, Hashable, Codable {
         let epsilon: Float
         let decay: Float
 
-        /// `step` counts from 1 for the bias corrections 1 - beta^step.
+        /// `step` counts from 1 for the bias corrections 1 - beta^step. They take the betas as rounded for the moments:
+        /// rounding changes 1 - 0.999 by a factor of 1 - 1.3e-5.
         package init(_ rule: AdamW, step: Int, learningRate: Double, gradientScale: Double, decays: Bool) {
             beta1 = Float(rule.beta1)
             beta2 = Float(rule.beta2)
             self.gradientScale = Float(gradientScale)
-            rate = Float(learningRate / (1 - pow(rule.beta1, Double(step))))
-            secondCorrection = Float(1 / (1 - pow(rule.beta2, Double(step))).squareRoot())
+            rate = Float(learningRate / (1 - pow(Double(beta1), Double(step))))
+            secondCorrection = Float(1 / (1 - pow(Double(beta2), Double(step))).squareRoot())
             epsilon = Float(rule.epsilon)
             decay = Float(decays ? 1 - learningRate * rule.weightDecay : 1)
         }

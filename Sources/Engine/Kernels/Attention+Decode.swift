@@ -19,8 +19,6 @@ extension Attention {
     static let decodeKeys = 64
     /// Fewest keys worth a part of their own.
     private static let partKeys = 128
-    /// Positions ahead at which K and V are asked for.
-    private static let lookAhead = 6
 
     /// Floats of a part's result: an output, a top and a total per head.
     static func decodeFloats(_ shape: AttentionShape) -> Int { shape.queryWidth + 2 * shape.heads }
@@ -53,75 +51,120 @@ extension Attention {
         precondition(places <= Self.partialCount(threads: pool.width), "more partial results than there is room for")
     }
 
+    /// Rows of K and V of up to `decodeKeys` consecutive positions, wherever their segments lie.
+    private struct DecodeTile {
+        let keys: UnsafeMutablePointer<UnsafePointer<Float>>
+        let values: UnsafeMutablePointer<UnsafePointer<Float>>
+        var count = 0
+
+        init(_ memory: UnsafeMutablePointer<UnsafePointer<Float>>) {
+            keys = memory
+            values = memory + Attention.decodeKeys
+        }
+
+        static let pointers = 2 * Attention.decodeKeys
+
+        /// Takes the positions from `start` on, up to `end`. `segment` is the first that may hold them, and is moved on.
+        @inline(__always)
+        mutating func fill(_ kv: KVView, segment index: inout Int, start: Int, end: Int) {
+            count = min(Attention.decodeKeys, end - start)
+            var row = 0
+            while row < count {
+                let segment = kv.segments[index]
+                let place = start + row - segment.start
+                guard place < segment.count else {
+                    index += 1
+                    continue
+                }
+                let taken = min(count - row, segment.count - place)
+                for step in 0..<taken {
+                    let offset = (place + step) * segment.rowStride
+                    keys[row + step] = UnsafePointer(segment.keys + offset)
+                    values[row + step] = UnsafePointer(segment.values + offset)
+                }
+                row += taken
+            }
+        }
+    }
+
     /// Online softmax over tiles of a part's keys, for all heads.
     func decode(
         _ part: DecodePart, q: UnsafePointer<Float>, kv: KVView, scores: UnsafeMutablePointer<Float>,
         result: UnsafeMutablePointer<Float>
     ) {
-        let tops = result + shape.queryWidth
-        let totals = tops + shape.heads
+        let sums = DecodeSums(result, shape)
         result.update(repeating: 0, count: shape.queryWidth)
-        tops.update(repeating: -.infinity, count: shape.heads)
-        totals.update(repeating: 0, count: shape.heads)
-        for segment in kv.segments where segment.end > part.keys.lowerBound {
-            let first = max(segment.start, part.keys.lowerBound)
-            let last = min(segment.end, part.keys.upperBound)
-            if first >= last { break }
-            for start in stride(from: first, to: last, by: Self.decodeKeys) {
-                let offset = (start - segment.start) * segment.rowStride
-                decodeTile(
-                    q: q, keys: segment.keys + offset, values: segment.values + offset, stride: segment.rowStride,
-                    count: min(Self.decodeKeys, last - start), scores: scores, result: result, tops: tops,
-                    totals: totals)
+        sums.tops.update(repeating: -.infinity, count: shape.heads)
+        sums.totals.update(repeating: 0, count: shape.heads)
+        withUnsafeTemporaryAllocation(of: UnsafePointer<Float>.self, capacity: DecodeTile.pointers) { table in
+            guard let table = table.baseAddress else { return }
+            var tile = DecodeTile(table)
+            var segment = 0
+            for start in stride(from: part.keys.lowerBound, to: part.keys.upperBound, by: Self.decodeKeys) {
+                tile.fill(kv, segment: &segment, start: start, end: part.keys.upperBound)
+                decodeTile(tile, q: q, scores: scores, sums: sums)
             }
         }
     }
 
+    /// A part's result: unnormalised outputs [heads, d], then the top and the total of each head's softmax.
+    private struct DecodeSums {
+        let outputs: UnsafeMutablePointer<Float>
+        let tops: UnsafeMutablePointer<Float>
+        let totals: UnsafeMutablePointer<Float>
+
+        init(_ result: UnsafeMutablePointer<Float>, _ shape: AttentionShape) {
+            outputs = result
+            tops = result + shape.queryWidth
+            totals = tops + shape.heads
+        }
+    }
+
+    /// Adds a tile to the sums. Scores come first, position after position with all heads, and V of each position is
+    /// asked for beside its K: so memory is read in the order in which it lies, as one stream. V then comes from the
+    /// second-level cache, head after head.
     private func decodeTile(
-        q: UnsafePointer<Float>, keys: UnsafePointer<Float>, values: UnsafePointer<Float>, stride: Int, count: Int,
-        scores: UnsafeMutablePointer<Float>, result: UnsafeMutablePointer<Float>,
-        tops: UnsafeMutablePointer<Float>, totals: UnsafeMutablePointer<Float>
+        _ tile: DecodeTile, q: UnsafePointer<Float>, scores: UnsafeMutablePointer<Float>, sums: DecodeSums
     ) {
         let d = shape.headSize
         let group = shape.group
         let scale = shape.scale
-        for kvHead in 0..<shape.kvHeads {
-            for row in 0..<count {
-                let key = keys + row * stride + kvHead * d
-                var ahead = 0
-                while ahead < d {
-                    alchemist_prefetch(key + Self.lookAhead * stride + ahead)
-                    alchemist_prefetch(values + row * stride + kvHead * d + ahead)
-                    ahead += 16
-                }
-                for line in 0..<group {
-                    let head = kvHead * group + line
-                    scores[line * Self.decodeKeys + row] = Vector.dot(q + head * d, key, d) * scale
+        for row in 0..<tile.count {
+            let key = tile.keys[row]
+            let value = tile.values[row]
+            for kvHead in 0..<shape.kvHeads {
+                let offset = kvHead * d
+                for line in stride(from: offset, to: offset + d, by: 16) { alchemist_prefetch(value + line) }
+                for head in kvHead * group..<(kvHead + 1) * group {
+                    scores[head * Self.decodeKeys + row] = Vector.dot(q + head * d, key + offset, d) * scale
                 }
             }
+        }
+        for kvHead in 0..<shape.kvHeads {
+            let offset = kvHead * d
             for line in 0..<group {
                 let head = kvHead * group + line
-                let probabilities = scores + line * Self.decodeKeys
-                let output = result + head * d
-                let top = max(tops[head], Vector.largest(probabilities, count))
-                let sum = Vector.exponentials(probabilities, minus: top, count)
-                if top > tops[head], totals[head] > 0 {
-                    let correction = exponential(tops[head] - top)
-                    totals[head] *= correction
+                let probabilities = scores + head * Self.decodeKeys
+                let output = sums.outputs + head * d
+                let top = max(sums.tops[head], Vector.largest(probabilities, tile.count))
+                let sum = Vector.exponentials(probabilities, minus: top, tile.count)
+                if top > sums.tops[head], sums.totals[head] > 0 {
+                    let correction = exponential(sums.tops[head] - top)
+                    sums.totals[head] *= correction
                     Vector.scale(output, by: correction, to: output, d)
                 }
-                tops[head] = top
-                totals[head] += sum
-                Self.accumulate(probabilities, values + kvHead * d, stride, count, output, d)
+                sums.tops[head] = top
+                sums.totals[head] += sum
+                Self.accumulate(probabilities, tile, offset, output, d)
             }
         }
     }
 
-    /// output [width] += sum over rows of weights[row] values[row], with sums in registers for 64 columns at a time.
+    /// output [width] += sum over a tile's rows of weights[row] V[row], from column `offset` of V on, with sums in registers for 64 columns at a time.
     @inline(__always)
     private static func accumulate(
-        _ weights: UnsafePointer<Float>, _ values: UnsafePointer<Float>, _ stride: Int, _ count: Int,
-        _ output: UnsafeMutablePointer<Float>, _ width: Int
+        _ weights: UnsafePointer<Float>, _ tile: DecodeTile, _ offset: Int, _ output: UnsafeMutablePointer<Float>,
+        _ width: Int
     ) {
         var column = 0
         while column + 64 <= width {
@@ -130,8 +173,8 @@ extension Attention {
             var b = Lanes(at: target + 16)
             var c = Lanes(at: target + 32)
             var d = Lanes(at: target + 48)
-            for row in 0..<count {
-                let source = values + row * stride + column
+            for row in 0..<tile.count {
+                let source = tile.values[row] + offset + column
                 let weight = Lanes(repeating: weights[row])
                 a.addProduct(weight, Lanes(at: source))
                 b.addProduct(weight, Lanes(at: source + 16))
@@ -145,8 +188,8 @@ extension Attention {
             column += 64
         }
         guard column < width else { return }
-        for row in 0..<count {
-            Vector.add(values + row * stride + column, times: weights[row], to: output + column, width - column)
+        for row in 0..<tile.count {
+            Vector.add(tile.values[row] + offset + column, times: weights[row], to: output + column, width - column)
         }
     }
 

@@ -81,7 +81,7 @@ package final class Attention {
     static func forwardScratch(_ shape: AttentionShape) -> Int {
         let rows = tileRows(shape)
         let tile = rows * (2 * shape.headSize + forwardKeys + 2) + 2 * forwardKeys * shape.headSize
-        return max(tile, shape.group * decodeKeys + decodeFloats(shape))
+        return max(tile, shape.heads * decodeKeys + decodeFloats(shape))
     }
 
     /// Floats of scratch per thread, backward: packed queries, output gradients and dq of a query tile, its scores and
@@ -126,7 +126,7 @@ package final class Attention {
                     memory: memory)
             case .decode(let part):
                 let row = spans[part.span].rows.lowerBound
-                let own = memory + self.shape.group * Self.decodeKeys
+                let own = memory + self.shape.heads * Self.decodeKeys
                 let result = part.place.map { partials + $0 * Self.decodeFloats(self.shape) } ?? own
                 self.decode(part, q: q[row], kv: spans[part.span].kv, scores: memory, result: result)
                 if part.place == nil { self.merge(result, parts: 1, o: o[row], lse: lse[row]) }

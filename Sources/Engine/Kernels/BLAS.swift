@@ -5,10 +5,8 @@ internal import Glibc
 public enum BLAS {
     /// Environment variable by which OpenBLAS is told a core type before it loads.
     static let coreVariable = "OPENBLAS_CORETYPE"
-    /// Set on the second run of a process, so that there is no third.
-    static let guardVariable = "ALCHEMIST_BLAS_REEXECUTED"
-    /// Core types whose kernels use AVX-512.
-    static let wideCores: Set<String> = ["SkylakeX", "Cooperlake", "Sapphirerapids", "SapphireRapids"]
+    /// Set on the second run of a process to what the library had chosen in the first, so that there is no third.
+    static let replacedVariable = "ALCHEMIST_BLAS_REPLACED"
 
     /// The core type whose kernels are in use, as OpenBLAS names it: "Haswell", "SkylakeX", ...
     public static var kernelName: String {
@@ -20,50 +18,60 @@ public enum BLAS {
     /// processors only get in each other's way.
     static func useCallingThreadOnly() { openblas_set_num_threads(1) }
 
-    /// Starts the program again with AVX-512 matrix kernels when the processor has them and OpenBLAS chose older ones.
+    /// Starts the program again with other matrix kernels when those that OpenBLAS chose do not suit the processor.
     ///
-    /// Debian's OpenBLAS 0.3.21 does not know newer AMD processors and falls back to its Haswell kernels, at half the
-    /// speed. The core type is read when the library loads, so the process sets `OPENBLAS_CORETYPE=SkylakeX` and
-    /// executes `/proc/self/exe` once more with the same arguments. Call it first in `main`. It returns when there is
-    /// nothing to gain, the user has set the variable, or the system refuses.
+    /// OpenBLAS takes processors that it does not know for older ones, or for wider ones: Debian's 0.3.21 runs a Zen 5 with
+    /// its Haswell kernels, at half the speed, and a Zen 4 with Cooperlake's, which are 5 % slower there than Haswell's.
+    /// The core type is read when the library loads, so the process sets `OPENBLAS_CORETYPE` and executes
+    /// `/proc/self/exe` once more with the same arguments. Call it first in `main`. It returns when there is nothing to
+    /// gain, the user has set the variable, or the system refuses.
     public static func reexecuteWithBestKernelsIfNeeded() {
-        guard getenv(coreVariable) == nil, getenv(guardVariable) == nil else { return }
-        guard !wideCores.contains(kernelName), processorHasAVX512 else { return }
-        setenv(coreVariable, "SkylakeX", 1)
-        setenv(guardVariable, "1", 1)
+        guard getenv(coreVariable) == nil, getenv(replacedVariable) == nil else { return }
+        guard let core = betterCore(than: kernelName, on: .current) else { return }
+        setenv(coreVariable, core, 1)
+        setenv(replacedVariable, kernelName, 1)
         execv("/proc/self/exe", CommandLine.unsafeArgv)
         unsetenv(coreVariable)
+        unsetenv(replacedVariable)
     }
 
-    /// One line for the user when the processor has AVX-512 and the kernels in use do not, as after
-    /// `OPENBLAS_CORETYPE=Haswell`; nil when there is nothing to gain.
+    /// The core type whose kernels suit `processor` better than those of `kernel`; nil when `kernel` is as good as any.
+    package static func betterCore(than kernel: String, on processor: Processor) -> String? {
+        let (best, equals): (String, Set<String>)
+        switch processor.vectorUnits {
+        case .wide: (best, equals) = ("SkylakeX", ["Cooperlake", "Sapphirerapids", "SapphireRapids"])
+        case .narrow: (best, equals) = ("Haswell", ["Zen"])
+        case .other: return nil
+        }
+        return kernel == best || equals.contains(kernel) ? nil : best
+    }
+
+    /// How the kernels in use came to be chosen, for the results.
+    public static var choice: String {
+        choice(
+            chosen: getenv(coreVariable).map { String(cString: $0) },
+            replaced: getenv(replacedVariable).map { String(cString: $0) })
+    }
+
+    package static func choice(chosen: String?, replaced: String?) -> String {
+        if let replaced { return "program, instead of \(replaced)" }
+        return chosen == nil ? "library" : coreVariable
+    }
+
+    /// One line for the user when much of the processor's arithmetic lies idle under the kernels in use, as after
+    /// `OPENBLAS_CORETYPE=Haswell` on one with 512-bit units; nil otherwise.
     public static var narrowKernelWarning: String? {
         let chosen = getenv(coreVariable).map { String(cString: $0) }
-        return narrowKernelWarning(kernel: kernelName, hasAVX512: processorHasAVX512, chosen: chosen)
+        return narrowKernelWarning(kernel: kernelName, processor: .current, chosen: chosen)
     }
 
     /// The same for any kernels, processor, and value of `OPENBLAS_CORETYPE`.
-    package static func narrowKernelWarning(kernel: String, hasAVX512: Bool, chosen: String?) -> String? {
-        guard hasAVX512, !wideCores.contains(kernel) else { return nil }
+    package static func narrowKernelWarning(kernel: String, processor: Processor, chosen: String?) -> String? {
+        // On narrow units AVX-512 kernels lose a few percent: not worth a word.
+        let wider: Set<String> = ["SkylakeX", "Cooperlake", "Sapphirerapids", "SapphireRapids"]
+        guard let core = betterCore(than: kernel, on: processor), !wider.contains(kernel) else { return nil }
         let cause = chosen.map { " because \(coreVariable)=\($0)" } ?? ""
-        return "OpenBLAS uses its \(kernel) kernels\(cause), but the processor has AVX-512: "
-            + "set \(coreVariable)=SkylakeX for matrix products at about twice the speed"
-    }
-
-    /// Whether the processor has every instruction set that the SkylakeX kernels use.
-    static var processorHasAVX512: Bool {
-        guard let file = fopen("/proc/cpuinfo", "r") else { return false }
-        defer { fclose(file) }
-        var line: UnsafeMutablePointer<CChar>?
-        var capacity = 0
-        defer { free(line) }
-        while getline(&line, &capacity, file) > 0 {
-            guard let line else { return false }
-            let text = String(cString: line)
-            guard text.hasPrefix("flags") else { continue }
-            let flags = Set(text.split(whereSeparator: \.isWhitespace))
-            return ["avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"].allSatisfy { flags.contains($0[...]) }
-        }
-        return false
+        return "OpenBLAS uses its \(kernel) kernels\(cause), which leave much of this processor idle: "
+            + "set \(coreVariable)=\(core) for matrix products at up to twice the speed"
     }
 }

@@ -10,14 +10,15 @@ package final class RotaryEmbedding {
     private let sines: FloatBuffer
 
     /// Tables for positions `0..<positions`, [positions, headSize / 2] each, computed in `Double`.
-    package init(headSize: Int, theta: Double, positions: Int) {
+    package init(headSize: Int, theta: Double, scaling: RotaryScaling? = nil, positions: Int) {
         precondition(headSize > 0 && headSize.isMultiple(of: 2), "the head size must be even")
         self.headSize = headSize
         half = headSize / 2
         cosines = FloatBuffer(count: positions * half)
         sines = FloatBuffer(count: positions * half)
         for component in 0..<half {
-            let frequency = pow(theta, -2 * Double(component) / Double(headSize))
+            let plain = pow(theta, -2 * Double(component) / Double(headSize))
+            let frequency = scaling?.scaled(plain) ?? plain
             for position in 0..<positions {
                 cosines.base[position * half + component] = Float(cos(Double(position) * frequency))
                 sines.base[position * half + component] = Float(sin(Double(position) * frequency))

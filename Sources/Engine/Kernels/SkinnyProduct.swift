@@ -1,162 +1,267 @@
 internal import COpenBLAS
+internal import Glibc
 
-/// y = x W^T for a few rows of x, as in decoding: reads W from memory once, at the speed of memory.
+/// y = x W^T for a few rows of x, as in decoding: reads W from memory once, in the order in which it lies.
+///
+/// One to eight rows of x are multiplied with one row of W at a time, so that memory sees a single stream. More rows
+/// are arithmetic's business: x is packed by columns, and each float of W multiplies a vector that holds one column of
+/// 16 or 32 rows of x, without sums across lanes at the end.
 enum SkinnyProduct {
-    /// Rows of x up to which streaming W beats packing it for `sgemm`.
-    static let rowLimit = 24
+    /// Whether this beats `sgemm`, which packs W first: up to 64 rows always; up to 256 while the packed x stays in the
+    /// second-level cache beside the rows of W in use, and W has rows enough to make packing x worth it.
+    static func suits(_ x: Matrix, _ w: Matrix) -> Bool {
+        if x.rows <= alwaysRows { return true }
+        return x.rows <= mostRows && x.rows * x.columns <= 160 << 10 && x.columns >= 128 && w.rows >= 256
+    }
+
+    /// Rows of x up to which W is read row by row.
+    static let streamedRows = 8
+    /// Rows of x up to which this always beats `sgemm`, and up to which it may.
+    static let alwaysRows = 64
+    static let mostRows = 256
+    /// Rows of W that are multiplied with a panel of x together.
+    private static let group = 8
+    /// Rows of x in a panel, at most.
+    private static let panelRows = 32
 
     /// y [m, n] = scale x [m, k] W [n, k]^T, added to y when `accumulating`.
     static func forward(
         _ x: Matrix, _ w: Matrix, _ y: Matrix, scale: Float, accumulating: Bool, pool: ThreadPool
     ) {
-        let blocks = (w.rows + 3) / 4
         let isSmall = w.rows * w.columns * x.rows < 20_000
-        let parts = isSmall ? 1 : min(blocks, 2 * pool.width)
+        let output = Output(y, scale: scale, accumulating: accumulating)
+        let panels = x.rows > streamedRows ? pack(x, pool: pool) : []
+        let groups = (w.rows + group - 1) / group
+        let parts = isSmall ? 1 : min(groups, 2 * pool.width)
         pool.parallel(parts) { part, _ in
-            var row = blocks * part / parts * 4
-            let end = min(w.rows, blocks * (part + 1) / parts * 4)
-            while row + 4 <= end {
-                fourOutputs(x, w, y, row, scale, accumulating)
-                row += 4
+            let start = groups * part / parts * group
+            let end = min(w.rows, groups * (part + 1) / parts * group)
+            guard !panels.isEmpty else {
+                for row in start..<end { streamed(x, w, row, output) }
+                return
+            }
+            var row = start
+            while row + group <= end {
+                for panel in panels { multiply(panel, w, row, output) }
+                row += group
             }
             while row < end {
-                for index in 0..<x.rows {
-                    let sum = Vector.dot(x.base + index * x.stride, w.base + row * w.stride, w.columns) * scale
-                    put(sum, y, index, row, accumulating)
-                }
+                streamed(x, w, row, output)
                 row += 1
             }
         }
     }
 
-    /// Four rows of W against all rows of x; the four stay in the first-level cache meanwhile.
+    /// Where results go, and how.
+    private struct Output {
+        let y: Matrix
+        let scale: Float
+        let accumulating: Bool
+
+        init(_ y: Matrix, scale: Float, accumulating: Bool) {
+            self.y = y
+            self.scale = scale
+            self.accumulating = accumulating
+        }
+
+        @inline(__always)
+        func put(_ sum: Float, row: Int, column: Int) {
+            let target = y.base + row * y.stride + column
+            target.pointee = accumulating ? target.pointee + sum * scale : sum * scale
+        }
+
+        /// Eight columns, `sums[c]` of which hold one float for each of `count` rows from `row` on.
+        @inline(__always)
+        func put(_ sums: UnsafePointer<Float>, width: Int, row: Int, count: Int, column: Int) {
+            for index in 0..<count {
+                let source = sums + index
+                let eight =
+                    SIMD8(
+                        source[0], source[width], source[2 * width], source[3 * width], source[4 * width],
+                        source[5 * width], source[6 * width], source[7 * width]) * scale
+                let target = UnsafeMutableRawPointer(y.base + (row + index) * y.stride + column)
+                let before = accumulating ? target.loadUnaligned(as: SIMD8<Float>.self) : .zero
+                target.storeBytes(of: before + eight, as: SIMD8<Float>.self)
+            }
+        }
+    }
+
+    // MARK: Few rows
+
+    /// One row of W against all rows of x.
     @inline(__always)
-    private static func fourOutputs(
-        _ x: Matrix, _ w: Matrix, _ y: Matrix, _ row: Int, _ scale: Float, _ accumulating: Bool
-    ) {
+    private static func streamed(_ x: Matrix, _ w: Matrix, _ row: Int, _ output: Output) {
+        let weights = w.base + row * w.stride
         var index = 0
         while index + 4 <= x.rows {
-            fourByFour(x, w, y, index, row, scale, accumulating)
+            let sums = four(x.base + index * x.stride, x.stride, weights, w.columns)
+            for lane in 0..<4 { output.put(sums[lane], row: index + lane, column: row) }
             index += 4
         }
         while index < x.rows {
-            oneByFour(x, w, y, index, row, scale, accumulating)
+            output.put(Vector.dot(x.base + index * x.stride, weights, w.columns), row: index, column: row)
             index += 1
         }
     }
 
-    /// Asks for the next four rows while these are in use: the processor itself looks ahead within a row only.
+    /// Products of four rows of x with one of W.
     @inline(__always)
-    private static func prefetch(
-        _ w0: UnsafePointer<Float>, _ w1: UnsafePointer<Float>, _ w2: UnsafePointer<Float>,
-        _ w3: UnsafePointer<Float>, _ ahead: Int
-    ) {
-        alchemist_prefetch(w0 + ahead)
-        alchemist_prefetch(w1 + ahead)
-        alchemist_prefetch(w2 + ahead)
-        alchemist_prefetch(w3 + ahead)
-    }
-
-    @inline(__always)
-    private static func put(_ sum: Float, _ y: Matrix, _ row: Int, _ column: Int, _ accumulating: Bool) {
-        let target = y.base + row * y.stride + column
-        target.pointee = accumulating ? target.pointee + sum : sum
-    }
-
-    @inline(__always)
-    private static func oneByFour(
-        _ x: Matrix, _ w: Matrix, _ y: Matrix, _ index: Int, _ row: Int, _ scale: Float, _ accumulating: Bool
-    ) {
-        let a = x.base + index * x.stride
-        let w0 = w.base + row * w.stride
-        let w1 = w0 + w.stride
-        let w2 = w1 + w.stride
-        let w3 = w2 + w.stride
-        var s0 = Lanes.zero
-        var s1 = Lanes.zero
-        var s2 = Lanes.zero
-        var s3 = Lanes.zero
+    private static func four(
+        _ x: UnsafePointer<Float>, _ stride: Int, _ w: UnsafePointer<Float>, _ count: Int
+    ) -> SIMD4<Float> {
+        var a = Lanes.zero
+        var b = Lanes.zero
+        var c = Lanes.zero
+        var d = Lanes.zero
         var k = 0
-        while k + 16 <= w.columns {
-            prefetch(w0, w1, w2, w3, 4 * w.stride + k)
-            let v = Lanes(at: a + k)
-            s0.addProduct(v, Lanes(at: w0 + k))
-            s1.addProduct(v, Lanes(at: w1 + k))
-            s2.addProduct(v, Lanes(at: w2 + k))
-            s3.addProduct(v, Lanes(at: w3 + k))
+        while k + 16 <= count {
+            let weights = Lanes(at: w + k)
+            a.addProduct(weights, Lanes(at: x + k))
+            b.addProduct(weights, Lanes(at: x + stride + k))
+            c.addProduct(weights, Lanes(at: x + 2 * stride + k))
+            d.addProduct(weights, Lanes(at: x + 3 * stride + k))
             k += 16
         }
-        var sums = SIMD4(s0.total, s1.total, s2.total, s3.total)
-        while k < w.columns {
-            sums += a[k] * SIMD4(w0[k], w1[k], w2[k], w3[k])
+        var sums = SIMD4(a.total, b.total, c.total, d.total)
+        while k < count {
+            sums += w[k] * SIMD4(x[k], x[stride + k], x[2 * stride + k], x[3 * stride + k])
             k += 1
         }
-        sums *= scale
-        for lane in 0..<4 { put(sums[lane], y, index, row + lane, accumulating) }
+        return sums
+    }
+
+    // MARK: More rows
+
+    /// Some rows of x by columns: [k, width], rows past `rows` zero.
+    private struct Panel {
+        let base: UnsafeMutablePointer<Float>
+        let start: Int
+        let rows: Int
+        /// 16 or 32.
+        let width: Int
+    }
+
+    /// Packs x into the pool's scratch.
+    private static func pack(_ x: Matrix, pool: ThreadPool) -> [Panel] {
+        var next = pool.reserveScratch(x.columns * ((x.rows + 15) / 16 * 16))
+        let panels = stride(from: 0, to: x.rows, by: panelRows).map { start in
+            let rows = min(panelRows, x.rows - start)
+            let width = (rows + 15) / 16 * 16
+            defer { next += x.columns * width }
+            return Panel(base: next, start: start, rows: rows, width: width)
+        }
+        for panel in panels {
+            pool.rows(x.columns, cost: 2 * panel.width) { columns in
+                for row in 0..<panel.width {
+                    let source = x.base + (panel.start + row) * x.stride
+                    for column in columns {
+                        panel.base[column * panel.width + row] = row < panel.rows ? source[column] : 0
+                    }
+                }
+            }
+        }
+        return panels
+    }
+
+    /// Eight rows of W against a panel. The first panel asks for the next eight rows meanwhile.
+    @inline(__always)
+    private static func multiply(_ panel: Panel, _ w: Matrix, _ row: Int, _ output: Output) {
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: group * panelRows) { sums in
+            guard let sums = sums.baseAddress else { return }
+            let weights = w.base + row * w.stride
+            if panel.width == 32 {
+                thirtyTwo(panel.base, weights, w.stride, w.columns, asksAhead: panel.start == 0, sums)
+            } else {
+                sixteen(panel.base, weights, w.stride, w.columns, asksAhead: panel.start == 0, sums)
+            }
+            output.put(sums, width: panel.width, row: panel.start, count: panel.rows, column: row)
+        }
+    }
+
+    /// Asks for what lies as far behind the eight rows as `k` lies behind their beginning, line by line.
+    @inline(__always)
+    private static func prefetch(_ w: UnsafePointer<Float>, _ stride: Int, _ k: Int) {
+        let next = w + group * stride + group * k
+        for line in 0..<group { alchemist_prefetch(next + 16 * line) }
+    }
+
+    /// sums [8, 16] = eight rows of W times the panel x [count, 16].
+    @inline(__always)
+    private static func sixteen(
+        _ x: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ stride: Int, _ count: Int, asksAhead: Bool,
+        _ sums: UnsafeMutablePointer<Float>
+    ) {
+        var a = Lanes.zero, b = Lanes.zero, c = Lanes.zero, d = Lanes.zero
+        var e = Lanes.zero, f = Lanes.zero, g = Lanes.zero, h = Lanes.zero
+        for k in 0..<count {
+            if asksAhead, k % 16 == 0 { prefetch(w, stride, k) }
+            let column = Lanes(at: x + 16 * k)
+            let weight = w + k
+            a.addProduct(column, Lanes(repeating: weight[0]))
+            b.addProduct(column, Lanes(repeating: weight[stride]))
+            c.addProduct(column, Lanes(repeating: weight[2 * stride]))
+            d.addProduct(column, Lanes(repeating: weight[3 * stride]))
+            e.addProduct(column, Lanes(repeating: weight[4 * stride]))
+            f.addProduct(column, Lanes(repeating: weight[5 * stride]))
+            g.addProduct(column, Lanes(repeating: weight[6 * stride]))
+            h.addProduct(column, Lanes(repeating: weight[7 * stride]))
+        }
+        a.store(at: sums)
+        b.store(at: sums + 16)
+        c.store(at: sums + 32)
+        d.store(at: sums + 48)
+        e.store(at: sums + 64)
+        f.store(at: sums + 80)
+        g.store(at: sums + 96)
+        h.store(at: sums + 112)
+    }
+
+    /// sums [8, 32] = eight rows of W times the panel x [count, 32].
+    @inline(__always)
+    private static func thirtyTwo(
+        _ x: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ stride: Int, _ count: Int, asksAhead: Bool,
+        _ sums: UnsafeMutablePointer<Float>
+    ) {
+        var a0 = Lanes.zero, b0 = Lanes.zero, c0 = Lanes.zero, d0 = Lanes.zero
+        var e0 = Lanes.zero, f0 = Lanes.zero, g0 = Lanes.zero, h0 = Lanes.zero
+        var a1 = Lanes.zero, b1 = Lanes.zero, c1 = Lanes.zero, d1 = Lanes.zero
+        var e1 = Lanes.zero, f1 = Lanes.zero, g1 = Lanes.zero, h1 = Lanes.zero
+        for k in 0..<count {
+            if asksAhead, k % 16 == 0 { prefetch(w, stride, k) }
+            let low = Lanes(at: x + 32 * k)
+            let high = Lanes(at: x + 32 * k + 16)
+            let weight = w + k
+            add(weight[0], low, high, &a0, &a1)
+            add(weight[stride], low, high, &b0, &b1)
+            add(weight[2 * stride], low, high, &c0, &c1)
+            add(weight[3 * stride], low, high, &d0, &d1)
+            add(weight[4 * stride], low, high, &e0, &e1)
+            add(weight[5 * stride], low, high, &f0, &f1)
+            add(weight[6 * stride], low, high, &g0, &g1)
+            add(weight[7 * stride], low, high, &h0, &h1)
+        }
+        a0.store(at: sums)
+        a1.store(at: sums + 16)
+        b0.store(at: sums + 32)
+        b1.store(at: sums + 48)
+        c0.store(at: sums + 64)
+        c1.store(at: sums + 80)
+        d0.store(at: sums + 96)
+        d1.store(at: sums + 112)
+        e0.store(at: sums + 128)
+        e1.store(at: sums + 144)
+        f0.store(at: sums + 160)
+        f1.store(at: sums + 176)
+        g0.store(at: sums + 192)
+        g1.store(at: sums + 208)
+        h0.store(at: sums + 224)
+        h1.store(at: sums + 240)
     }
 
     @inline(__always)
-    private static func fourByFour(
-        _ x: Matrix, _ w: Matrix, _ y: Matrix, _ index: Int, _ row: Int, _ scale: Float, _ accumulating: Bool
-    ) {
-        let x0 = x.base + index * x.stride
-        let x1 = x0 + x.stride
-        let x2 = x1 + x.stride
-        let x3 = x2 + x.stride
-        let w0 = w.base + row * w.stride
-        let w1 = w0 + w.stride
-        let w2 = w1 + w.stride
-        let w3 = w2 + w.stride
-        var a0 = Lanes.zero, a1 = Lanes.zero, a2 = Lanes.zero, a3 = Lanes.zero
-        var b0 = Lanes.zero, b1 = Lanes.zero, b2 = Lanes.zero, b3 = Lanes.zero
-        var c0 = Lanes.zero, c1 = Lanes.zero, c2 = Lanes.zero, c3 = Lanes.zero
-        var d0 = Lanes.zero, d1 = Lanes.zero, d2 = Lanes.zero, d3 = Lanes.zero
-        var k = 0
-        while k + 16 <= w.columns {
-            if index == 0 { prefetch(w0, w1, w2, w3, 4 * w.stride + k) }
-            let u0 = Lanes(at: w0 + k)
-            let u1 = Lanes(at: w1 + k)
-            let u2 = Lanes(at: w2 + k)
-            let u3 = Lanes(at: w3 + k)
-            let p = Lanes(at: x0 + k)
-            a0.addProduct(p, u0)
-            a1.addProduct(p, u1)
-            a2.addProduct(p, u2)
-            a3.addProduct(p, u3)
-            let q = Lanes(at: x1 + k)
-            b0.addProduct(q, u0)
-            b1.addProduct(q, u1)
-            b2.addProduct(q, u2)
-            b3.addProduct(q, u3)
-            let r = Lanes(at: x2 + k)
-            c0.addProduct(r, u0)
-            c1.addProduct(r, u1)
-            c2.addProduct(r, u2)
-            c3.addProduct(r, u3)
-            let s = Lanes(at: x3 + k)
-            d0.addProduct(s, u0)
-            d1.addProduct(s, u1)
-            d2.addProduct(s, u2)
-            d3.addProduct(s, u3)
-            k += 16
-        }
-        var first = SIMD4(a0.total, a1.total, a2.total, a3.total)
-        var second = SIMD4(b0.total, b1.total, b2.total, b3.total)
-        var third = SIMD4(c0.total, c1.total, c2.total, c3.total)
-        var fourth = SIMD4(d0.total, d1.total, d2.total, d3.total)
-        while k < w.columns {
-            let column = SIMD4(w0[k], w1[k], w2[k], w3[k])
-            first += x0[k] * column
-            second += x1[k] * column
-            third += x2[k] * column
-            fourth += x3[k] * column
-            k += 1
-        }
-        for lane in 0..<4 {
-            put(first[lane] * scale, y, index, row + lane, accumulating)
-            put(second[lane] * scale, y, index + 1, row + lane, accumulating)
-            put(third[lane] * scale, y, index + 2, row + lane, accumulating)
-            put(fourth[lane] * scale, y, index + 3, row + lane, accumulating)
-        }
+    private static func add(_ weight: Float, _ low: Lanes, _ high: Lanes, _ first: inout Lanes, _ second: inout Lanes) {
+        let factor = Lanes(repeating: weight)
+        first.addProduct(low, factor)
+        second.addProduct(high, factor)
     }
 }

@@ -56,6 +56,10 @@ public final class ThreadPool: Sendable {
         withoutActuallyEscaping(body) { state.run(count: count, body: $0) }
     }
 
+    /// Memory for a region's operands, of the caller and shared by the threads: at least `count` floats, valid until the
+    /// next call. It grows to the largest size asked of it and is then reused.
+    package func reserveScratch(_ count: Int) -> UnsafeMutablePointer<Float> { state.scratch.reserve(count) }
+
     /// Splits `0..<count` rows of `cost` elements each into ranges worth a thread's while.
     ///
     /// The split depends on `count`, `cost` and `width` only.
@@ -85,6 +89,8 @@ private final class PoolState: @unchecked Sendable {
     private let wake: UnsafeMutablePointer<pthread_cond_t>
     private var count = 0
     private var body: ((Int, Int) -> Void)?
+    /// Touched by the caller only, between regions.
+    let scratch = Scratch()
 
     private static let closed = 1 << 40
     /// Polls before a worker parks: some tens of microseconds.

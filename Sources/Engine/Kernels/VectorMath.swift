@@ -52,7 +52,7 @@ extension Lanes {
 /// Cody-Waite: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial for e^r, then n is added to the exponent field.
 /// Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits. Polynomial: Cephes `expf`.
 @inline(__always)
-func exponential(_ argument: Lanes) -> Lanes {
+package func exponential(_ argument: Lanes) -> Lanes {
     let magic = Lanes(repeating: 12_582_912)
     var x = argument
     x.replace(with: -87, where: x .< -87)
@@ -76,10 +76,10 @@ func exponential(_ argument: Lanes) -> Lanes {
 @inline(__always)
 func exponential(_ argument: Float) -> Float { exponential(Lanes(repeating: argument))[0] }
 
-enum Vector {
+package enum Vector {
     /// Sum of a[i] b[i].
     @inline(__always)
-    static func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Float {
+    package static func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Float {
         var first = Lanes.zero
         var second = Lanes.zero
         var index = 0
@@ -102,7 +102,9 @@ enum Vector {
 
     /// y[i] += scale x[i].
     @inline(__always)
-    static func add(_ x: UnsafePointer<Float>, times scale: Float, to y: UnsafeMutablePointer<Float>, _ count: Int) {
+    package static func add(
+        _ x: UnsafePointer<Float>, times scale: Float, to y: UnsafeMutablePointer<Float>, _ count: Int
+    ) {
         let factor = Lanes(repeating: scale)
         var index = 0
         while index + 16 <= count {
@@ -117,7 +119,9 @@ enum Vector {
 
     /// y[i] = scale x[i]; x and y may be the same.
     @inline(__always)
-    static func scale(_ x: UnsafePointer<Float>, by scale: Float, to y: UnsafeMutablePointer<Float>, _ count: Int) {
+    package static func scale(
+        _ x: UnsafePointer<Float>, by scale: Float, to y: UnsafeMutablePointer<Float>, _ count: Int
+    ) {
         let factor = Lanes(repeating: scale)
         var index = 0
         while index + 16 <= count {
@@ -132,7 +136,7 @@ enum Vector {
 
     /// The largest x[i]; minus infinity for none.
     @inline(__always)
-    static func largest(_ x: UnsafePointer<Float>, _ count: Int) -> Float {
+    package static func largest(_ x: UnsafePointer<Float>, _ count: Int) -> Float {
         var lanes = Lanes(repeating: -.infinity)
         var index = 0
         while index + 16 <= count {
@@ -150,7 +154,7 @@ enum Vector {
     /// x[i] becomes e^(x[i] - shift); returns the sum. Lanes past `count` up to a multiple of 16 are set to zero when
     /// `padded`, so the memory must reach that far.
     @inline(__always)
-    static func exponentials(
+    package static func exponentials(
         _ x: UnsafeMutablePointer<Float>, minus shift: Float, _ count: Int, padded: Bool = false
     ) -> Float {
         let offset = Lanes(repeating: shift)

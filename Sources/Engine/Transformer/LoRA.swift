@@ -163,13 +163,20 @@ struct LayerAdapters {
 }
 
 /// Adapters of projections that read the same input.
-struct LoRAGroup {
+package struct LoRAGroup {
     /// [members rank, input]
-    let a: Matrix
+    package let a: Matrix
     /// B [columns, rank] of each member, and the columns of the fused output that it adds to.
-    let members: [(b: Matrix, columns: Range<Int>)]
+    package let members: [(b: Matrix, columns: Range<Int>)]
     let scale: Float
     let rank: Int
+
+    package init(a: Matrix, members: [(b: Matrix, columns: Range<Int>)], scale: Float, rank: Int) {
+        self.a = a
+        self.members = members
+        self.scale = scale
+        self.rank = rank
+    }
 
     init(_ layout: AdaptersLayout.Group, _ lora: LoRAConfig, base: UnsafeMutablePointer<Float>) {
         a = Matrix(base + layout.a, rows: layout.members.count * lora.rank, columns: layout.input)
@@ -184,7 +191,7 @@ struct LoRAGroup {
     var innerWidth: Int { a.rows }
 
     /// y += scale (x A^T) B^T; `inner` [rows, innerWidth] receives x A^T.
-    func forward(x: Matrix, y: Matrix, inner: Matrix, pool: ThreadPool) {
+    package func forward(x: Matrix, y: Matrix, inner: Matrix, pool: ThreadPool) {
         MatrixProduct.forward(x, a, inner, pool: pool)
         for (index, member) in members.enumerated() {
             MatrixProduct.forward(
@@ -197,7 +204,7 @@ struct LoRAGroup {
     /// Gradients of A and B into `gradient`, and of x, added to `dx` unless nil.
     ///
     /// `inner` and `dInner` [rows, innerWidth] are scratch: x A^T is recomputed, a thousandth of the layer's work.
-    func backward(
+    package func backward(
         x: Matrix, dy: Matrix, dx: Matrix?, gradient: LoRAGroup, inner: Matrix, dInner: Matrix, pool: ThreadPool
     ) {
         MatrixProduct.forward(x, a, inner, pool: pool)

@@ -18,6 +18,8 @@ public struct ModelConfig: Sendable, Hashable, Codable {
     /// Positions with rotary angles: the longest sequence.
     public var maxContext: Int
     public var ropeTheta: Double
+    /// How the rotary frequencies were changed; nil for none.
+    public var ropeScaling: RotaryScaling?
     public var rmsEpsilon: Double
     /// Whether the head is the embedding table.
     public var tiedHead: Bool
@@ -26,8 +28,8 @@ public struct ModelConfig: Sendable, Hashable, Codable {
 
     public init(
         name: String, layers: Int, hidden: Int, heads: Int, kvHeads: Int, headSize: Int, intermediate: Int,
-        vocabulary: Int, maxContext: Int = 4096, ropeTheta: Double = 10_000, rmsEpsilon: Double = 1e-5,
-        tiedHead: Bool = true, qkvBias: Bool = false
+        vocabulary: Int, maxContext: Int = 4096, ropeTheta: Double = 10_000,
+        ropeScaling: RotaryScaling? = nil, rmsEpsilon: Double = 1e-5, tiedHead: Bool = true, qkvBias: Bool = false
     ) {
         self.name = name
         self.layers = layers
@@ -39,6 +41,7 @@ public struct ModelConfig: Sendable, Hashable, Codable {
         self.vocabulary = vocabulary
         self.maxContext = maxContext
         self.ropeTheta = ropeTheta
+        self.ropeScaling = ropeScaling
         self.rmsEpsilon = rmsEpsilon
         self.tiedHead = tiedHead
         self.qkvBias = qkvBias
@@ -57,6 +60,7 @@ public struct ModelConfig: Sendable, Hashable, Codable {
         }
         if !headSize.isMultiple(of: 2) { found.append("headSize is \(headSize), must be even") }
         if !(ropeTheta > 0) { found.append("ropeTheta is \(ropeTheta), must be positive") }
+        found += ropeScaling?.problems ?? []
         if !(rmsEpsilon > 0) { found.append("rmsEpsilon is \(rmsEpsilon), must be positive") }
         return found
     }

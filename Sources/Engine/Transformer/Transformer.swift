@@ -54,7 +54,9 @@ public final class Transformer {
         precondition(config.problems.isEmpty, config.problems.joined(separator: "; "))
         self.config = config
         self.pool = pool
-        rotary = RotaryEmbedding(headSize: config.headSize, theta: config.ropeTheta, positions: config.maxContext)
+        rotary = RotaryEmbedding(
+            headSize: config.headSize, theta: config.ropeTheta, scaling: config.ropeScaling,
+            positions: config.maxContext)
         layer = DecoderLayer(config, rotary: rotary, pool: pool)
     }
 

@@ -55,15 +55,19 @@ public struct ResultsFile: ~Copyable {
                 guard case .uint64(let seed) = seed else {
                     throw file.context("/@seed").failure("read", "it is not an unsigned integer")
                 }
-                return Provenance(
+                var provenance = Provenance(
                     toolVersion: try file.text(Schema.Attribute.toolVersion, of: "/"),
                     gitCommit: try file.text(Schema.Attribute.gitCommit, of: "/"),
                     commandLine: try file.text(Schema.Attribute.commandLine, of: "/"), seed: seed,
                     buildCPU: try file.text(Schema.Attribute.buildCPU, of: "/"),
                     runCPU: try file.text(Schema.Attribute.runCPU, of: "/"),
                     blasKernel: try file.text(Schema.Attribute.blasKernel, of: "/"),
+                    blasKernelChoice: try file.text(Schema.Attribute.blasKernelChoice, of: "/"),
                     threads: Int(try file.integer(Schema.Attribute.threads, of: "/")),
                     created: try file.text(Schema.Attribute.created, of: "/"))
+                provenance.checkpoint = try origin(Schema.Attribute.checkpoint, Schema.Attribute.checkpointSHA256)
+                provenance.adapter = try origin(Schema.Attribute.adapter, Schema.Attribute.adapterSHA256)
+                return provenance
             }
         }
     }
@@ -192,6 +196,13 @@ public struct ResultsFile: ~Copyable {
             }
             return (try file.text(Schema.Attribute.digest, of: "/"), digest.value)
         }
+    }
+
+    /// What two attributes say of a checkpoint; nil if it is none, or the file older than the attributes.
+    private func origin(_ path: String, _ sha256: String) throws(HDF5Error) -> CheckpointOrigin? {
+        guard try file.hasAttribute(path, of: "/") else { return nil }
+        let found = CheckpointOrigin(path: try file.text(path, of: "/"), sha256: try file.text(sha256, of: "/"))
+        return found.path.isEmpty ? nil : found
     }
 
     private func groups(in parent: String) throws(ResultsError) -> [String] {

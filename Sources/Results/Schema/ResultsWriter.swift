@@ -169,8 +169,13 @@ extension ResultsWriter {
             (Schema.Attribute.buildCPU, .text(provenance.buildCPU)),
             (Schema.Attribute.runCPU, .text(provenance.runCPU)),
             (Schema.Attribute.blasKernel, .text(provenance.blasKernel)),
+            (Schema.Attribute.blasKernelChoice, .text(provenance.blasKernelChoice)),
             (Schema.Attribute.threads, .int64(Int64(provenance.threads))),
             (Schema.Attribute.created, .text(provenance.created)),
+            (Schema.Attribute.checkpoint, .text(provenance.checkpoint?.path ?? "")),
+            (Schema.Attribute.checkpointSHA256, .text(provenance.checkpoint?.sha256 ?? "")),
+            (Schema.Attribute.adapter, .text(provenance.adapter?.path ?? "")),
+            (Schema.Attribute.adapterSHA256, .text(provenance.adapter?.sha256 ?? "")),
             (Schema.Attribute.status, .text(result.status.rawValue)),
             (Schema.Attribute.digest, .text(digest)),
         ]

@@ -76,6 +76,18 @@ public struct ComparedArms: Sendable, Equatable {
     }
 }
 
+/// A folder that parameters were read from.
+public struct CheckpointOrigin: Sendable, Equatable {
+    public var path: String
+    /// Hash of the bytes of its safetensors files, one after the other in order of name, in hexadecimal.
+    public var sha256: String
+
+    public init(path: String, sha256: String) {
+        self.path = path
+        self.sha256 = sha256
+    }
+}
+
 /// Where a run comes from: what it takes to run it again, and to doubt it.
 public struct Provenance: Sendable, Equatable {
     public var toolVersion: String
@@ -85,15 +97,21 @@ public struct Provenance: Sendable, Equatable {
     /// The CPU that the binary was compiled for, and the one that it ran on.
     public var buildCPU: String
     public var runCPU: String
-    /// The kernels that BLAS chose; empty if none ran.
+    /// The BLAS kernels in use, or those that modelled and replayed durations stand for.
     public var blasKernel: String
+    /// Who chose them: the library, the program or the environment; empty where a profile of hardware does not tell.
+    public var blasKernelChoice: String
     public var threads: Int
     /// When the run began, in ISO 8601.
     public var created: String
+    /// Where the model's weights, and the adapters that training started from, were read; nil if they were drawn, or if
+    /// no work was done and they were not needed.
+    public var checkpoint: CheckpointOrigin?
+    public var adapter: CheckpointOrigin?
 
     public init(
         toolVersion: String, gitCommit: String, commandLine: String, seed: UInt64, buildCPU: String, runCPU: String,
-        blasKernel: String, threads: Int, created: String
+        blasKernel: String, blasKernelChoice: String, threads: Int, created: String
     ) {
         self.toolVersion = toolVersion
         self.gitCommit = gitCommit
@@ -102,6 +120,7 @@ public struct Provenance: Sendable, Equatable {
         self.buildCPU = buildCPU
         self.runCPU = runCPU
         self.blasKernel = blasKernel
+        self.blasKernelChoice = blasKernelChoice
         self.threads = threads
         self.created = created
     }

@@ -39,8 +39,13 @@ package enum Schema {
         static let buildCPU = "build_cpu"
         static let runCPU = "run_cpu"
         static let blasKernel = "blas_kernel"
+        static let blasKernelChoice = "blas_kernel_choice"
         static let threads = "threads"
         static let created = "created"
+        static let checkpoint = "checkpoint"
+        static let checkpointSHA256 = "checkpoint_sha256"
+        static let adapter = "adapter"
+        static let adapterSHA256 = "adapter_sha256"
         static let digest = "digest"
         /// Of an arm.
         static let profile = "profile"

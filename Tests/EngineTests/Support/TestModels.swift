@@ -40,21 +40,6 @@ enum TestModels {
 func runPass(
     _ pass: TrainingPass, unit: Int, prepare: (Int) -> Void = { _ in }, reload: (Int) -> Void = { _ in }
 ) -> Double {
-    let layers = pass.config.layers
-    let fresh = pass.packing.freshRows.count
-    for layer in 0..<layers {
-        prepare(layer)
-        for start in stride(from: 0, to: fresh, by: unit) {
-            pass.forward(layer: layer, rows: start..<min(start + unit, fresh))
-        }
-    }
-    let loss = pass.loss(rows: 0..<pass.packing.lossRows.count)
-    for layer in (0..<layers).reversed() {
-        reload(layer)
-        for end in stride(from: pass.packing.rowCount, to: 0, by: -unit) {
-            pass.backward(layer: layer, rows: max(0, end - unit)..<end)
-        }
-        pass.finishedBackward(layer: layer)
-    }
-    return loss
+    pass.forwardWhole(unit: unit, prepare: prepare)
+    return pass.backwardWhole(unit: unit, reload: reload)
 }

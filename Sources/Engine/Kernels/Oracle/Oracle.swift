@@ -80,7 +80,8 @@ extension Oracle {
         return (dx, dGain)
     }
 
-    private static func inverseRoot(_ x: [Double], row: Int, width: Int, epsilon: Double) -> Double {
+    /// 1 / sqrt(mean(x^2) + epsilon) of one row
+    package static func inverseRoot(_ x: [Double], row: Int, width: Int, epsilon: Double) -> Double {
         var square = 0.0
         for column in 0..<width { square += x[row * width + column] * x[row * width + column] }
         return 1 / (square / Double(width) + epsilon).squareRoot()
@@ -93,7 +94,7 @@ extension Oracle {
     /// Each head [headSize] of each row turned by sign * position * theta^(-2c / headSize), component c with c + half.
     /// The gradient of a turn is the turn back: sign -1.
     package static func rotate(
-        _ x: [Double], positions: [Int], headSize: Int, theta: Double, sign: Double = 1
+        _ x: [Double], positions: [Int], headSize: Int, theta: Double, scaling: RotaryScaling? = nil, sign: Double = 1
     ) -> [Double] {
         let width = x.count / max(positions.count, 1)
         let half = headSize / 2
@@ -101,7 +102,8 @@ extension Oracle {
         for (row, position) in positions.enumerated() {
             for head in stride(from: row * width, to: (row + 1) * width, by: headSize) {
                 for component in 0..<half {
-                    let angle = sign * Double(position) * pow(theta, -2 * Double(component) / Double(headSize))
+                    let plain = pow(theta, -2 * Double(component) / Double(headSize))
+                    let angle = sign * Double(position) * frequency(plain, scaling)
                     let a = x[head + component]
                     let b = x[head + half + component]
                     y[head + component] = a * cos(angle) - b * sin(angle)
@@ -110,6 +112,24 @@ extension Oracle {
             }
         }
         return y
+    }
+
+    /// A rotary frequency as a scaling rule changes it, case by case as Llama 3's description goes.
+    package static func frequency(_ plain: Double, _ scaling: RotaryScaling?) -> Double {
+        switch scaling {
+        case nil: return plain
+        case .linear(let factor): return plain / factor
+        case .llama3(let rule):
+            let wavelength = 2 * Double.pi / plain
+            let longest = rule.originalContext / rule.lowFrequencyFactor
+            let shortest = rule.originalContext / rule.highFrequencyFactor
+            if wavelength < shortest { return plain }
+            if wavelength > longest { return plain / rule.factor }
+            let smooth =
+                (rule.originalContext / wavelength - rule.lowFrequencyFactor)
+                / (rule.highFrequencyFactor - rule.lowFrequencyFactor)
+            return (1 - smooth) * plain / rule.factor + smooth * plain
+        }
     }
 }
 
@@ -167,6 +187,32 @@ extension Oracle {
             }
         }
         return gradient
+    }
+}
+
+// MARK: Embedding
+
+extension Oracle {
+    /// y [tokens, width], row r = table[tokens[r]]
+    package static func embedding(_ table: [Double], tokens: [Int], width: Int) -> [Double] {
+        tokens.flatMap { table[$0 * width..<($0 + 1) * width] }
+    }
+
+    /// dTable [rows, width]: row t is the sum of the dy of all tokens t
+    package static func embeddingBackward(_ dy: [Double], tokens: [Int], rows: Int) -> [Double] {
+        let width = dy.count / max(tokens.count, 1)
+        var gradient = [Double](repeating: 0, count: rows * width)
+        for (row, token) in tokens.enumerated() {
+            for column in 0..<width { gradient[token * width + column] += dy[row * width + column] }
+        }
+        return gradient
+    }
+
+    /// Sums over the rows of x [rows, columns]
+    package static func columnSum(_ x: [Double], columns: Int) -> [Double] {
+        var sums = [Double](repeating: 0, count: columns)
+        for (place, value) in x.enumerated() { sums[place % columns] += value }
+        return sums
     }
 }
 

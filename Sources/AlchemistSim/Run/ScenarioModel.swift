@@ -1,0 +1,74 @@
+internal import Crypto
+public import Engine
+internal import MeasuredBackend
+internal import Results
+
+/// The model that a scenario names: a preset, or a checkpoint whose configuration and headers are checked and whose
+/// values are not yet read.
+public struct ScenarioModel: Sendable {
+    public let config: ModelConfig
+    private let checkpoint: ModelCheckpoint?
+    private let adapter: AdapterCheckpoint?
+
+    /// Opens what the scenario names.
+    public init(of scenario: Scenario) throws(ExperimentError) {
+        try self.init(named: scenario.model, adapter: scenario.adapter)
+    }
+
+    /// Opens a preset or a checkpoint's folder, and a folder with adapters for it.
+    public init(named name: String, adapter: String? = nil) throws(ExperimentError) {
+        let preset = ModelConfig.preset(name)
+        guard preset != nil || Presets.isFolder(name) else { throw .unknownModel(name) }
+        do throws(CheckpointError) {
+            if let preset {
+                config = preset
+                checkpoint = nil
+            } else {
+                let opened = try ModelCheckpoint(name)
+                config = opened.config
+                checkpoint = opened
+            }
+            self.adapter = try adapter.map { folder throws(CheckpointError) in try AdapterCheckpoint(folder) }
+            try self.adapter?.check(for: config)
+        } catch {
+            throw .checkpoint(error)
+        }
+    }
+
+    /// The scenario with rank, alpha and targets of the adapters, if there are any.
+    func adopted(by scenario: Scenario) throws(ExperimentError) -> Scenario {
+        guard let lora = adapter?.lora else { return scenario }
+        do { return try scenario.adopting(lora) } catch { throw .scenario(error) }
+    }
+
+    /// A model in memory, and where it comes from.
+    struct Loaded {
+        let start: StartingModel
+        let checkpoint: CheckpointOrigin?
+        let adapter: CheckpointOrigin?
+    }
+
+    /// Reads the values, once per run.
+    func load(pool: ThreadPool) throws(CheckpointError) -> Loaded {
+        let weights = try checkpoint.map { opened throws(CheckpointError) in try opened.weights(pool: pool) }
+        let adapters = try adapter.map { opened throws(CheckpointError) in
+            try opened.adapters(for: config, pool: pool)
+        }
+        let origin = try checkpoint.map { opened throws(CheckpointError) in
+            CheckpointOrigin(path: opened.folder, sha256: try Self.hash(opened.readBytes))
+        }
+        let adapterOrigin = try adapter.map { opened throws(CheckpointError) in
+            CheckpointOrigin(path: opened.folder, sha256: try Self.hash(opened.readBytes))
+        }
+        return Loaded(
+            start: StartingModel(weights, config, adapters: adapters), checkpoint: origin, adapter: adapterOrigin)
+    }
+
+    private static func hash(
+        _ read: ((UnsafeRawBufferPointer) -> Void) throws(CheckpointError) -> Void
+    ) throws(CheckpointError) -> String {
+        var hash = SHA256()
+        try read { hash.update(bufferPointer: $0) }
+        return hash.finalize().hexadecimal
+    }
+}
