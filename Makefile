@@ -9,7 +9,7 @@ BUILD := .build/release
 PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
-.PHONY: all setup build run test sanitize check format bench peers effect sample-trace clean
+.PHONY: all setup build run test sanitize check format bench peers effect validate sample-trace clean
 
 all: build
 
@@ -56,6 +56,12 @@ format:
 effect: build
 	$(PROGRAM) trace generate --requests 80 --target-p 0.9 --rate 2 --feedback-rate 1 --seed 7 -o results/effect.jsonl
 	$(PROGRAM) run results/effect.jsonl --scenario experiments/effect.yaml -o results/effect.h5
+
+## The machine against its model, at four loads: some minutes on an otherwise idle machine.
+validate: build
+	$(PROGRAM) trace generate --requests 120 --turns 1 --scale 0.3 --target-p 0.8 --rate 2 --feedback-rate 0.7 --seed 11 \
+	  -o results/validate.jsonl
+	$(PROGRAM) validate experiments/validate.yaml results/validate.jsonl
 
 ## Speed of the kernels as tokens per second and as a fraction of the limit measured in the same run.
 bench: setup

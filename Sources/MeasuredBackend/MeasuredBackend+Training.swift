@@ -55,7 +55,7 @@ extension MeasuredBackend {
             try attachRecords(for: unit)
             var loss = 0.0
             let duration = measured { loss = run(unit, &outcome) }
-            outcome.loss += loss
+            outcome.loss = (outcome.loss ?? 0) + loss
             outcome.unitDurations.append(duration)
             outcome.duration += duration
             if case .backward(let layer, let rows) = unit, rows.lowerBound == 0 {

@@ -11,6 +11,8 @@ public final class MeasuredBackend: ExecutionBackend {
     public var footprint: Footprint { demand.footprint }
 
     let engine: EngineContext
+    private let pricer: OperatorPricer
+    private let probe: SpeedProbe
     let options: MeasuredOptions
     let tuning: TuningMode
     let tokens: any TokenIDs
@@ -29,12 +31,18 @@ public final class MeasuredBackend: ExecutionBackend {
     /// Prefill slices of each request with the version that served them, for audits.
     var prefills: [Int: [(tokens: Range<Int>, version: Int)]] = [:]
 
-    /// - Parameter engine: model and scratch, shared by arms that run in turn.
-    public init(engine: EngineContext, tokens: any TokenIDs, options: MeasuredOptions) {
+    /// - Parameters:
+    ///   - engine: model and scratch, shared by arms that run in turn.
+    ///   - profile: what estimates are made from.
+    public init(
+        engine: EngineContext, profile: HardwareProfile, tokens: any TokenIDs, options: MeasuredOptions
+    ) {
         self.engine = engine
         self.options = options
         self.tokens = tokens
         demand = MeasuredDemand(engine.config, options, threads: engine.pool.width)
+        probe = SpeedProbe(pool: engine.pool)
+        pricer = OperatorPricer(profile, OperatorList(model: demand.model, tuning: options.training.tuning))
         tuning = TuningMode(options.training.tuning)
         arena = RecordArena(engine.config, blockTokens: options.kvBlockTokens)
         switch tuning {
@@ -65,16 +73,22 @@ public final class MeasuredBackend: ExecutionBackend {
         demand.trainWorkspace(for: microBatch, unitRows: unitRows)
     }
 
-    public func estimate(_ plan: StepPlan) -> SimDuration {
-        engine.calibration.price(
-            of: plan, operators: OperatorList(model: model, tuning: options.training.tuning))
-    }
+    public func estimate(_ plan: StepPlan) -> SimDuration { pricer.price(of: plan).duration }
 
     public func execute(_ plan: StepPlan) throws -> StepOutcome {
-        switch plan {
-        case .serve(let iteration): serve(iteration)
-        case .train(let quantum): try train(quantum)
+        probe.measure()
+        var outcome =
+            switch plan {
+            case .serve(let iteration): serve(iteration)
+            case .train(let quantum): try train(quantum)
+            }
+        outcome.probe = SimDuration(seconds: probe.seconds)
+        if let reference = options.steadyProbe {
+            outcome.scale(
+                by: SpeedElasticity.factor(
+                    reference: reference, probe: probe.seconds, SpeedElasticity.of(plan)))
         }
+        return outcome
     }
 
     public func apply(_ movements: [DataMovement]) throws {
@@ -115,6 +129,9 @@ public struct MeasuredOptions: Sendable {
     public var training: TrainingConfiguration
     public var kvBlockTokens: Int
     public var maxBatch: Int
+    /// When set, durations are told as they would be at the speed at which a probe takes this many seconds: the machine's
+    /// drift is taken out of them. Otherwise they are wall time.
+    public var steadyProbe: Double?
 
     public init(_ configuration: ArmConfiguration) {
         seed = configuration.seed
@@ -130,4 +147,15 @@ public protocol TokenIDs {
     func sequence(of request: Int) -> [Int32]
     /// The user's edit of the answer, if there is one.
     func editedResponse(of request: Int) -> [Int32]?
+}
+
+extension StepOutcome {
+    /// Multiplies every duration; units still sum to the whole.
+    fileprivate mutating func scale(by factor: Double) {
+        func scaled(_ duration: SimDuration) -> SimDuration {
+            SimDuration(nanoseconds: max(1, Int64((Double(duration.nanoseconds) * factor).rounded())))
+        }
+        unitDurations = unitDurations.map(scaled)
+        duration = unitDurations.isEmpty ? scaled(duration) : unitDurations.reduce(.zero, +)
+    }
 }

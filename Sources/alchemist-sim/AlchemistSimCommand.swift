@@ -11,7 +11,9 @@ import Engine
             Arms of one run show what it brings, and costs, to let the trainer reuse what serving already computed.
             """,
         version: "\(Build.version) (\(Build.commit))",
-        subcommands: [RunCommand.self, TraceCommand.self, VerifyCommand.self])
+        subcommands: [
+            RunCommand.self, TraceCommand.self, CalibrateCommand.self, ValidateCommand.self, VerifyCommand.self,
+        ])
 
     static func main() {
         if let feature = Build.missingFeature {

@@ -38,9 +38,18 @@ struct Failure: Error {
             case .arm(_, .tooLittleMemory): self.init(error.description, .simulatedResource)
             case .arm(_, .brokenLaw): self.init(error.description, .software)
             case .arm(_, .diverged): self.init(error.description, .badData)
+            case .pricing(_, .belowFloor): self.init(error.description, .software)
+            case .pricing(_, .missingShape): self.init(error.description, .badData)
+            case .profile(let error): self.init(error)
             case .checkpoint(let error): self.init(error)
             case .scenario(let error): self.init(error)
             case .unknownModel: self.init(error.description, .badData)
+            }
+        case let error as ProfileError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
+        case let error as RecordingError:
+            switch error {
+            case .results(let error): self.init(error)
+            case .scenario, .profile, .noProfile, .missingArm, .missingRepeat: self.init(error.description, .badData)
             }
         case let error as VerificationError: self.init(error.description, .usage)
         case let error as SimulationError: self.init(error.description, .software)

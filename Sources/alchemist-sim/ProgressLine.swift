@@ -33,6 +33,7 @@ final class ProgressLine {
         switch progress.stage {
         case .loading: return "reading the model"
         case .calibrating: return "warming up and calibrating"
+        case .pairing(let arm): return "\(arm): replaying over common costs"
         case .running(let arm, let round, let rounds):
             let repeats = rounds > 1 ? " (\(round + 1)/\(rounds))" : ""
             let rate = elapsed > 0 ? Double(progress.finished) / elapsed : 0

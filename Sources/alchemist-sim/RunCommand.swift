@@ -28,6 +28,12 @@ struct RunCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "Where the HDF5 results go. (default: results/<name of the trace>.h5)")
     var output: String?
 
+    @Option(help: "Take the durations of an earlier run from its results, and its scenario unless one is given.")
+    var replay: String?
+
+    @Option(help: "What a replay does with a plan that was not recorded: error, or price it.")
+    var replayMissing = ReplayMissing.error
+
     @Flag(help: "Print one JSON object instead of the table.")
     var json = false
 
@@ -43,13 +49,18 @@ struct RunCommand: ParsableCommand {
     }
 
     private func runExperiment() throws {
-        let scenario = try settings.resolved()
+        let recording = try replay.map { try Recording(contentsOf: $0) }
+        let scenario = try settings.resolved(over: recording?.scenario ?? Scenario())
         let model = try ScenarioModel(of: scenario)
         let trace = try TraceFile.read(self.trace, for: model)
-        let experiment = try Experiment(scenario: scenario, model: model, trace: trace)
+        let experiment = try Experiment(
+            scenario: scenario, model: model, trace: trace, replaying: recording,
+            pricesMissing: replayMissing == .price)
         let target = output ?? defaultOutput
         let writer = try ResultsWriter(creating: target)
-        if let warning = BLAS.narrowKernelWarning { Terminal.warn("alchemist-sim: \(warning)\n") }
+        if experiment.runsEngine, let warning = BLAS.narrowKernelWarning {
+            Terminal.warn("alchemist-sim: \(warning)\n")
+        }
         let line = ProgressLine(isShown: !quiet)
         let result: RunResult
         let failure: (any Error)?
@@ -84,7 +95,8 @@ struct RunCommand: ParsableCommand {
     }
 
     private func kernelNote(_ provenance: Provenance) -> String {
-        "BLAS kernels: \(provenance.blasKernel) (\(provenance.blasKernelChoice)), threads: \(provenance.threads)"
+        let choice = provenance.blasKernelChoice.isEmpty ? "" : " (\(provenance.blasKernelChoice))"
+        return "BLAS kernels: \(provenance.blasKernel)\(choice), threads: \(provenance.threads)"
     }
 
     private var defaultOutput: String {
@@ -113,15 +125,11 @@ struct ScenarioOptions: ParsableArguments {
     var repeats: Int?
 
     /// Defaults, then the file, then the options.
-    func resolved() throws -> Scenario {
-        var scenario = try self.scenario.map { try Scenario(contentsOf: $0) } ?? Scenario()
-        for setting in settings {
-            let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard parts.count == 2 else {
-                throw Failure("--set \(setting): expected field=value", .usage)
-            }
-            try scenario.set(String(parts[0]), to: String(parts[1]), at: .option("--set"))
-        }
+    ///
+    /// - Parameter defaults: what a file replaces.
+    func resolved(over defaults: Scenario = Scenario()) throws -> Scenario {
+        var scenario = try self.scenario.map { try Scenario(contentsOf: $0) } ?? defaults
+        try Self.apply(settings, to: &scenario)
         if let seed { try scenario.set("seed", to: "\(seed)", at: .option("--seed")) }
         if let repeats { try scenario.set("repeats", to: "\(repeats)", at: .option("--repeats")) }
         if let arms {
@@ -129,4 +137,20 @@ struct ScenarioOptions: ParsableArguments {
         }
         return scenario
     }
+
+    /// Sets what `--set` says.
+    static func apply(_ settings: [String], to scenario: inout Scenario) throws {
+        for setting in settings {
+            let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard parts.count == 2 else {
+                throw Failure("--set \(setting): expected field=value", .usage)
+            }
+            try scenario.set(String(parts[0]), to: String(parts[1]), at: .option("--set"))
+        }
+    }
+}
+
+/// What a replay does with a plan that was not recorded.
+enum ReplayMissing: String, ExpressibleByArgument, CaseIterable {
+    case error, price
 }

@@ -87,6 +87,35 @@ import Testing
         #expect(adapted > 0 && plain > 0 && abs(adapted - plain) > 1e-3 * plain, "\(adapted), \(plain)")
     }
 
+    @Test func modelsAndReplaysReadNoWeights() throws {
+        let folder = try Folder()
+        let trace = try Self.trace(folder)
+        let model = folder.path("llama")
+        try FileManager.default.copyItem(atPath: Self.fixture("llama"), toPath: model)
+        let settings = ["--set", "model=" + model, "--set", "training.adapter=" + Self.fixture("llama-adapter")]
+        let live = try Program.run(["run", trace, "-o", folder.path("live.h5")] + settings)
+        #expect(live.status == 0, "\(live.errors)")
+        let file = try FileHandle(forUpdating: URL(fileURLWithPath: model + "/model.safetensors"))
+        // Not a number.
+        try file.seek(toOffset: file.seekToEnd() - 4)
+        try file.write(contentsOf: Data(repeating: 0xff, count: 4))
+        try file.close()
+        #expect(try Program.run(["run", trace, "-o", folder.path("live2.h5")] + settings).status == 65)
+        let profile = try folder.file("profile.yaml", ProfileTests.nano().yaml)
+        for options in [["--replay", folder.path("live.h5")], ["--set", "backend=" + profile] + settings] {
+            let outcome = try Program.run(["run", trace, "-o", folder.path("r.h5")] + options)
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            let results = try ResultsFile(reading: folder.path("r.h5"))
+            #expect(try results.provenance.checkpoint == nil)
+            #expect(try results.provenance.adapter == nil)
+            let scenario = try Scenario(yaml: results.scenario, path: "stored")
+            #expect(scenario.model == model)
+            #expect(
+                scenario.base.training.tuning
+                    == .lora(rank: 3, alpha: 6, targets: [.query, .value, .output, .up, .down]))
+        }
+    }
+
     static let mistakes: [(settings: [String], status: Int32, part: String)] = [
         (["model=./nowhere"], 74, "./nowhere: cannot open this folder: No such file or directory"),
         (["model=nowhere"], 65, "found `nowhere`, expected one of nano, micro, mini, small, smollm2-135m, or the path"),

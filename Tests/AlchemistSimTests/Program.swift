@@ -19,9 +19,11 @@ enum Program {
     ///
     /// - Parameters:
     ///   - directory: where it runs.
+    ///   - environment: variables set on top of the tests' own.
     ///   - output: a descriptor for its standard output, instead of `Outcome.output`.
     static func run(
-        _ arguments: [String], in directory: URL? = nil, output: Int32? = nil, meanwhile: (pid_t) -> Void = { _ in }
+        _ arguments: [String], in directory: URL? = nil, environment: [String: String] = [:], output: Int32? = nil,
+        meanwhile: (pid_t) -> Void = { _ in }
     ) throws -> Outcome {
         let folder = try Folder()
         let outputPath = folder.path("output")
@@ -38,7 +40,10 @@ enum Program {
         posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errorPath, O_WRONLY | O_CREAT, 0o600)
         let place = directory.map { ["-C", $0.path] } ?? []
         // The kernels that suit the machine, whatever the tests themselves were started with.
-        let words = (["/usr/bin/env", "-u", "OPENBLAS_CORETYPE"] + place + [path] + arguments).map { strdup($0) }
+        let variables = environment.map { "\($0)=\($1)" }
+        let words = (["/usr/bin/env", "-u", "OPENBLAS_CORETYPE"] + place + variables + [path] + arguments).map {
+            strdup($0)
+        }
         defer { for word in words { free(word) } }
         var process: pid_t = 0
         let code = posix_spawn(&process, "/usr/bin/env", &actions, nil, words + [nil], environ)

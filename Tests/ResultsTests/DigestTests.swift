@@ -49,6 +49,8 @@ struct DigestTests {
             { $0.arms[2].repeats[0].memory.trainingPeak = Bytes(151) },
             { $0.arms[2].repeats[0].end = at(401) },
             { $0.arms[2].repeats.append($0.arms[2].repeats[0]) },
+            { $0.arms[1].repeats[0].units = [UnitRecord(quantum: 1, phase: .loss, duration: ms(9))] },
+            { $0.paired = $0.arms },
         ]
         let digests = try [digest()] + changes.map { try digest($0) }
         #expect(Set(digests).count == digests.count)

@@ -13,7 +13,7 @@ struct ReportTests {
     @Test("JSON has exactly these keys")
     func keys() throws {
         let root = try object(Fixture.run())
-        #expect(Set(root.keys) == ["arms", "comparison", "comparisons"])
+        #expect(Set(root.keys) == ["arms", "comparison", "comparisons", "paired"])
         let arms = try #require(root["arms"] as? [String: [String: Any]])
         #expect(Set(arms.keys) == ["serve-only", "recompute", "reuse"])
         let arm = Set(try #require(arms["reuse"]).keys)

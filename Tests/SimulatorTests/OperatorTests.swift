@@ -99,8 +99,15 @@ import Testing
             let (a, b) = Self.adapters(model, tuning)
             let q = model.heads * model.headSize
             let forward = 2 * (n + a + b) * batch.freshRows + 4 * q * pairs.fresh * model.layers
-            let backward =
+            var backward =
                 ((tuning == .full ? 4 : 2) * n + 6 * a + 4 * b) * batch.rows + 10 * q * pairs.all * model.layers
+            if case .lora(let rank, _, let targets) = tuning {
+                // Nothing below the first layer is trained: its q, k and v pass no gradient on, and without adapters
+                // on them it is not even taken as far as attention.
+                let adapted = targets.count { [.query, .key, .value].contains($0) }
+                backward -= 2 * model.hidden * (model.qkvWidth + rank * adapted) * batch.rows
+                if adapted == 0 { backward -= 2 * q * model.hidden * batch.rows + 10 * q * pairs.all }
+            }
             let head = (tuning == .full ? 6 : 4) * model.hidden * model.vocabulary * batch.lossRows
             let list = OperatorList(model: model, tuning: tuning)
             let plan = StepPlan.train(TrainerQuantum(microBatch: batch, units: units))
@@ -181,7 +188,7 @@ import Testing
     // MARK: Shape keys
 
     private static func serve(_ slices: [ServingSlice], version: Int = 0) -> String {
-        StepPlan.serve(ServingIteration(slices: slices, version: version)).shapeKey(lastLayer: 3)
+        StepPlan.serve(ServingIteration(slices: slices, version: version)).shape(lastLayer: 3).key
     }
 
     private static let slices = [
@@ -237,7 +244,7 @@ import Testing
         ]
 
         var key: String {
-            StepPlan.train(TrainerQuantum(microBatch: batch, units: units)).shapeKey(lastLayer: 3)
+            StepPlan.train(TrainerQuantum(microBatch: batch, units: units)).shape(lastLayer: 3).key
         }
     }
 

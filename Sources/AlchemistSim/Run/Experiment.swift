@@ -6,24 +6,42 @@ public import Simulator
 
 /// One run: a scenario's arms over one trace.
 public struct Experiment {
+    /// What executes the plans.
+    enum Execution {
+        /// The engine on this machine.
+        case measured
+        /// Hardware that a profile describes.
+        case modelled(HardwareProfile)
+        /// Durations that an earlier run left; plans that it lacks are an error, or priced.
+        case replayed(Recording, pricesMissing: Bool)
+    }
+
     public let scenario: Scenario
     public let trace: Trace
-    let arms: [(name: String, configuration: ArmConfiguration)]
+    let arms: [Arm]
     let model: ScenarioModel
+    let execution: Execution
 
     /// Resolves the arms and checks that each fits its memory, before any work is done.
     ///
-    /// - Parameter model: the one that the scenario names.
-    public init(scenario: Scenario, model: ScenarioModel, trace: Trace) throws(ExperimentError) {
-        do throws(ScenarioError) {
-            self.scenario = try model.lora.map { lora throws(ScenarioError) in try scenario.adopting(lora) } ?? scenario
-        } catch {
-            throw .scenario(error)
-        }
-        self.trace = trace
+    /// - Parameters:
+    ///   - model: the one that the scenario names.
+    ///   - recording: durations to replay, instead of the scenario's backend.
+    ///   - pricesMissing: whether plans that the recording lacks are priced rather than an error.
+    public init(
+        scenario: Scenario, model: ScenarioModel, trace: Trace, replaying recording: Recording? = nil,
+        pricesMissing: Bool = false
+    ) throws(ExperimentError) {
+        self.scenario = try model.adopted(by: scenario)
         self.model = model
-        let threads = Self.threads(of: scenario)
-        var arms: [(name: String, configuration: ArmConfiguration)] = []
+        self.trace = trace
+        if let recording {
+            execution = .replayed(recording, pricesMissing: pricesMissing)
+        } else {
+            execution = try Self.execution(by: scenario.backend)
+        }
+        let threads = Self.threads(of: scenario, execution)
+        var arms: [Arm] = []
         for arm in self.scenario.arms {
             let configuration: ArmConfiguration
             do { configuration = try self.scenario.configuration(of: arm) } catch { throw .scenario(error) }
@@ -34,14 +52,29 @@ public struct Experiment {
             } catch {
                 throw .arm(arm.name, error)
             }
-            arms.append((arm.name, configuration))
+            arms.append(Arm(name: arm.name, configuration: configuration))
         }
         self.arms = arms
     }
 
-    private static func threads(of scenario: Scenario) -> Int {
-        scenario.threads > 0 ? scenario.threads : ThreadPool.processorCount
+    private static func execution(by backend: String) throws(ExperimentError) -> Execution {
+        if backend == Scenario.measuredBackend { return .measured }
+        do { return .modelled(try HardwareProfile(contentsOf: backend)) } catch { throw .profile(error) }
     }
+
+    /// Threads of the engine that runs, or ran, or is stood for: its scratch is part of the books.
+    private static func threads(of scenario: Scenario, _ execution: Execution) -> Int {
+        switch execution {
+        case .measured: scenario.threads > 0 ? scenario.threads : ThreadPool.processorCount
+        case .modelled(let profile): scenario.threads > 0 ? scenario.threads : profile.origin.threads
+        case .replayed(let recording, _): recording.threads
+        }
+    }
+
+    /// Whether work is really done, by kernels that are worth a warning when they are slow.
+    public var runsEngine: Bool { if case .measured = execution { true } else { false } }
+
+    private var threads: Int { Self.threads(of: scenario, execution) }
 
     /// Runs every arm, and all of them as often as the scenario repeats them: arm after arm, round after round, so that
     /// a drift of the machine's speed falls on all arms alike. Every second round goes in the opposite order.
@@ -51,71 +84,126 @@ public struct Experiment {
     ///   - progress: told what is running and how far it is.
     ///   - shouldStop: asked often; once true, the run ends and is marked interrupted.
     public func run(
-        commandLine: String, created: String, progress: (RunProgress) -> Void = { _ in },
-        shouldStop: () -> Bool = { false }
+        commandLine: String, created: String, progress: @escaping (RunProgress) -> Void = { _ in },
+        shouldStop: @escaping () -> Bool = { false }
     ) throws -> (result: RunResult, failure: (any Error)?) {
-        let pool = ThreadPool(width: Self.threads(of: scenario))
-        progress(RunProgress(stage: .loading, finished: 0, requests: trace.requests.count))
-        let loaded = try model.load(pool: pool)
-        progress(RunProgress(stage: .calibrating, finished: 0, requests: trace.requests.count))
-        let contexts = EngineContexts(loaded.start, pool: pool)
-        var logs = [[ArmLog]](repeating: [], count: arms.count)
-        var interrupted = false
-        var failure: (any Error)?
-        rounds: for round in 0..<scenario.repeats {
+        let watcher = RunWatcher(requests: trace.requests.count, progress: progress, shouldStop: shouldStop)
+        var outcome: RunOutcome
+        var paired: [ArmResult] = []
+        var provenance = provenance(commandLine: commandLine, created: created)
+        switch execution {
+        case .measured:
+            let pool = ThreadPool(width: threads)
+            watcher.tell(.loading, finished: 0)
+            let loaded = try model.load(pool: pool)
+            provenance.checkpoint = loaded.checkpoint
+            provenance.adapter = loaded.adapter
+            watcher.tell(.calibrating, finished: 0)
+            let origin = HardwareProfile.Origin(
+                cpu: Machine.processor, kernel: BLAS.kernelName, threads: threads, date: created,
+                model: model.config.name)
+            let engine = EngineContext(loaded.start, pool: pool)
+            let source = MeasuredSource(
+                engine, trace: trace, seed: scenario.base.seed, profiles: MeasuredProfiles(engine, origin: origin))
+            outcome = runArms(source, watcher)
+            if outcome.failure == nil, !outcome.interrupted {
+                // What was measured is kept even if it can not be paired.
+                do { paired = try pair(outcome, watcher) } catch { outcome.failure = error }
+            }
+        case .modelled(let profile):
+            outcome = runArms(
+                ModelledSource(profile: profile, model: model.config, threads: threads), watcher)
+        case .replayed(let recording, let pricesMissing):
+            outcome = runArms(
+                ReplaySource(recording: recording, pricesMissing: pricesMissing, model: model.config), watcher)
+        }
+        let result = RunResult(
+            provenance: provenance, scenario: scenario.yaml, trace: trace,
+            arms: zip(arms.indices, outcome.logs).map { index, logs in
+                ArmResult(name: arms[index].name, repeats: logs, profile: outcome.profileOfArm[index])
+            }, comparisons: comparisons, profiles: outcome.profiles.map(\.yaml), paired: paired,
+            status: outcome.interrupted ? .interrupted : nil)
+        return (result, outcome.failure)
+    }
+
+    private func provenance(commandLine: String, created: String) -> Provenance {
+        let (kernel, choice) =
+            switch execution {
+            case .measured: (BLAS.kernelName, BLAS.choice)
+            case .modelled(let profile): (profile.origin.kernel, "")
+            case .replayed(let recording, _):
+                (recording.provenance.blasKernel, recording.provenance.blasKernelChoice)
+            }
+        return Provenance(
+            toolVersion: Build.version, gitCommit: Build.commit, commandLine: commandLine, seed: scenario.base.seed,
+            buildCPU: Build.features, runCPU: Machine.processor, blasKernel: kernel, blasKernelChoice: choice,
+            threads: threads, created: created)
+    }
+
+    /// Every arm once more, over one common table of all that the live runs measured, so that they differ by their
+    /// decisions and not by the machine's mood while each ran.
+    private func pair(_ outcome: RunOutcome, _ watcher: RunWatcher) throws -> [ArmResult] {
+        guard !comparisons.isEmpty else { return [] }
+        var profiles: [String: HardwareProfile] = [:]
+        for (arm, profile) in zip(arms, outcome.profileOfArm) {
+            if let profile { profiles[arm.name] = outcome.profiles[profile] }
+        }
+        let costs = CommonCosts(
+            of: outcome.logs.flatMap(\.self), profiles: profiles, model: model.config, threads: threads)
+        return try arms.map { arm in
+            watcher.tell(.pairing(arm: arm.name), finished: 0)
+            return ArmResult(
+                name: arm.name, repeats: [try run(arm, round: 0, costs, stage: .pairing(arm: arm.name), watcher)])
+        }
+    }
+
+    private func runArms(_ source: some BackendSource, _ watcher: RunWatcher) -> RunOutcome {
+        var outcome = RunOutcome(arms: arms.count)
+        for round in 0..<scenario.repeats {
             let order = round.isMultiple(of: 2) ? Array(arms.indices) : arms.indices.reversed()
             for index in order {
-                if shouldStop() {
-                    interrupted = true
-                    break rounds
+                if watcher.shouldStop() {
+                    outcome.interrupted = true
+                    return outcome
                 }
                 // What is whole is kept even if another arm fails.
                 do {
-                    let log = try run(arms[index], round: round, contexts: contexts, progress, shouldStop)
-                    logs[index].append(log)
-                    if log.status == .interrupted { break rounds }
+                    outcome.note(try source.profile(for: arms[index]), ofArm: index)
+                    let stage = RunProgress.Stage.running(
+                        arm: arms[index].name, round: round, rounds: scenario.repeats)
+                    let log = try run(arms[index], round: round, source, stage: stage, watcher)
+                    outcome.logs[index].append(log)
+                    if log.status == .interrupted {
+                        outcome.interrupted = true
+                        return outcome
+                    }
                 } catch {
-                    failure = error
-                    interrupted = true
-                    break rounds
+                    outcome.failure = error
+                    outcome.interrupted = true
+                    return outcome
                 }
             }
         }
-        var provenance = Provenance(
-            toolVersion: Build.version, gitCommit: Build.commit, commandLine: commandLine,
-            seed: scenario.base.seed, buildCPU: Build.features, runCPU: Machine.processor,
-            blasKernel: BLAS.kernelName, blasKernelChoice: BLAS.choice, threads: pool.width, created: created)
-        provenance.checkpoint = loaded.checkpoint
-        provenance.adapter = loaded.adapter
-        let result = RunResult(
-            provenance: provenance, scenario: scenario.yaml, trace: trace,
-            arms: zip(arms, logs).map { ArmResult(name: $0.name, repeats: $1) }, comparisons: comparisons,
-            status: interrupted ? .interrupted : nil)
-        return (result, failure)
+        return outcome
     }
 
-    private func run(
-        _ arm: (name: String, configuration: ArmConfiguration), round: Int, contexts: EngineContexts,
-        _ progress: (RunProgress) -> Void, _ shouldStop: () -> Bool
+    private func run<Source: BackendSource>(
+        _ arm: Arm, round: Int, _ source: Source, stage: RunProgress.Stage, _ watcher: RunWatcher
     ) throws -> ArmLog {
-        let backend = MeasuredBackend(
-            engine: try contexts.context(for: arm.configuration),
-            tokens: TraceTokens(trace, vocabulary: model.config.vocabulary, seed: scenario.base.seed),
-            options: MeasuredOptions(arm.configuration))
-        var simulation: Simulation<MeasuredBackend>
+        let backend = try source.backend(for: arm, round: round)
+        var simulation: Simulation<Source.Backend>
         do {
             simulation = try Simulation(configuration: arm.configuration, trace: trace, backend: backend)
         } catch {
             throw ExperimentError.arm(arm.name, error)
         }
-        let stage = RunProgress.Stage.running(arm: arm.name, round: round, rounds: scenario.repeats)
         do {
             return try simulation.run(
-                progress: { finished, _ in
-                    progress(RunProgress(stage: stage, finished: finished, requests: trace.requests.count))
-                }, shouldStop: shouldStop)
+                progress: { finished, _ in watcher.tell(stage, finished: finished) }, shouldStop: watcher.shouldStop)
         } catch let error as SimulationError {
             throw ExperimentError.arm(arm.name, error)
+        } catch let error as PricingError {
+            throw ExperimentError.pricing(arm.name, error)
         }
     }
 
@@ -132,25 +220,14 @@ public struct Experiment {
     }
 }
 
-/// How far a run is.
-public struct RunProgress: Sendable {
-    public enum Stage: Sendable, Equatable {
-        case loading
-        case calibrating
-        case running(arm: String, round: Int, rounds: Int)
-    }
-
-    public var stage: Stage
-    public var finished: Int
-    public var requests: Int
-}
-
 /// Why a run can not be made.
 public enum ExperimentError: Error, CustomStringConvertible {
     case unknownModel(String)
     case checkpoint(CheckpointError)
     case scenario(ScenarioError)
     case arm(String, SimulationError)
+    case profile(ProfileError)
+    case pricing(String, PricingError)
 
     public var description: String {
         switch self {
@@ -160,6 +237,8 @@ public enum ExperimentError: Error, CustomStringConvertible {
         case .checkpoint(let error): error.description
         case .scenario(let error): error.description
         case .arm(let name, let error): "arm \(name): \(error)"
+        case .profile(let error): error.description
+        case .pricing(let name, let error): "arm \(name): \(error)"
         }
     }
 }

@@ -35,8 +35,11 @@ public struct ScenarioModel: Sendable {
         }
     }
 
-    /// Rank, alpha and targets of the adapters, if there are any.
-    var lora: LoRAConfig? { adapter?.lora }
+    /// The scenario with rank, alpha and targets of the adapters, if there are any.
+    func adopted(by scenario: Scenario) throws(ExperimentError) -> Scenario {
+        guard let lora = adapter?.lora else { return scenario }
+        do { return try scenario.adopting(lora) } catch { throw .scenario(error) }
+    }
 
     /// A model in memory, and where it comes from.
     struct Loaded {

@@ -4,6 +4,8 @@ public import Simulator
 public struct Scenario: Sendable {
     /// Preset of the model, or a folder with a checkpoint.
     public var model = "mini"
+    /// What executes plans: `measured`, or the path of a profile of hardware.
+    public var backend = Scenario.measuredBackend
     /// Folder with the adapters that LoRA starts from; nil draws them.
     public var adapter: String?
     /// Threads of the measured backend; 0 takes every processor.
@@ -19,6 +21,9 @@ public struct Scenario: Sendable {
     var statedAdapterFields: [String: ScenarioError.Origin] = [:]
 
     public init() {}
+
+    /// The backend that does the work on this machine.
+    static let measuredBackend = "measured"
 
     /// The scenario with an arm's own settings in place.
     ///

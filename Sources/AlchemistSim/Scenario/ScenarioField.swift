@@ -54,6 +54,15 @@ extension ScenarioField {
             }
             s.model = v
         },
+        ScenarioField(
+            path: "backend", meaning: "What executes plans: `measured`, or the path of a profile of hardware.",
+            read: { $0.backend }
+        ) { s, v throws(ValueProblem) in
+            guard !v.isEmpty, !v.contains(where: \.isNewline) else {
+                throw ValueProblem(expected: "measured, or the path of a profile of hardware")
+            }
+            s.backend = v
+        },
         integer("seed", 0...Int.max, "Seed of weights, feedback and synthesised tokens.", \.base.seedValue),
         integer("repeats", 1...1000, "Runs of every arm, interleaved; figures are medians over them.", \.repeats),
         integer("threads", 0...1024, "Threads of the measured backend; 0 takes every processor.", \.threads),

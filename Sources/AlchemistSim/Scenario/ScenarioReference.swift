@@ -19,7 +19,7 @@ extension ScenarioField {
         text += """
 
             A file goes over the defaults, `--set`, `--seed` and `--repeats` over the file, and what an arm sets over them all.
-            `model`, `seed`, `repeats`, `threads` and `training.adapter` belong to the whole run.
+            `model`, `backend`, `seed`, `repeats`, `threads` and `training.adapter` belong to the whole run.
 
             `model` is the name of a preset, or a path: a value with a `/`, or the name of a folder. Such a folder holds a
             checkpoint, and `training.adapter` adapters, as [checkpoints.md](checkpoints.md) describes. Paths are relative to

@@ -10,12 +10,15 @@ enum SkinnyProduct {
     /// Whether this beats `sgemm`, which packs W first: up to 64 rows always; up to 256 while the packed x stays in the
     /// second-level cache beside the rows of W in use, and W has rows enough to make packing x worth it.
     static func suits(_ x: Matrix, _ w: Matrix) -> Bool {
-        if x.rows <= 64 { return true }
-        return x.rows <= 256 && x.rows * x.columns <= 160 << 10 && x.columns >= 128 && w.rows >= 256
+        if x.rows <= alwaysRows { return true }
+        return x.rows <= mostRows && x.rows * x.columns <= 160 << 10 && x.columns >= 128 && w.rows >= 256
     }
 
     /// Rows of x up to which W is read row by row.
-    private static let streamedRows = 8
+    static let streamedRows = 8
+    /// Rows of x up to which this always beats `sgemm`, and up to which it may.
+    static let alwaysRows = 64
+    static let mostRows = 256
     /// Rows of W that are multiplied with a panel of x together.
     private static let group = 8
     /// Rows of x in a panel, at most.

@@ -23,15 +23,29 @@ public struct ArmReport: Sendable {
 public struct RunReport: Sendable {
     public let arms: [ArmReport]
     public let comparisons: [Comparison]
+    /// The same comparisons over one common table of costs; empty where there was nothing to pair.
+    public let paired: [Comparison]
 
     /// - Throws: `ResultsError` if arms have unusable names or a comparison names an arm that is not there.
     public init(_ result: RunResult) throws(ResultsError) {
         try result.validate()
-        let arms = result.arms.map { arm in
+        arms = Self.reports(of: result.arms, result.trace)
+        comparisons = try Self.compare(result.comparisons, arms)
+        paired =
+            result.paired.isEmpty
+            ? [] : try Self.compare(result.comparisons, Self.reports(of: result.paired, result.trace))
+    }
+
+    private static func reports(of arms: [ArmResult], _ trace: Trace) -> [ArmReport] {
+        arms.map { arm in
             ArmReport(
-                name: arm.name,
-                repeats: arm.repeats.map { ArmSummary($0, trace: result.trace, devices: arm.devices) })
+                name: arm.name, repeats: arm.repeats.map { ArmSummary($0, trace: trace, devices: arm.devices) })
         }
+    }
+
+    private static func compare(
+        _ pairs: [ComparedArms], _ arms: [ArmReport]
+    ) throws(ResultsError) -> [Comparison] {
         func arm(_ name: String) throws(ResultsError) -> ArmReport {
             guard let arm = arms.first(where: { $0.name == name }) else {
                 throw .unknownArm(name, known: arms.map(\.name))
@@ -39,12 +53,11 @@ public struct RunReport: Sendable {
             return arm
         }
         var comparisons: [Comparison] = []
-        for pair in result.comparisons {
+        for pair in pairs {
             let reference: ArmReport? = if let name = pair.reference { try arm(name) } else { nil }
             comparisons.append(
                 Comparison(baseline: try arm(pair.baseline), candidate: try arm(pair.candidate), reference: reference))
         }
-        self.arms = arms
-        self.comparisons = comparisons
+        return comparisons
     }
 }

@@ -17,9 +17,10 @@ public struct TrainingSummary: Sendable, Equatable {
     public var wallSeconds: Double
     /// Devices that the arm holds all that time.
     public var devices: Int
-    /// Mean loss over the loss tokens of the first and of the last quarter of the steps, at least one, in nats.
-    public var firstLoss: Double
-    public var lastLoss: Double
+    /// Mean loss over the loss tokens of the first and of the last quarter of the steps, at least one, in nats; absent
+    /// where no numbers are computed.
+    public var firstLoss: Double?
+    public var lastLoss: Double?
     public var longestQuantum: SimDuration?
     /// Age in versions of the reused tokens' records: the mean, weighted by reused tokens, and the oldest.
     public var meanAge: Double?
@@ -56,9 +57,13 @@ public struct TrainingSummary: Sendable, Equatable {
         audits = log.steps.compactMap(\.audit)
     }
 
-    private static func meanLoss(_ steps: ArraySlice<StepRecord>) -> Double {
-        let tokens = steps.reduce(0) { $0 + $1.lossTokens }
-        return steps.reduce(0) { $0 + $1.loss * Double($1.lossTokens) } / Double(max(1, tokens))
+    private static func meanLoss(_ steps: ArraySlice<StepRecord>) -> Double? {
+        var sum = 0.0
+        for step in steps {
+            guard let loss = step.loss else { return nil }
+            sum += loss * Double(step.lossTokens)
+        }
+        return sum / Double(max(1, steps.reduce(0) { $0 + $1.lossTokens }))
     }
 
     /// Compute, waiting for reloads, and publishing.

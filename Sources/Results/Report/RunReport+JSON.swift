@@ -2,7 +2,8 @@ public import Foundation
 internal import Simulator
 
 extension RunReport: Encodable {
-    /// One object with `arms` by name, the run's own `comparison` (null if there is none) and all `comparisons`.
+    /// One object with `arms` by name, the run's own `comparison` (null if there is none) and all `comparisons`, and
+    /// `paired`, the comparisons over one common table of costs.
     ///
     /// Each metric stands under its name, with its extremes over the repeats under `_min` and `_max`; one that does not
     /// apply is null.
@@ -12,6 +13,7 @@ extension RunReport: Encodable {
         for arm in self.arms { try arms.encode(arm, forKey: Key(arm.name)) }
         try root.encode(comparisons.first, forKey: Key("comparison"))
         try root.encode(comparisons, forKey: Key("comparisons"))
+        try root.encode(paired, forKey: Key("paired"))
     }
 
     /// The JSON text, with keys in alphabetical order: equal reports give equal bytes.

@@ -6,9 +6,9 @@ extension RunReport {
     /// Three arms take at most 100 columns of text; longer names of arms are shortened.
     public func table() -> String {
         var lines = armLines()
-        for comparison in comparisons {
+        for (index, comparison) in comparisons.enumerated() {
             lines.append("")
-            lines += comparison.lines()
+            lines += comparison.lines(paired: index < paired.count ? paired[index] : nil)
         }
         return lines.joined(separator: "\n") + "\n"
     }
@@ -27,16 +27,24 @@ extension RunReport {
 }
 
 extension Comparison {
-    fileprivate func lines() -> [String] {
+    /// - Parameter paired: the same comparison over one common table of costs, shown beside the live one.
+    fileprivate func lines(paired: Comparison?) -> [String] {
         var title = "\(candidate) against \(baseline)"
         if let reference { title += ", latencies against \(reference)" }
         let rows = Self.shown.map { line -> [String] in
-            guard let spread = spread(of: line.metric) else { return [line.label, Figure.absent] }
-            let median = line.show(spread.median)
-            guard terms.count > 1 else { return [line.label, median] }
-            return [line.label, median, "\(line.show(spread.minimum)) .. \(line.show(spread.maximum))"]
+            let own = spread(of: line.metric)
+            var cells = [line.label, own.map { line.show($0.median) } ?? Figure.absent]
+            if terms.count > 1 {
+                cells.append(own.map { "\(line.show($0.minimum)) .. \(line.show($0.maximum))" } ?? "")
+            }
+            if let paired {
+                cells.append(paired.spread(of: line.metric).map { line.show($0.median) } ?? Figure.absent)
+            }
+            return cells
         }
-        return [title] + Layout.aligned(rows)
+        guard paired != nil else { return [title] + Layout.aligned(rows) }
+        let header = ["", "live"] + (terms.count > 1 ? ["lowest .. highest"] : []) + ["paired"]
+        return [title] + Layout.aligned([header] + rows)
     }
 
     private static var shown: [(label: String, metric: Metric<Terms>, show: (Double) -> String)] {

@@ -146,6 +146,47 @@ public struct ResultsFile: ~Copyable {
         }
     }
 
+    /// The profile that an arm's estimates were made from, YAML; nil if it was not kept.
+    public func profile(of arm: String) throws(ResultsError) -> String? {
+        try ResultsError.wrapping { () throws(HDF5Error) in
+            let group = Schema.arm(arm)
+            guard try file.hasAttribute(Schema.Attribute.profile, of: group) else { return nil }
+            return try file.texts(try file.text(Schema.Attribute.profile, of: group)).joined()
+        }
+    }
+
+    /// The quanta of one repeat of an arm, in the order of execution: what a replay needs.
+    public func quanta(of arm: String, in repeatName: String) throws(ResultsError) -> [RecordedQuantum] {
+        try ResultsError.wrapping { () throws(HDF5Error) in
+            let group = Schema.arm(arm) + "/" + repeatName
+            let keys = try file.texts(Schema.costs + "/key")
+            let shapes: [Int64] = try file.numbers(group + "/iterations/shape")
+            let durations: [Int64] = try file.numbers(group + "/iterations/duration")
+            let unitQuanta: [Int64] = try file.numbers(group + "/units/quantum")
+            let unitDurations: [Int64] = try file.numbers(group + "/units/duration")
+            guard durations.count == shapes.count else {
+                throw file.context(group + "/iterations/duration").failure("read", "it has another length than shape")
+            }
+            guard unitDurations.count == unitQuanta.count else {
+                throw file.context(group + "/units/duration").failure("read", "it has another length than quantum")
+            }
+            var quanta = try zip(shapes, durations).map { (shape, duration) throws(HDF5Error) in
+                guard keys.indices.contains(Int(shape)) else {
+                    throw file.context(group + "/iterations/shape").failure("read", "\(shape) is no row of /costs")
+                }
+                return RecordedQuantum(
+                    key: keys[Int(shape)], duration: SimDuration(nanoseconds: duration), units: [])
+            }
+            for (quantum, duration) in zip(unitQuanta, unitDurations) {
+                guard quanta.indices.contains(Int(quantum)) else {
+                    throw file.context(group + "/units/quantum").failure("read", "\(quantum) is no row of iterations")
+                }
+                quanta[Int(quantum)].units.append(SimDuration(nanoseconds: duration))
+            }
+            return quanta
+        }
+    }
+
     /// The digest that was written, and the one that the contents have now. They differ if the file was changed.
     public func verifyDigest() throws(ResultsError) -> (written: String, found: String) {
         try ResultsError.wrapping { () throws(HDF5Error) in
@@ -183,4 +224,11 @@ public struct ResultsFile: ~Copyable {
     private func uneven(_ column: String) -> HDF5Error {
         file.context(Schema.costs + "/" + column).failure("read", "it is longer or shorter than its neighbours")
     }
+}
+
+/// A quantum as it was executed: its shape spelled out, its duration, and those of a trainer quantum's units.
+public struct RecordedQuantum: Sendable, Equatable {
+    public var key: String
+    public var duration: SimDuration
+    public var units: [SimDuration]
 }

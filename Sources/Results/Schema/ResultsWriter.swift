@@ -31,7 +31,12 @@ public struct ResultsWriter: ~Copyable {
             try writeCosts(result.arms)
             try writeArms(result, report)
             try writeTable(report.comparisons, as: Schema.comparisonColumns, at: Schema.comparison)
-            try writeScenario(result.scenario)
+            try writeTable(report.paired, as: Schema.comparisonColumns, at: Schema.paired)
+            try writeText(result.scenario, at: Schema.scenario, "the resolved scenario, YAML")
+            try file.createGroup(Schema.profiles)
+            for (index, profile) in result.profiles.enumerated() {
+                try writeText(profile, at: Schema.profile(index), "what estimates were made from, YAML")
+            }
             value = digest.value
             try writeProvenance(of: result, digest: value)
             try file.close()
@@ -75,6 +80,10 @@ extension ResultsWriter {
         for arm in result.arms {
             try file.createGroup(Schema.arm(arm.name))
             try file.setAttribute("devices", of: Schema.arm(arm.name), to: .int64(Int64(arm.devices)))
+            if let profile = arm.profile {
+                try file.setAttribute(
+                    Schema.Attribute.profile, of: Schema.arm(arm.name), to: .text(Schema.profile(profile)))
+            }
             for (index, log) in arm.repeats.enumerated() {
                 try writeLog(log, at: Schema.run(index, of: arm.name), firstCost: firstCost)
                 firstCost += log.shapes.count
@@ -91,6 +100,7 @@ extension ResultsWriter {
         try writeTable(log.requests, as: Schema.requestColumns, at: group + "/requests")
         try writeTable(log.tokenGaps, as: Schema.tokenGapColumns, at: group + "/itl")
         try writeTable(log.quanta, as: Schema.quantumColumns(firstCost: firstCost), at: group + "/iterations")
+        try writeTable(log.units, as: Schema.unitColumns, at: group + "/units")
         try writeTable(log.steps, as: Schema.stepColumns, at: group + "/training")
         try writeTable(log.transfers, as: Schema.transferColumns, at: group + "/transfers")
         try writeMemory(log.memory, at: group + "/memory")
@@ -137,13 +147,13 @@ extension ResultsWriter {
         }
     }
 
-    /// The scenario is provenance: not part of the digest.
-    private func writeScenario(_ scenario: String) throws(HDF5Error) {
-        let bytes = Array(scenario.utf8)
+    /// Texts are provenance: not part of the digest.
+    private func writeText(_ text: String, at path: String, _ description: String) throws(HDF5Error) {
+        let bytes = Array(text.utf8)
         let type = HDF5ElementType.text(width: max(1, bytes.count))
-        var dataset = try HDF5Dataset(creating: Schema.scenario, type: type, extent: .scalar, in: file)
+        var dataset = try HDF5Dataset(creating: path, type: type, extent: .scalar, in: file)
         try dataset.append(bytes.isEmpty ? [0] : bytes)
-        try file.describe(Schema.scenario, unit: .one, "the resolved scenario, YAML")
+        try file.describe(path, unit: .one, description)
     }
 
     private func writeProvenance(of result: RunResult, digest: String) throws(HDF5Error) {

@@ -9,19 +9,25 @@ public struct RunResult: Sendable {
     public var arms: [ArmResult]
     /// What to compare; the first is the run's own comparison.
     public var comparisons: [ComparedArms]
+    /// Profiles of hardware that estimates were made from, as YAML; arms point here.
+    public var profiles: [String]
+    /// Every arm once more, over one common table of costs; empty where there is nothing to compare.
+    public var paired: [ArmResult]
     /// Interrupted if the run was cut short, whether within an arm or between two.
     public var status: ArmLog.Status
 
     /// `status` is that of the logs unless the caller knows better.
     public init(
         provenance: Provenance, scenario: String, trace: Trace, arms: [ArmResult], comparisons: [ComparedArms] = [],
-        status: ArmLog.Status? = nil
+        profiles: [String] = [], paired: [ArmResult] = [], status: ArmLog.Status? = nil
     ) {
         self.provenance = provenance
         self.scenario = scenario
         self.trace = trace
         self.arms = arms
         self.comparisons = comparisons
+        self.profiles = profiles
+        self.paired = paired
         let interrupted = arms.contains { $0.repeats.contains { $0.status == .interrupted } }
         self.status = status ?? (interrupted ? .interrupted : .complete)
     }
@@ -45,11 +51,14 @@ public struct ArmResult: Sendable {
     public var repeats: [ArmLog]
     /// Devices that the arm holds throughout: 2 if server and trainer have one each.
     public var devices: Int
+    /// The profile that the arm's estimates were made from, as its place in `RunResult.profiles`.
+    public var profile: Int?
 
-    public init(name: String, repeats: [ArmLog], devices: Int = 1) {
+    public init(name: String, repeats: [ArmLog], devices: Int = 1, profile: Int? = nil) {
         self.name = name
         self.repeats = repeats
         self.devices = devices
+        self.profile = profile
     }
 }
 
@@ -88,14 +97,15 @@ public struct Provenance: Sendable, Equatable {
     /// The CPU that the binary was compiled for, and the one that it ran on.
     public var buildCPU: String
     public var runCPU: String
-    /// The BLAS kernels in use; empty if none ran.
+    /// The BLAS kernels in use, or those that modelled and replayed durations stand for.
     public var blasKernel: String
-    /// Who chose them: the library, the program or the environment; empty if none ran.
+    /// Who chose them: the library, the program or the environment; empty where a profile of hardware does not tell.
     public var blasKernelChoice: String
     public var threads: Int
     /// When the run began, in ISO 8601.
     public var created: String
-    /// Where the model's weights, and the adapters that training started from, were read; nil if they were drawn.
+    /// Where the model's weights, and the adapters that training started from, were read; nil if they were drawn, or if
+    /// no work was done and they were not needed.
     public var checkpoint: CheckpointOrigin?
     public var adapter: CheckpointOrigin?
 

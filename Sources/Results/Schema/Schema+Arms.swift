@@ -42,6 +42,17 @@ extension Schema {
             .count("shape", "row of /costs") { firstCost + $0.shape },
             .count("version", "version of the weights used", \.version),
             .count("waiting", "requests waiting for admission at its start", \.waiting),
+            .duration(ifAny: "probe", "how long a fixed piece of work took beside it", \.probe),
+        ]
+    }
+
+    static var unitColumns: [Column<UnitRecord>] {
+        [
+            .count("quantum", "row of iterations", \.quantum),
+            .code("phase", "what the unit is of", TrainerPhase.allCases.map(\.name)) { unit in
+                TrainerPhase.allCases.firstIndex(of: unit.phase) ?? -1
+            },
+            .duration("duration", "how long it took", \.duration),
         ]
     }
 
@@ -56,8 +67,8 @@ extension Schema {
             .tokens("reused_tokens", "those whose forward pass was skipped", \.reusedTokens),
             .tokens("loss_tokens", "tokens that carry loss", \.lossTokens),
             .tokens("stale_tokens", "recorded tokens too stale to be used", \.staleTokens),
-            .real("loss", .nats, "mean loss over the loss tokens", \.loss),
-            .real("gradient_norm", .one, "global norm of the gradient before clipping", \.gradientNorm),
+            .real(ifAny: "loss", .nats, "mean loss over the loss tokens", \.loss),
+            .real(ifAny: "gradient_norm", .one, "global norm of the gradient before clipping", \.gradientNorm),
             .duration("forward_time", "forward passes below the head", \.time.forward),
             .duration("loss_time", "head and loss, forward and backward", \.time.loss),
             .duration("backward_time", "backward passes below the head", \.time.backward),

@@ -8,17 +8,22 @@ package enum Schema {
     static let costs = "/costs"
     static let arms = "/arms"
     static let comparison = "/comparison"
+    static let paired = "/paired"
+    static let profiles = "/profiles"
 
     /// What the digest covers: everything but where the run comes from.
-    static let digested = [trace, costs, arms, comparison]
+    static let digested = [trace, costs, arms, comparison, paired]
 
     static func arm(_ name: String) -> String { arms + "/" + name }
     static func summary(_ arm: String) -> String { Self.arm(arm) + "/summary" }
 
     /// `repeat_000`: wide enough that names sort as numbers do.
-    static func run(_ index: Int, of arm: String) -> String {
+    static func run(_ index: Int, of arm: String) -> String { Self.arm(arm) + "/" + repeatPrefix + padded(index) }
+    static func profile(_ index: Int) -> String { profiles + "/" + padded(index) }
+
+    private static func padded(_ index: Int) -> String {
         let digits = String(index)
-        return Self.arm(arm) + "/" + repeatPrefix + String(repeating: "0", count: max(0, 3 - digits.count)) + digits
+        return String(repeating: "0", count: max(0, 3 - digits.count)) + digits
     }
     static let repeatPrefix = "repeat_"
 
@@ -42,6 +47,8 @@ package enum Schema {
         static let adapter = "adapter"
         static let adapterSHA256 = "adapter_sha256"
         static let digest = "digest"
+        /// Of an arm.
+        static let profile = "profile"
         /// Also of every arm and every repeat.
         static let status = "status"
     }

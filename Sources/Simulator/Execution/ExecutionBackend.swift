@@ -38,10 +38,15 @@ public struct StepOutcome: Sendable {
     public var duration: SimDuration
     /// Of a trainer quantum: the time of each unit. They sum to `duration`.
     public var unitDurations: [SimDuration] = []
-    /// Of a trainer quantum: the loss, summed over its loss rows and divided by the step's loss tokens, in nats.
-    public var loss = 0.0
-    /// Of a trainer quantum with `gradientNorm`.
+    /// Of a trainer quantum: the loss, summed over its loss rows and divided by the step's loss tokens, in nats; absent
+    /// from a backend that computes no numbers.
+    public var loss: Double?
+    /// Of a trainer quantum with `gradientNorm`, from a backend that computes numbers.
     public var gradientNorm: Double?
+
+    /// How long a fixed piece of work took beside the plan: the machine's speed at the time. Absent where there is no
+    /// machine.
+    public var probe: SimDuration?
 
     public init(duration: SimDuration) { self.duration = duration }
 }

@@ -25,7 +25,7 @@ public struct MicroBatch: Sendable {
 
 /// One sample as the trainer runs it: the prompt and all of the response but its last token go in, and the token after
 /// each is the target.
-public struct TrainingSequencePlan: Sendable {
+public struct TrainingSequencePlan: Sendable, Equatable {
     /// Index of the request in the trace.
     public var request: Int
     public var promptTokens: Int

@@ -1,60 +1,126 @@
-extension StepPlan {
-    /// Canonical text of what the plan computes: two plans with the same text do the same work.
-    ///
-    /// Requests, layers and versions are left out as far as the work does not depend on them.
-    public func shapeKey(lastLayer: Int) -> String {
-        switch self {
-        case .serve(let iteration): iteration.shapeKey
-        case .train(let quantum): quantum.shapeKey(lastLayer: lastLayer)
+/// What a plan computes, whoever it computes it for: two plans with equal shapes do the same work.
+///
+/// Requests, layers and versions are left out as far as the work does not depend on them. A shape is a run of numbers
+/// that is quick to make and compare; `key` spells it out.
+public struct PlanShape: Hashable, Sendable {
+    private let codes: [Int32]
+
+    public init(_ plan: StepPlan, lastLayer: Int) {
+        switch plan {
+        case .serve(let iteration): codes = Self.codes(of: iteration)
+        case .train(let quantum): codes = Self.codes(of: quantum, lastLayer: lastLayer)
         }
     }
-}
 
-extension ServingIteration {
-    /// Prefill slices as `p COUNT @ CONTEXT`, with `r` when recorded and `e` when a token is emitted; then the contexts
-    /// of the decoded sequences, ascending.
-    fileprivate var shapeKey: String {
-        var parts: [String] = []
-        var contexts: [Int] = []
-        for slice in slices {
-            if slice.isPrefill {
-                let flags = (slice.record == nil ? "" : "r\(slice.finalRows)") + (slice.emitsToken ? "e" : "")
-                parts.append("p\(slice.tokens.count)@\(slice.tokens.lowerBound)\(flags)")
-            } else {
-                contexts.append(slice.tokens.upperBound)
-            }
-        }
-        if !contexts.isEmpty { parts.append("d" + contexts.sorted().map(String.init).joined(separator: ",")) }
-        return "serve " + parts.joined(separator: " ")
+    private var isServing: Bool { codes[0] == 0 }
+
+    /// Canonical text: `serve p12@0r1e d17,45` or `train f:0-64 of 120/30[0-64]`.
+    public var key: String {
+        var reader = Reader(codes: codes[1...])
+        return isServing ? "serve " + reader.serving() : "train " + reader.training()
     }
-}
 
-extension TrainerQuantum {
-    /// The units with their rows, then the sequences they work on as `TOKENS` with the recorded spans in brackets.
-    fileprivate func shapeKey(lastLayer: Int) -> String {
-        func text(_ range: Range<Int>) -> String { "\(range.lowerBound)-\(range.upperBound)" }
-        func kind(of layer: Int) -> String { layer == 0 ? "0" : layer == lastLayer ? "L" : "" }
+    // MARK: Making
+
+    private static func code(_ value: Int) -> Int32 { Int32(truncatingIfNeeded: value) }
+
+    /// 0, the number of prefill slices, four numbers for each, then the contexts of the decoded sequences, ascending.
+    private static func codes(of iteration: ServingIteration) -> [Int32] {
+        var codes: [Int32] = [0, 0]
+        codes.reserveCapacity(2 + 4 * iteration.slices.count)
+        for slice in iteration.slices where slice.isPrefill {
+            codes[1] += 1
+            codes.append(code(slice.tokens.count))
+            codes.append(code(slice.tokens.lowerBound))
+            codes.append(slice.record == nil ? -1 : code(slice.finalRows))
+            codes.append(slice.emitsToken ? 1 : 0)
+        }
+        let first = codes.count
+        for slice in iteration.slices where !slice.isPrefill { codes.append(code(slice.tokens.upperBound)) }
+        codes[first...].sort()
+        return codes
+    }
+
+    /// 1, the number of units, four numbers for each, then the sequences they work on, if any unit looks at rows:
+    /// tokens, loss tokens, the number of recorded spans, and their ends.
+    private static func codes(of quantum: TrainerQuantum, lastLayer: Int) -> [Int32] {
+        func place(of layer: Int) -> Int32 { layer == 0 ? 1 : layer == lastLayer ? 2 : 0 }
+        var codes: [Int32] = [1, code(quantum.units.count)]
         var needsRows = false
-        let units = units.map { unit in
+        for unit in quantum.units {
             switch unit {
             case .forward(let layer, let rows):
+                codes += [0, place(of: layer), code(rows.lowerBound), code(rows.upperBound)]
                 needsRows = true
-                return "f\(kind(of: layer)):\(text(rows))"
             case .loss(let rows):
+                codes += [1, 0, code(rows.lowerBound), code(rows.upperBound)]
                 needsRows = true
-                return "l:\(text(rows))"
             case .backward(let layer, let rows):
+                codes += [2, place(of: layer), code(rows.lowerBound), code(rows.upperBound)]
                 needsRows = true
-                return "b\(kind(of: layer)):\(text(rows))"
-            case .gradientNorm: return "n"
-            case .optimizer(let parameters): return "o:\(parameters.count)"
+            case .gradientNorm: codes += [3, 0, 0, 0]
+            case .optimizer(let parameters):
+                // A large model has more parameters than one number holds.
+                codes += [4, 0, code(parameters.count >> 31), code(parameters.count & 0x7fff_ffff)]
             }
         }
-        guard needsRows else { return "train " + units.joined(separator: " ") }
-        let sequences = microBatch.sequences.map { sequence in
-            let spans = sequence.recorded.map { text($0.tokens) }.joined(separator: ",")
-            return "\(sequence.tokens)/\(sequence.lossTokens.count)[\(spans)]"
+        guard needsRows else { return codes }
+        for sequence in quantum.microBatch.sequences {
+            codes += [code(sequence.tokens), code(sequence.lossTokens.count), code(sequence.recorded.count)]
+            for span in sequence.recorded { codes += [code(span.tokens.lowerBound), code(span.tokens.upperBound)] }
         }
-        return "train " + units.joined(separator: " ") + " of " + sequences.joined(separator: " ")
+        return codes
     }
+
+    // MARK: Spelling out
+
+    private struct Reader {
+        var codes: ArraySlice<Int32>
+
+        mutating func next() -> Int { Int(codes.popFirst() ?? 0) }
+        mutating func range() -> String { "\(next())-\(next())" }
+
+        /// Prefill slices as `p COUNT @ CONTEXT`, with `r` and the final rows kept when recorded, and `e` when a token is
+        /// emitted; then the contexts of the decoded sequences.
+        mutating func serving() -> String {
+            var parts: [String] = []
+            for _ in 0..<next() {
+                let (count, start, finalRows, emits) = (next(), next(), next(), next())
+                parts.append("p\(count)@\(start)" + (finalRows < 0 ? "" : "r\(finalRows)") + (emits == 1 ? "e" : ""))
+            }
+            if !codes.isEmpty { parts.append("d" + codes.map(String.init).joined(separator: ",")) }
+            return parts.joined(separator: " ")
+        }
+
+        /// The units with their rows, then the sequences as `TOKENS/LOSS TOKENS` with the recorded spans in brackets.
+        mutating func training() -> String {
+            let places = ["", "0", "L"]
+            let units = (0..<next()).map { _ in
+                let (unit, place) = (next(), places[next()])
+                switch unit {
+                case 0: return "f\(place):\(range())"
+                case 1: return "l:\(range())"
+                case 2: return "b\(place):\(range())"
+                case 3:
+                    _ = range()
+                    return "n"
+                default:
+                    let high = next() << 31
+                    return "o:\(high + next())"
+                }
+            }
+            var sequences: [String] = []
+            while !codes.isEmpty {
+                let (tokens, loss, spans) = (next(), next(), next())
+                let recorded = (0..<spans).map { _ in range() }.joined(separator: ",")
+                sequences.append("\(tokens)/\(loss)[\(recorded)]")
+            }
+            let text = units.joined(separator: " ")
+            return sequences.isEmpty ? text : text + " of " + sequences.joined(separator: " ")
+        }
+    }
+}
+
+extension StepPlan {
+    public func shape(lastLayer: Int) -> PlanShape { PlanShape(self, lastLayer: lastLayer) }
 }

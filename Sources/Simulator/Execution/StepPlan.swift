@@ -82,4 +82,13 @@ public enum TrainerUnit: Sendable, Hashable {
 
 public enum TrainerPhase: Sendable, CaseIterable {
     case forward, loss, backward, optimizer
+
+    public var name: String {
+        switch self {
+        case .forward: "forward"
+        case .loss: "loss"
+        case .backward: "backward"
+        case .optimizer: "optimizer"
+        }
+    }
 }

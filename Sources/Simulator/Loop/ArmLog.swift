@@ -9,6 +9,8 @@ public struct ArmLog: Sendable {
     /// Every gap between two tokens of one request, in the order in which requests finish.
     public var tokenGaps: [TokenGap] = []
     public var quanta: [QuantumRecord] = []
+    /// The units of the trainer's quanta, in the order of execution.
+    public var units: [UnitRecord] = []
     public var steps: [StepRecord] = []
     public var transfers: [TransferRecord] = []
     public var memory = MemoryRecord()
@@ -90,6 +92,8 @@ public struct QuantumRecord: Sendable {
     public var version: Int
     /// Requests waiting for admission at its start.
     public var waiting: Int
+    /// How long a fixed piece of work took beside it: the machine's speed at the time. Absent where there is no machine.
+    public var probe: SimDuration?
 
     public init(
         kind: Kind, start: SimTime, duration: SimDuration, predicted: SimDuration, prefillTokens: Int = 0,
@@ -105,6 +109,20 @@ public struct QuantumRecord: Sendable {
         self.shape = shape
         self.version = version
         self.waiting = waiting
+    }
+}
+
+/// One unit of a trainer quantum.
+public struct UnitRecord: Sendable {
+    /// Index in `ArmLog.quanta`.
+    public var quantum: Int
+    public var phase: TrainerPhase
+    public var duration: SimDuration
+
+    public init(quantum: Int, phase: TrainerPhase, duration: SimDuration) {
+        self.quantum = quantum
+        self.phase = phase
+        self.duration = duration
     }
 }
 
@@ -135,8 +153,13 @@ public struct TransferRecord: Sendable {
 
 /// A distinct shape of plan and what executing it cost.
 public struct PlanShapeRecord: Sendable {
-    /// Canonical text of the shape: two plans with the same text do the same work.
-    public var key: String
+    /// Runs have many shapes, and spelling one out costs more than pricing it: it is done when somebody reads it.
+    private enum Name: Sendable {
+        case shape(PlanShape)
+        case text(String)
+    }
+
+    private var name: Name
     public var kind: QuantumRecord.Kind
     public var count = 0
     public var total = SimDuration.zero
@@ -144,8 +167,24 @@ public struct PlanShapeRecord: Sendable {
     public var longest = SimDuration.zero
 
     public init(key: String, kind: QuantumRecord.Kind) {
-        self.key = key
+        name = .text(key)
         self.kind = kind
+    }
+
+    init(_ shape: PlanShape, kind: QuantumRecord.Kind) {
+        name = .shape(shape)
+        self.kind = kind
+    }
+
+    /// Canonical text of the shape: two plans with the same text do the same work.
+    public var key: String {
+        get {
+            switch name {
+            case .shape(let shape): shape.key
+            case .text(let text): text
+            }
+        }
+        set { name = .text(newValue) }
     }
 
     public mutating func add(_ duration: SimDuration) {

@@ -126,11 +126,14 @@ extension Simulation {
         for (unit, duration) in zip(quantum.units, outcome.unitDurations) {
             trainer.step?.record.time.add(duration, to: unit.phase)
         }
-        trainer.step?.record.loss += outcome.loss
+        if let loss = outcome.loss {
+            let before = trainer.step?.record.loss ?? 0
+            trainer.step?.record.loss = before + loss
+        }
         if let norm = outcome.gradientNorm { trainer.step?.record.gradientNorm = norm }
-        guard outcome.loss.isFinite, outcome.gradientNorm?.isFinite != false else {
+        guard outcome.loss?.isFinite != false, outcome.gradientNorm?.isFinite != false else {
             throw SimulationError.diverged(
-                step: trainer.version, loss: trainer.step?.record.loss ?? outcome.loss,
+                step: trainer.version, loss: trainer.step?.record.loss ?? .nan,
                 gradientNorm: outcome.gradientNorm ?? .nan)
         }
         if trainer.step?.open != nil {

@@ -37,7 +37,7 @@ public struct Simulation<Backend: ExecutionBackend> {
     var servedVersion = 0
     /// Since when the trainer has been able to run but for a reload.
     var stalledSince: SimTime?
-    var shapeIndices: [String: Int] = [:]
+    var shapeIndices: [PlanShape: Int] = [:]
     var openRequests: Int
     var pendingFeedback = 0
     var lastToken: [Int: SimTime] = [:]
@@ -134,10 +134,14 @@ public struct Simulation<Backend: ExecutionBackend> {
             record.prefillTokens = iteration.prefillTokens
             record.decodeTokens = iteration.decodeTokens
             record.recordedTokens = iteration.recordedTokens
-        case .train:
+        case .train(let quantum):
             record.kind = .train
             record.version = trainer.version
+            log.units += zip(quantum.units, outcome.unitDurations).map {
+                UnitRecord(quantum: log.quanta.count, phase: $0.phase, duration: $1)
+            }
         }
+        record.probe = outcome.probe
         record.shape = shapeIndex(of: plan, kind: record.kind)
         log.shapes[record.shape].add(outcome.duration)
         log.quanta.append(record)
@@ -146,10 +150,10 @@ public struct Simulation<Backend: ExecutionBackend> {
     }
 
     private mutating func shapeIndex(of plan: StepPlan, kind: QuantumRecord.Kind) -> Int {
-        let key = plan.shapeKey(lastLayer: backend.model.layers - 1)
-        if let index = shapeIndices[key] { return index }
-        log.shapes.append(PlanShapeRecord(key: key, kind: kind))
-        shapeIndices[key] = log.shapes.count - 1
+        let shape = plan.shape(lastLayer: backend.model.layers - 1)
+        if let index = shapeIndices[shape] { return index }
+        log.shapes.append(PlanShapeRecord(shape, kind: kind))
+        shapeIndices[shape] = log.shapes.count - 1
         return log.shapes.count - 1
     }
 

@@ -14,10 +14,10 @@ public struct StepRecord: Sendable {
     public var lossTokens = 0
     /// Recorded tokens that could not be used: too stale.
     public var staleTokens = 0
-    /// Mean loss over the loss tokens, in nats.
-    public var loss = 0.0
-    /// Global norm of the gradient before clipping.
-    public var gradientNorm = 0.0
+    /// Mean loss over the loss tokens, in nats; absent where no numbers are computed.
+    public var loss: Double?
+    /// Global norm of the gradient before clipping; absent where no numbers are computed.
+    public var gradientNorm: Double?
     public var time = PhaseTimes()
     /// Time in which the trainer could have run but for a reload.
     public var stall = SimDuration.zero

@@ -19,10 +19,13 @@ public struct UnitPlanner: Sendable {
         for microBatch: MicroBatch, estimate: (TrainerUnit) -> SimDuration
     ) -> (units: [TrainerUnit], unitRows: Int) {
         var units: [TrainerUnit] = []
-        let middle = layers / 2
-        let forward = ranges(of: microBatch.freshRows) { estimate(.forward(layer: middle, rows: $0)) }
+        // The first layer embeds besides, and the last one has its own way with loss rows: all layers are split as the
+        // dearest one asks for.
+        let kinds = Set([0, layers / 2, layers - 1])
+        func longest(_ unit: (Int) -> TrainerUnit) -> SimDuration { kinds.map { estimate(unit($0)) }.max() ?? .zero }
+        let forward = ranges(of: microBatch.freshRows) { rows in longest { .forward(layer: $0, rows: rows) } }
         let loss = ranges(of: microBatch.lossRows) { estimate(.loss(rows: $0)) }
-        let backward = ranges(of: microBatch.rows) { estimate(.backward(layer: middle, rows: $0)) }
+        let backward = ranges(of: microBatch.rows) { rows in longest { .backward(layer: $0, rows: rows) } }
         for layer in 0..<layers { units += forward.map { .forward(layer: layer, rows: $0) } }
         units += loss.map { .loss(rows: $0) }
         for layer in (0..<layers).reversed() {

@@ -1,0 +1,39 @@
+internal import Engine
+internal import MeasuredBackend
+public import Simulator
+
+/// Measures the profile of this machine.
+public struct MachineCalibration {
+    private let model: ModelConfig
+    private let arm: ArmConfiguration
+    private let threads: Int
+
+    /// - Parameters:
+    ///   - scenario: its threads, batching and tuning are those that are measured.
+    ///   - model: the one that the scenario names; its sizes are measured, with drawn weights.
+    public init(_ scenario: Scenario, model: ScenarioModel) throws(ExperimentError) {
+        self.model = model.config
+        arm = try model.adopted(by: scenario).base
+        threads = scenario.threads > 0 ? scenario.threads : ThreadPool.processorCount
+    }
+
+    /// - Parameters:
+    ///   - date: in ISO 8601.
+    ///   - progress: told the share that is done.
+    public func run(date: String, progress: (Double) -> Void = { _ in }) throws -> HardwareProfile {
+        let engine = EngineContext(model, pool: ThreadPool(width: threads))
+        let origin = HardwareProfile.Origin(
+            cpu: Machine.processor, kernel: BLAS.kernelName, threads: threads, date: date, model: model.name)
+        return try Calibrator(engine, training: arm.training, serving: arm.serving, effort: .full)
+            .run(origin: origin, progress: progress)
+    }
+}
+
+extension HardwareProfile {
+    /// Median and largest spread of its points.
+    public var spreads: (points: Int, median: Double, largest: Double) {
+        let surfaces = Array(products.values) + [attention, attentionBackward, decodeAttention] + Array(passes.values)
+        let all = surfaces.flatMap(\.spread).sorted()
+        return (all.count, all.isEmpty ? 0 : all[all.count / 2], all.last ?? 0)
+    }
+}

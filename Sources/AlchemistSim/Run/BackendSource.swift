@@ -1,0 +1,89 @@
+internal import Engine
+internal import MeasuredBackend
+internal import Simulator
+
+/// One arm of an experiment with its settings resolved.
+struct Arm {
+    let name: String
+    let configuration: ArmConfiguration
+}
+
+/// Makes the backend that executes an arm.
+protocol BackendSource {
+    associatedtype Backend: ExecutionBackend
+
+    /// What the arm's estimates are made from.
+    func profile(for arm: Arm) throws -> HardwareProfile
+    /// A fresh backend for one repeat of an arm.
+    func backend(for arm: Arm, round: Int) throws -> Backend
+}
+
+/// The engine on this machine.
+final class MeasuredSource: BackendSource {
+    private let engine: EngineContext
+    private let trace: Trace
+    private let seed: UInt64
+    private let profiles: MeasuredProfiles
+
+    init(_ engine: EngineContext, trace: Trace, seed: UInt64, profiles: MeasuredProfiles) {
+        self.engine = engine
+        self.trace = trace
+        self.seed = seed
+        self.profiles = profiles
+    }
+
+    func profile(for arm: Arm) throws -> HardwareProfile { try profiles.profile(for: arm.configuration) }
+
+    func backend(for arm: Arm, round: Int) throws -> MeasuredBackend {
+        let profile = try profile(for: arm)
+        engine.warmUp(arm.configuration.serving)
+        return MeasuredBackend(
+            engine: engine, profile: profile,
+            tokens: TraceTokens(trace, vocabulary: engine.config.vocabulary, seed: seed),
+            options: MeasuredOptions(arm.configuration))
+    }
+}
+
+/// Some hardware, modelled.
+struct ModelledSource: BackendSource {
+    let profile: HardwareProfile
+    let model: ModelConfig
+    let threads: Int
+
+    func profile(for arm: Arm) -> HardwareProfile { profile }
+
+    func backend(for arm: Arm, round: Int) -> ModelledBackend<MeasuredDemand> {
+        ModelledBackend(
+            profile: profile,
+            demand: MeasuredDemand(model, MeasuredOptions(arm.configuration), threads: threads))
+    }
+}
+
+/// What quanta are expected to cost on this machine. Arms share a profile when they train in the same way and serve in
+/// iterations of the same size; then the same quanta are expected to cost the same in each.
+final class MeasuredProfiles {
+    private struct Key: Hashable {
+        var tuning: Tuning
+        var tokenBudget: Int
+        var maxBatch: Int
+    }
+
+    private let engine: EngineContext
+    private let origin: HardwareProfile.Origin
+    private var known: [Key: HardwareProfile] = [:]
+
+    init(_ engine: EngineContext, origin: HardwareProfile.Origin) {
+        self.engine = engine
+        self.origin = origin
+    }
+
+    func profile(for arm: ArmConfiguration) throws -> HardwareProfile {
+        let key = Key(
+            tuning: arm.training.tuning, tokenBudget: arm.serving.tokenBudget, maxBatch: arm.serving.maxBatch)
+        if let profile = known[key] { return profile }
+        let profile = try Calibrator(engine, training: arm.training, serving: arm.serving, effort: .quick)
+            .run(origin: origin)
+        known[key] = profile
+        return profile
+    }
+}

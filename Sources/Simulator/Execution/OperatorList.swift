@@ -1,0 +1,122 @@
+/// Lists the operators of plans: made once from a plan, whoever prices or runs it.
+///
+/// The list says what the engine does, operator by operator: B of each adapter by itself, norms and SwiGLU made again in
+/// the backward pass, the last layer of a training pass for loss rows only. Lists of serving come in parts, so that a
+/// pricer can remember what depends on the number of rows alone.
+public struct OperatorList: Sendable {
+    /// Loss rows whose logits exist at a time: the head runs in chunks of this many rows.
+    public static let lossChunk = 64
+
+    public let model: ModelShape
+    public let tuning: Tuning
+    /// Bytes of one stored value.
+    public let valueBytes: Int
+    /// The four matrix products of a layer.
+    let linears: [Linear]
+
+    public init(model: ModelShape, tuning: Tuning, valueBytes: Int = 4) {
+        self.model = model
+        self.tuning = tuning
+        self.valueBytes = valueBytes
+        linears = Linear.all(of: model, tuning)
+    }
+
+    /// A linear layer, of one projection or of several fused ones.
+    struct Linear: Sendable {
+        let role: Operator.Role
+        let inputs: Int
+        let outputs: Int
+        /// Outputs of each projection that has an adapter.
+        let adapted: [Int]
+
+        static func all(of model: ModelShape, _ tuning: Tuning) -> [Linear] {
+            func adapted(_ projections: Projection...) -> [Int] {
+                guard case .lora(_, _, let targets) = tuning else { return [] }
+                return projections.filter(targets.contains).map { model.shape(of: $0).outputs }
+            }
+            return [
+                Linear(
+                    role: .qkv, inputs: model.hidden, outputs: model.qkvWidth, adapted: adapted(.query, .key, .value)),
+                Linear(
+                    role: .attentionOutput, inputs: model.queryWidth, outputs: model.hidden, adapted: adapted(.output)),
+                Linear(
+                    role: .gateUp, inputs: model.hidden, outputs: 2 * model.intermediate, adapted: adapted(.gate, .up)),
+                Linear(role: .down, inputs: model.intermediate, outputs: model.hidden, adapted: adapted(.down)),
+            ]
+        }
+    }
+
+    /// Rank of the adapters; zero in full tuning.
+    var rank: Int { if case .lora(let rank, _, _) = tuning { rank } else { 0 } }
+
+    /// All operators of a plan.
+    public func operators(of plan: StepPlan) -> [Operator] {
+        var list: [Operator] = []
+        forEachOperator(of: plan) { list.append($0) }
+        return list
+    }
+
+    /// All operators of one unit of `microBatch`.
+    public func operators(of unit: TrainerUnit, in microBatch: MicroBatch) -> [Operator] {
+        var list: [Operator] = []
+        forEachOperator(of: unit, in: microBatch) { list.append($0) }
+        return list
+    }
+
+    public func forEachOperator(of plan: StepPlan, _ body: (Operator) -> Void) {
+        switch plan {
+        case .serve(let iteration): forEachOperator(of: iteration, body)
+        case .train(let quantum):
+            for unit in quantum.units { forEachOperator(of: unit, in: quantum.microBatch, body) }
+        }
+    }
+
+    // MARK: Pieces
+
+    func product(
+        _ role: Operator.Role, _ orientation: Operator.Orientation = .forward, m: Int, n: Int, k: Int, count: Int = 1
+    ) -> Operator {
+        Operator(
+            role: role, kind: .product(orientation, m: m, n: n, k: k),
+            flops: 2 * Double(m) * Double(n) * Double(k), bytes: Double((m * k + n * k + m * n) * valueBytes),
+            count: count)
+    }
+
+    /// A pass that makes `values` values and moves `moved` values to and from memory for each.
+    func pass(_ role: Operator.Role, values: Int, moved: Int, count: Int = 1) -> Operator {
+        Operator(
+            role: role, kind: .pass(values: values), flops: 0, bytes: Double(values * moved * valueBytes), count: count)
+    }
+
+    func attention(queries: Int, pairs: Int, count: Int) -> Operator {
+        Operator(
+            role: .attention, kind: .attention(queries: queries, pairs: pairs),
+            flops: 4 * Double(model.queryWidth) * Double(pairs),
+            bytes: Double((2 * queries * model.queryWidth + 2 * queries * model.kvWidth) * valueBytes), count: count)
+    }
+
+    /// A layer's forward pass but for attention: q, k and v of `rows`, and the rest for the rows whose output is needed.
+    func forEachLayerOperator(rows: Int, outputRows: Int, count: Int, _ body: (Operator) -> Void) {
+        let h = model.hidden
+        body(pass(.norm, values: rows * h, moved: 2, count: count))
+        forEachForwardProduct(linears[0], rows: rows, count: count, body)
+        body(pass(.rope, values: rows * model.qkvWidth, moved: 2, count: count))
+        guard outputRows > 0 else { return }
+        body(pass(.residual, values: outputRows * h, moved: 2, count: 2 * count))
+        body(pass(.norm, values: outputRows * h, moved: 2, count: count))
+        body(pass(.swiglu, values: outputRows * model.intermediate, moved: 3, count: count))
+        for linear in linears.dropFirst() { forEachForwardProduct(linear, rows: outputRows, count: count, body) }
+    }
+
+    private func forEachForwardProduct(_ linear: Linear, rows: Int, count: Int, _ body: (Operator) -> Void) {
+        body(product(linear.role, m: rows, n: linear.outputs, k: linear.inputs, count: count))
+        guard !linear.adapted.isEmpty else { return }
+        body(product(.adapterA, m: rows, n: rank * linear.adapted.count, k: linear.inputs, count: count))
+        for outputs in linear.adapted { body(product(.adapterB, m: rows, n: outputs, k: rank, count: count)) }
+    }
+}
+
+extension Range<Int> {
+    /// (query, key) pairs when each position attends to itself and all before it.
+    public var causalPairs: Int { count * (lowerBound + upperBound + 1) / 2 }
+}

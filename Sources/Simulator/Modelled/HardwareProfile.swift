@@ -1,0 +1,104 @@
+/// What work costs on some hardware: pure data, measured by `calibrate` or written by hand.
+public struct HardwareProfile: Sendable, Equatable {
+    /// Where the figures come from.
+    public struct Origin: Sendable, Equatable {
+        public var cpu: String
+        /// Kernels of BLAS.
+        public var kernel: String
+        public var threads: Int
+        /// In ISO 8601.
+        public var date: String
+        /// The model whose sizes the nodes are.
+        public var model: String
+
+        public init(cpu: String, kernel: String, threads: Int, date: String, model: String) {
+            self.cpu = cpu
+            self.kernel = kernel
+            self.threads = threads
+            self.date = date
+            self.model = model
+        }
+    }
+
+    /// The heads that attention was measured with; other shapes are priced in proportion to their width.
+    public struct Heads: Sendable, Equatable {
+        public var queryWidth: Int
+        public var kvWidth: Int
+
+        public init(queryWidth: Int, kvWidth: Int) {
+            self.queryWidth = queryWidth
+            self.kvWidth = kvWidth
+        }
+    }
+
+    /// How operators in place differ from operators by themselves: other caches, outputs that go to memory, threads that
+    /// start and end. A piece of work takes `overhead + scale x` the sum of its operators.
+    public struct Correction: Sendable, Equatable {
+        public var scale: Double
+        /// Seconds of a serving iteration, or of a unit of training.
+        public var overhead: Double
+
+        public init(scale: Double, overhead: Double) {
+            self.scale = scale
+            self.overhead = overhead
+        }
+
+        public static let none = Correction(scale: 1, overhead: 0)
+    }
+
+    public var origin: Origin
+    /// How long the fixed piece of work took that tells the machine's speed, in seconds; every figure holds at this speed.
+    public var probe: Double
+    public var limits: PhysicalLimits
+    /// Seconds of a linear layer's products over m, n and k, by orientation.
+    public var products: [Operator.Orientation: CostSurface]
+    public var heads: Heads
+    /// Seconds over queries and their mean context.
+    public var attention: CostSurface
+    public var attentionBackward: CostSurface
+    /// Seconds over sequences and their mean context.
+    public var decodeAttention: CostSurface
+    /// Seconds of passes over memory by role, over values.
+    public var passes: [Operator.Role: CostSurface]
+    public var corrections: [WorkPhase: Correction]
+
+    public init(
+        origin: Origin, probe: Double, limits: PhysicalLimits, products: [Operator.Orientation: CostSurface],
+        heads: Heads,
+        attention: CostSurface, attentionBackward: CostSurface, decodeAttention: CostSurface,
+        passes: [Operator.Role: CostSurface], corrections: [WorkPhase: Correction]
+    ) {
+        self.origin = origin
+        self.probe = probe
+        self.limits = limits
+        self.products = products
+        self.heads = heads
+        self.attention = attention
+        self.attentionBackward = attentionBackward
+        self.decodeAttention = decodeAttention
+        self.passes = passes
+        self.corrections = corrections
+    }
+}
+
+/// Kinds of work whose operators meet different conditions.
+public enum WorkPhase: String, Sendable, Hashable, CaseIterable {
+    /// Iterations that only decode.
+    case decode
+    /// Iterations with a chunk of a prompt.
+    case prefill
+    case forward, loss, backward, optimizer
+
+    public init(_ phase: TrainerPhase) {
+        switch phase {
+        case .forward: self = .forward
+        case .loss: self = .loss
+        case .backward: self = .backward
+        case .optimizer: self = .optimizer
+        }
+    }
+
+    public init(_ iteration: ServingIteration) {
+        self = iteration.slices.contains { $0.tokens.count > 1 } ? .prefill : .decode
+    }
+}

@@ -1,0 +1,147 @@
+/// What a piece of work is expected to take, and what it must take at least.
+public struct Price: Sendable, Equatable {
+    public var seconds: Double
+    public var floor: Double
+
+    public static let zero = Price(seconds: 0, floor: 0)
+
+    public static func += (a: inout Price, b: Price) {
+        a.seconds += b.seconds
+        a.floor += b.floor
+    }
+
+    /// Whole nanoseconds, rounded up, and at least one: work takes time.
+    public var duration: SimDuration {
+        SimDuration(nanoseconds: max(1, Int64((min(seconds, 1e9) * 1e9).rounded(.up))))
+    }
+}
+
+/// Prices plans by their operators on some hardware. Every estimate and every modelled duration comes from here.
+///
+/// Prices that depend on a number of rows alone are remembered, because serving asks for the same ones over and over. So
+/// are the units of the last micro-batch, whose layers are alike and which is asked about while it is planned and run.
+public final class OperatorPricer {
+    public let profile: HardwareProfile
+    public let list: OperatorList
+    private var ofRows: [Int: Price] = [:]
+    private var ofEmitted: [Int: Price] = [:]
+    private var microBatch: [TrainingSequencePlan] = []
+    private var ofUnits: [TrainerUnit: Price] = [:]
+
+    public init(_ profile: HardwareProfile, _ list: OperatorList) {
+        self.profile = profile
+        self.list = list
+    }
+
+    // MARK: Plans
+
+    public func price(of plan: StepPlan) -> Price {
+        switch plan {
+        case .serve(let iteration): price(of: iteration)
+        case .train(let quantum):
+            quantum.units.reduce(into: .zero) { $0 += price(of: $1, in: quantum.microBatch) }
+        }
+    }
+
+    public func price(of unit: TrainerUnit, in microBatch: MicroBatch) -> Price {
+        if microBatch.sequences != self.microBatch {
+            self.microBatch = microBatch.sequences
+            ofUnits.removeAll(keepingCapacity: true)
+        }
+        let unit = representative(of: unit)
+        if let price = ofUnits[unit] { return price }
+        var sum = Price.zero
+        list.forEachOperator(of: unit, in: microBatch) { sum += price(of: $0) }
+        let corrected = corrected(sum, WorkPhase(unit.phase))
+        ofUnits[unit] = corrected
+        return corrected
+    }
+
+    /// The same unit of the lowest layer that does the same work: all between the first and the last are alike.
+    private func representative(of unit: TrainerUnit) -> TrainerUnit {
+        func lowest(_ layer: Int) -> Int { layer == 0 || layer == list.model.layers - 1 ? layer : 1 }
+        return switch unit {
+        case .forward(let layer, let rows): .forward(layer: lowest(layer), rows: rows)
+        case .backward(let layer, let rows): .backward(layer: lowest(layer), rows: rows)
+        case .loss, .gradientNorm, .optimizer: unit
+        }
+    }
+
+    public func price(of iteration: ServingIteration) -> Price {
+        var rows = 0
+        var emitted = 0
+        var decoding = (sequences: 0, pairs: 0)
+        var sum = Price.zero
+        for slice in iteration.slices {
+            rows += slice.tokens.count
+            if slice.emitsToken { emitted += 1 }
+            if slice.tokens.count == 1 {
+                decoding.sequences += 1
+                decoding.pairs += slice.tokens.upperBound
+            }
+            if slice.tokens.count > 1 || slice.record != nil {
+                list.forEachOperator(of: slice) { sum += price(of: $0) }
+            }
+        }
+        guard rows > 0 else { return .zero }
+        sum += remembered(rows, in: &ofRows) { list.forEachOperator(ofRows: rows, $0) }
+        if decoding.sequences > 0 {
+            sum += price(of: list.decodeAttention(sequences: decoding.sequences, pairs: decoding.pairs))
+        }
+        if emitted > 0 { sum += remembered(emitted, in: &ofEmitted) { list.forEachOperator(ofEmitted: emitted, $0) } }
+        // All weights of the layers are read, whatever is in the caches: more than these hold comes from memory.
+        let weights = Double(list.model.layers * list.model.parametersPerLayer * list.valueBytes)
+        let limits = profile.limits
+        sum.floor = max(sum.floor, max(0, weights - limits.cacheBytes) / limits.bytesPerSecond)
+        return corrected(sum, WorkPhase(iteration))
+    }
+
+    private func remembered(
+        _ size: Int, in known: inout [Int: Price], _ operators: ((Operator) -> Void) -> Void
+    ) -> Price {
+        if let price = known[size] { return price }
+        var sum = Price.zero
+        operators { sum += price(of: $0) }
+        known[size] = sum
+        return sum
+    }
+
+    private func corrected(_ sum: Price, _ phase: WorkPhase) -> Price {
+        let correction = profile.corrections[phase] ?? .none
+        return Price(seconds: correction.overhead + correction.scale * sum.seconds, floor: sum.floor)
+    }
+
+    // MARK: Operators
+
+    /// All executions of an operator by itself.
+    public func price(of op: Operator) -> Price {
+        Price(seconds: Double(op.count) * seconds(of: op), floor: profile.limits.floor(of: op))
+    }
+
+    /// One execution of an operator by itself, in seconds. An operator that the profile has no figure for is priced at
+    /// the hardware's limits.
+    public func seconds(of op: Operator) -> Double {
+        switch op.kind {
+        case .product(let orientation, let m, let n, let k):
+            if let surface = profile.products[orientation] { return surface.price(Double(m), Double(n), Double(k)) }
+        case .attention(let queries, let pairs): return attention(profile.attention, queries, pairs, ofQueries: true)
+        case .attentionBackward(let queries, let pairs):
+            return attention(profile.attentionBackward, queries, pairs, ofQueries: true)
+        case .decodeAttention(let sequences, let pairs):
+            return attention(profile.decodeAttention, sequences, pairs, ofQueries: false)
+        case .pass(let values):
+            if let curve = profile.passes[op.role] { return curve.price(Double(values)) }
+        }
+        return profile.limits.floor(of: op) / Double(op.count)
+    }
+
+    /// - Parameter ofQueries: whether the cost goes by the width of queries, or by that of keys and values.
+    private func attention(_ surface: CostSurface, _ queries: Int, _ pairs: Int, ofQueries: Bool) -> Double {
+        guard queries > 0 else { return 0 }
+        let width =
+            ofQueries
+            ? Double(list.model.queryWidth) / Double(profile.heads.queryWidth)
+            : Double(list.model.kvWidth) / Double(profile.heads.kvWidth)
+        return width * surface.price(Double(queries), Double(pairs) / Double(queries))
+    }
+}

@@ -1,0 +1,92 @@
+import AlchemistSim
+import ArgumentParser
+import Engine
+import Foundation
+import Results
+import Simulator
+
+struct ValidateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "validate",
+        abstract: "Holds the model of this machine against the machine.",
+        discussion: """
+            Runs the arms of a scenario measured and modelled at several loads, and prints the errors of quanta and of \
+            figures end to end as tables in Markdown. Each load leaves a results file in which every arm stands beside \
+            itself modelled. Loads are shares of what the modelled server finishes when all requests wait.
+
+            EXAMPLES
+              alchemist-sim validate experiments/validate.yaml results/validate.jsonl
+              alchemist-sim validate my.yaml my.jsonl --profile profiles/here.yaml --loads 0.5,0.9
+            """)
+
+    @Argument(help: "A scenario in YAML.")
+    var scenario: String
+
+    @Argument(help: "A trace in JSON lines, whose arrivals are stretched to each load.")
+    var trace: String
+
+    @Option(help: "The profile of this machine; measured first if there is none.")
+    var profile: String?
+
+    @Option(help: "Loads, separated by commas.")
+    var loads = "0.3,0.6,0.8,1.5"
+
+    @Option(
+        name: [.customLong("set")], parsing: .singleValue,
+        help: ArgumentHelp("Set a field of the scenario; may be given again.", valueName: "field=value"))
+    var settings: [String] = []
+
+    @Option(name: .shortAndLong, help: "Where results go: FOLDER/validate-LOAD.h5.")
+    var output = "results"
+
+    @Flag(name: .shortAndLong, help: "Show no progress.")
+    var quiet = false
+
+    func run() throws {
+        do {
+            try compare()
+        } catch {
+            throw Failure(error)
+        }
+    }
+
+    private func compare() throws {
+        var scenario = try Scenario(contentsOf: self.scenario)
+        try ScenarioOptions.apply(settings, to: &scenario)
+        let loads = try parsedLoads()
+        let model = try ScenarioModel(of: scenario)
+        let trace = try TraceFile.read(self.trace, for: model)
+        if let warning = BLAS.narrowKernelWarning { Terminal.warn("alchemist-sim: \(warning)\n") }
+        let created = Date().ISO8601Format()
+        let hardware =
+            if let profile { try HardwareProfile(contentsOf: profile) } else {
+                try MachineCalibration(scenario, model: model).run(date: created)
+            }
+        let validation = try Validation(scenario: scenario, model: model, trace: trace, profile: hardware)
+        let capacity = try validation.capacity()
+        try Terminal.print(
+            "\(hardware.origin.cpu), \(hardware.origin.kernel) kernels, \(hardware.origin.threads) threads; model "
+                + "\(scenario.model); capacity \(capacity.formatted(decimals: 2)) requests/s\n\n")
+        let line = ProgressLine(isShown: !quiet)
+        for load in loads {
+            let writer = try ResultsWriter(creating: "\(output)/validate-\(load.formatted(decimals: 2)).h5")
+            let result = try validation.run(
+                atLoad: load, of: capacity, progress: line.show, shouldStop: { Interrupt.isRequested })
+            line.clear()
+            let run = validation.result(
+                of: result, commandLine: CommandLine.arguments.joined(separator: " "), created: created)
+            try writer.write(run, report: try RunReport(run))
+            try Terminal.print(result.markdown() + "\n")
+            if Interrupt.isRequested { throw Failure("interrupted", .interrupted) }
+        }
+    }
+
+    private func parsedLoads() throws -> [Double] {
+        try loads.split(separator: ",", omittingEmptySubsequences: false).map { text in
+            guard let load = Double(text), load.isFinite, load > 0, load <= 100 else {
+                throw Failure("--loads \(loads): expected numbers above zero, separated by commas", .usage)
+            }
+            return load
+        }
+    }
+}

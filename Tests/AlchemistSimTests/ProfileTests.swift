@@ -1,0 +1,111 @@
+import AlchemistSim
+import Foundation
+import Simulator
+import Testing
+
+@Suite struct ProfileTests {
+    static let small: HardwareProfile = {
+        let surface = CostSurface(
+            axes: [[1, 24], [8, 64], [8]], seconds: [1.5e-6, 2.0000000000000003e-06, 1.0 / 3, 0.5],
+            spread: [0, 0.01, 0.1, 0.5])
+        let plane = CostSurface(
+            axes: [[1, 8], [16, 64]], seconds: [1e-6, 2e-6, 3e-6, 4e-5], spread: [0, 0, 0, 0.25])
+        let line = CostSurface(axes: [[64, 4096]], seconds: [1e-7, 1e-5], spread: [0.125, 0])
+        return HardwareProfile(
+            origin: .init(
+                cpu: "A \"CPU\": 2 GHz \\ #1", kernel: "Haswell", threads: 2, date: "2025-01-02T03:04:05Z",
+                model: "nano"),
+            probe: 1e-4,
+            limits: PhysicalLimits(
+                flopsPerSecond: 2.5e11, bytesPerSecond: 3e10, cacheBytesPerSecond: 1e11, cacheBytes: 33_554_432),
+            products: [.forward: surface, .inputGradient: surface, .weightGradient: surface],
+            heads: .init(queryWidth: 64, kvWidth: 32), attention: plane, attentionBackward: plane,
+            decodeAttention: plane, passes: [.norm: line, .optimizer: line],
+            corrections: [.decode: .init(scale: 1.0 / 3, overhead: 1e-5), .loss: .none])
+    }()
+
+    /// A profile that every plan of the smallest model can be priced by.
+    static func nano() -> HardwareProfile {
+        func surface(_ axes: [[Int]], _ unit: Double) -> CostSurface {
+            var values = [1e-6]
+            for axis in axes { values = values.flatMap { value in axis.map { value * Double($0) } } }
+            return CostSurface(axes: axes, seconds: values.map { 1e-6 + $0 * unit }, spread: values.map { _ in 0 })
+        }
+        let products = surface([[1, 64, 512], [8, 512], [8, 512]], 3e-5)
+        let attention = surface([[1, 64], [1, 512]], 0.05)
+        let roles = Operator.Role.allCases.filter(\.isPass)
+        return HardwareProfile(
+            origin: .init(cpu: "made up", kernel: "none", threads: 2, date: "2025-01-02T03:04:05Z", model: "nano"),
+            probe: 1e-4,
+            limits: PhysicalLimits(
+                flopsPerSecond: 1e12, bytesPerSecond: 1e12, cacheBytesPerSecond: 1e13, cacheBytes: 1e6),
+            products: [.forward: products, .inputGradient: products, .weightGradient: products],
+            heads: .init(queryWidth: 64, kvWidth: 32), attention: attention, attentionBackward: attention,
+            decodeAttention: attention,
+            passes: Dictionary(uniqueKeysWithValues: roles.map { ($0, surface([[64, 65536]], 1e-3)) }),
+            corrections: [.decode: .init(scale: 1, overhead: 1e-4)])
+    }
+
+    @Test func aProfileReadsBackAsItself() throws {
+        #expect(try HardwareProfile(yaml: Self.small.yaml, path: "p.yaml") == Self.small)
+    }
+
+    static let faults: [(from: String, to: String, message: String)] = [
+        ("format: 1", "format: 2", "p.yaml:3: field `format`: found 2, but this build reads 1"),
+        ("format: 1\n", "", "p.yaml:3: has no `format`"),
+        (
+            "threads: 2", "threads: two",
+            "p.yaml:6: field `threads`: found `two`, expected a whole number from 1 to 4096"
+        ),
+        ("kernel:", "kernal:", "p.yaml:5: field `kernal`: there is no such field; did you mean `kernel`?"),
+        (
+            "bytes_per_second: 3", "bytes_per_second: -3",
+            "p.yaml:12: field `limits.bytes_per_second`: found `-30000000000.0`, expected a number above zero"
+        ),
+        (
+            "  decode: {scale", "  decod: {scale",
+            "p.yaml:19: field `corrections.decod`: there is no such field; did you mean `decode`?"
+        ),
+        ("m: [1, 24]", "m: [24, 1]", "p.yaml:23: field `products.forward.m`: expected sizes that ascend"),
+        ("m: [1, 24]", "m: []", "p.yaml:23: field `products.forward.m`: expected sizes that ascend"),
+        (
+            "m: [1, 24]", "m: [1, 24, 25]",
+            "p.yaml:27: field `products.forward.points`: found 4 lines, expected 6, one for each point of m and n"
+        ),
+        (
+            "seconds: [1.5e-06]", "seconds: [1.5e-06, 2]",
+            "p.yaml:27: field `products.forward.points.seconds`: found 2 numbers, expected 1"
+        ),
+        (
+            "seconds: [1.5e-06]", "seconds: [0]",
+            "p.yaml:27: field `products.forward.points.seconds`: found `0`, expected a number above zero"
+        ),
+        (
+            "seconds: [1.5e-06]", "seconds: [inf]",
+            "p.yaml:27: field `products.forward.points.seconds`: found `inf`, expected a number above zero"
+        ),
+        ("  norm:", "  qkv:", "field `passes.qkv`: there is no such field"),
+    ]
+
+    @Test(arguments: faults.indices) func mistakesAreNamedWithTheirPlace(index: Int) throws {
+        let fault = Self.faults[index]
+        let text = Self.small.yaml
+        let range = try #require(text.range(of: fault.from))
+        let error = #expect(throws: ProfileError.self) {
+            _ = try HardwareProfile(yaml: text.replacingCharacters(in: range, with: fault.to), path: "p.yaml")
+        }
+        #expect(error?.description.contains(fault.message) == true, "\(error?.description ?? "none")")
+        #expect(error?.isInputOutput == false)
+    }
+
+    @Test(arguments: ["", "[", "- 1\n", "model: mini\n"]) func whatIsNoProfileIsRefused(text: String) {
+        let error = #expect(throws: ProfileError.self) { _ = try HardwareProfile(yaml: text, path: "p.yaml") }
+        #expect(error?.description.hasPrefix("p.yaml") == true)
+        #expect(error?.description.contains("\n") == false)
+    }
+
+    @Test func aMissingFileIsAMatterOfInput() {
+        let error = #expect(throws: ProfileError.self) { _ = try HardwareProfile(contentsOf: "/nowhere/p.yaml") }
+        #expect(error?.isInputOutput == true)
+    }
+}
