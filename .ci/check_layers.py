@@ -34,7 +34,7 @@ ALLOWED = {
 CONFINED = [
     (r"\bimport COpenBLAS\b", ["Engine/Kernels"]),
     (r"\bimport CHDF5\b", ["Results/HDF5"]),
-    (r"\bclock_gettime\b|\bContinuousClock\b|\bDate\(\)", ["MeasuredBackend", "alchemist-sim"]),
+    (r"\bclock_gettime\b|\bContinuousClock\b|\bDate\(\)", ["Bench", "MeasuredBackend", "alchemist-sim"]),
 ]
 
 DECLARATION = re.compile(r"^\s*(?:(?:public|package|internal|private|fileprivate|final|indirect)\s+)*"

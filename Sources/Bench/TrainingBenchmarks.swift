@@ -106,8 +106,8 @@ enum TrainingBenchmarks {
         setup.step(on: bench)
         var ratios = [[Double]](repeating: [], count: counts.count)
         var gains = [[Double]](repeating: [], count: counts.count)
-        // Short steps are measured more often.
-        for round in 0..<bench.rounds * max(1, 1024 / length) {
+        // Each round holds two steps for each share; short ones are measured more often.
+        for round in 0..<(bench.rounds + 1) / 2 * max(1, 512 / length) {
             func timed(_ record: RecordedSequence?) -> (total: Double, forward: Double) {
                 var forward = 0.0
                 let total = bench.seconds { forward = setup.step(on: bench, reusing: record) }
