@@ -5,6 +5,10 @@ import Testing
 /// The kernels' own e^x against that of the C library in `Double`.
 @Suite("Exponential")
 struct ExponentialTests {
+    /// What its documentation promises, in units in the last place. The operations are those of IEEE 754 on every machine,
+    /// so that the error is, too.
+    private static let limit = 1.25
+
     /// Worst error over floats from `first` on, every `step`-th bit pattern up to `last`, in units in the last place.
     private static func worst(from first: Float, to last: Float, step: UInt32) -> (ulps: Double, at: Float) {
         var worst = (ulps: 0.0, at: first)
@@ -26,11 +30,11 @@ struct ExponentialTests {
     }
 
     /// Bit patterns ascend from 0 to 88, and from -0 to -87; below 2^-26 all powers round to 1.
-    @Test("within two units in the last place", arguments: [(Float(0x1p-26), Float(88)), (-0x1p-26, -87)])
+    @Test("within a unit and a quarter in the last place", arguments: [(Float(0x1p-26), Float(88)), (-0x1p-26, -87)])
     func sweep(first: Float, last: Float) {
         // Some 280 000 values on each side, 8 000 or so between any two powers of two.
         let (ulps, at) = Self.worst(from: first, to: last, step: 997)
-        #expect(ulps <= 2, "\(ulps) ulps at \(at)")
+        #expect(ulps <= Self.limit, "\(ulps) ulps at \(at)")
     }
 
     /// Where the argument's multiple of ln 2 changes, the polynomial is furthest from its centre.
@@ -40,7 +44,7 @@ struct ExponentialTests {
         let bits = middle.bitPattern
         let (ulps, at) = Self.worst(
             from: Float(bitPattern: bits - 2000), to: Float(bitPattern: bits + 2000), step: 1)
-        #expect(ulps <= 2, "\(ulps) ulps at \(at)")
+        #expect(ulps <= Self.limit, "\(ulps) ulps at \(at)")
     }
 
     @Test("special arguments")

@@ -47,7 +47,7 @@ extension Lanes {
     }
 }
 
-/// e to the power of each lane, to about one unit in the last place over [-87, 88]; arguments beyond are clamped.
+/// e to the power of each lane, to 1.25 units in the last place over [-87, 88]; arguments beyond are clamped.
 ///
 /// Cody-Waite: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial for e^r, then n is added to the exponent field.
 /// Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits. Polynomial: Cephes `expf`.

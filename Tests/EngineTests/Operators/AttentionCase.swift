@@ -76,7 +76,7 @@ struct AttentionCase: OperatorCase {
         cases.append(AttentionCase(heads: 1, kvHeads: 1, headSize: 2, spans: [Span(keys: 4096, block: 16)], unit: 512))
         cases.append(
             AttentionCase(
-                heads: 9, kvHeads: 3, headSize: 64,
+                heads: 3, kvHeads: 1, headSize: 64,
                 spans: [
                     Span(keys: 8192, queries: [8191], block: 16),
                     Span(keys: 8192, queries: [0, 4000, 8190, 8191], block: 16),

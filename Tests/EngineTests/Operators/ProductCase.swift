@@ -33,10 +33,10 @@ struct ProductCase: OperatorCase {
             cases.append(
                 ProductCase(m: m, n: 41, k: 100, gap: 3, scale: -0.5, accumulating: true, isForwardOnly: true))
         }
-        // Rows of W enough for panels instead of `sgemm`, and one row too few.
+        // Rows and columns of W enough for panels instead of `sgemm`, and one too few.
         for m in [65, 255, 256, 257] {
-            for n in [255, 259] {
-                for k in [127, 128, 576] { cases.append(ProductCase(m: m, n: n, k: k, isForwardOnly: true)) }
+            for (n, k) in [(255, 128), (256, 127), (256, 128), (259, 128), (259, 576)] {
+                cases.append(ProductCase(m: m, n: n, k: k, isForwardOnly: true))
             }
         }
         for (m, n, k) in [

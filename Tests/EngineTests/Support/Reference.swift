@@ -18,7 +18,7 @@ struct Rounding: Sendable {
     /// Operations one after the other.
     static func steps(_ count: Double) -> Rounding { Rounding(growth: count) }
 
-    /// `exponential`: two units in the last place, each at most 2^-23 of the value.
+    /// `exponential`: 1.25 units in the last place, each at most 2^-23 of the value, and the subtraction before it.
     static let exponential = steps(4)
 
     /// Magnitude by which `exponential` is too large below -87, where it stays at e^-87 < 2^-125.

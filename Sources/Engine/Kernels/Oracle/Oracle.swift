@@ -17,7 +17,9 @@ extension Oracle {
         var y = [Double](repeating: 0, count: m * n)
         for row in 0..<m {
             for column in 0..<n {
-                for inner in 0..<k { y[row * n + column] += x[row * k + inner] * w[column * k + inner] }
+                var sum = 0.0
+                for inner in 0..<k { sum += x[row * k + inner] * w[column * k + inner] }
+                y[row * n + column] = sum
             }
         }
         return y
