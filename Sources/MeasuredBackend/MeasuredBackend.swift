@@ -17,8 +17,10 @@ public final class MeasuredBackend: ExecutionBackend {
     let tuning: TuningMode
     let tokens: any TokenIDs
     let arena: RecordArena
-    /// What serving and the passes of training read.
+    /// What the passes of training read.
     var current: ModelParameters
+    /// What serving reads: the same, unless the trainer has a device of its own.
+    var served: ModelParameters
     /// What the optimizer writes; the two change places when a step is published. Base weights are shared in LoRA mode.
     var next: ModelParameters
     let gradients: GradientBuffer
@@ -59,11 +61,21 @@ public final class MeasuredBackend: ExecutionBackend {
                 options.training.enabled
                 ? ModelParameters(weights, adapters: engine.start.adapters(lora, seed: options.seed)) : current
         }
+        served = current
+        if options.training.enabled, options.training.placement == .separate {
+            // Base weights that nobody changes are kept once, although either device holds a copy.
+            switch tuning {
+            case .full: served = ModelParameters(Weights(zeros: engine.config))
+            case .lora(let lora):
+                served = ModelParameters(current.weights, adapters: Adapters(engine.config, lora, seed: options.seed))
+            }
+        }
         gradients = GradientBuffer(engine.config, tuning)
         optimizer = OptimizerState(gradients.table)
         rule = AdamW(
             weightDecay: options.training.weightDecay,
             clipNorm: options.training.clipNorm > 0 ? options.training.clipNorm : nil)
+        copyToServer()
         keepVersion(0)
     }
 
@@ -109,7 +121,7 @@ public final class MeasuredBackend: ExecutionBackend {
                 prefills[slice.request, default: []].append((slice.tokens, iteration.version))
             }
         }
-        return StepOutcome(duration: measured { _ = engine.transformer.forward(batch, current) })
+        return StepOutcome(duration: measured { _ = engine.transformer.forward(batch, served) })
     }
 
     // MARK: Real memory

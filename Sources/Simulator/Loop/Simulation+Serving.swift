@@ -23,8 +23,8 @@ extension Simulation {
             log.requests[slice.request].scheduled = now
         }
         endStall()
-        _ = try execute(.serve(iteration))
-        work = .serving(iteration)
+        let outcome = try execute(.serve(iteration))
+        serverWork = .serving(iteration, outcome)
         return true
     }
 

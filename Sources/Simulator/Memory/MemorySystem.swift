@@ -7,8 +7,12 @@ public struct MemorySystem: Sendable {
     private var toDevice: CopyEngine
     private var movements: [DataMovement] = []
 
-    public init(device: DeviceConfiguration, kvBlockTokens: Int, sizes: RecordSizes) {
-        ledger = Ledger(device: device.memory, host: device.hostMemory)
+    /// - Parameter hasTrainerDevice: whether the trainer has a device of its own, with as much memory.
+    public init(
+        device: DeviceConfiguration, kvBlockTokens: Int, sizes: RecordSizes, hasTrainerDevice: Bool = false
+    ) {
+        ledger = Ledger(
+            device: device.memory, host: device.hostMemory, trainerDevice: hasTrainerDevice ? device.memory : .zero)
         kv = KVPool(blockTokens: kvBlockTokens, bytesPerToken: sizes.kvPerToken * sizes.layers)
         records = RecordStore(sizes: sizes)
         toHost = CopyEngine(direction: .toHost, bandwidth: device.linkBandwidth, latency: device.linkLatency)
@@ -33,12 +37,12 @@ public struct MemorySystem: Sendable {
         movements.append(movement)
     }
 
-    public mutating func reserve(_ bytes: Bytes, for owner: MemoryOwner) -> Bool {
-        ledger.reserve(bytes, for: owner, on: .device)
+    public mutating func reserve(_ bytes: Bytes, for owner: MemoryOwner, on tier: MemoryTier = .device) -> Bool {
+        ledger.reserve(bytes, for: owner, on: tier)
     }
 
-    public mutating func release(_ bytes: Bytes, of owner: MemoryOwner) {
-        ledger.release(bytes, of: owner, on: .device)
+    public mutating func release(_ bytes: Bytes, of owner: MemoryOwner, on tier: MemoryTier = .device) {
+        ledger.release(bytes, of: owner, on: tier)
     }
 
     // MARK: Requests
