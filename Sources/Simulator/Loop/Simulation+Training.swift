@@ -104,7 +104,7 @@ extension Simulation {
             (open.reloads.windowBytes, .recorded), (open.reloads.kvBytes, .recordedKV),
         ]
         let total = wanted.reduce(Bytes.zero) { $0 + $1.0 }
-        guard total <= memory.ledger.free(on: .device) else { return false }
+        guard memory.makeRoom(for: total) else { return false }
         return wanted.allSatisfy { memory.reserve($0.0, for: $0.1) }
     }
 
@@ -202,6 +202,8 @@ extension Simulation {
         trainer.finishStep()
         // Nothing is in flight now, so the swap can not tear an iteration.
         servedVersion = trainer.version
+        scopePrefixCache()
+        try flushMovements()
         try backend.publish(version: servedVersion)
         backend.forgetVersions(before: oldestLiveVersion)
     }
@@ -209,7 +211,8 @@ extension Simulation {
     /// The oldest version that any record or running request still goes back to.
     private var oldestLiveVersion: Int {
         let records = memory.records.oldestVersion ?? servedVersion
-        let running = scheduler.running.compactMap(\.oldestKV).min() ?? servedVersion
-        return min(records, running, servedVersion)
+        let running = scheduler.oldestKV ?? servedVersion
+        let cached = memory.kv.cache.oldestVersion ?? servedVersion
+        return min(records, running, cached, servedVersion)
     }
 }

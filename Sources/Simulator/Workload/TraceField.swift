@@ -1,6 +1,6 @@
 /// A field of a trace's line.
 enum TraceField: UInt16, Sendable {
-    case id, arrival, promptTokens, prompt, outputTokens, output, conversation, turn, thinkTime, feedback
+    case id, arrival, promptTokens, prompt, outputTokens, output, conversation, turn, thinkTime, priority, feedback
     case feedbackDelay, feedbackKind, feedbackTokens
 
     /// What messages call it.
@@ -15,6 +15,7 @@ enum TraceField: UInt16, Sendable {
         case .conversation: "conversation"
         case .turn: "turn"
         case .thinkTime: "think_time"
+        case .priority: "priority"
         case .feedback: "feedback"
         case .feedbackDelay: "feedback.delay"
         case .feedbackKind: "feedback.kind"
@@ -26,6 +27,7 @@ enum TraceField: UInt16, Sendable {
     static let identifierRule = "a string that is not empty or an integer"
     static let secondsRule = "seconds from 0 to \(TraceLimits.maxSeconds)"
     static let countRule = "a whole number from 1 to \(TraceLimits.maxCount)"
+    static let priorityRule = "a whole number from -\(TraceLimits.maxCount) to \(TraceLimits.maxCount)"
     static let turnRule = "a whole number from 0 to \(TraceLimits.maxCount)"
 }
 
@@ -53,7 +55,7 @@ struct TraceFieldTable: Sendable {
         fields: [
             ("id", .id), ("arrival", .arrival), ("prompt_tokens", .promptTokens), ("output_tokens", .outputTokens),
             ("prompt", .prompt), ("output", .output), ("conversation", .conversation), ("turn", .turn),
-            ("think_time", .thinkTime), ("feedback", .feedback),
+            ("think_time", .thinkTime), ("priority", .priority), ("feedback", .feedback),
         ],
         prefix: "")
 

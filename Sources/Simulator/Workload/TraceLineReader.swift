@@ -101,6 +101,8 @@ struct TraceLineReader {
         case .conversation: record.conversation = try identifier(field)
         case .turn: record.turn = try integer(field, from: 0, TraceField.turnRule) ?? 0
         case .thinkTime: record.thinkTime = SimDuration(nanoseconds: try nanoseconds(field) ?? 0)
+        case .priority:
+            record.priority = try integer(field, from: -TraceLimits.maxCount, TraceField.priorityRule) ?? 0
         case .feedback: try readFeedback()
         case .feedbackDelay, .feedbackKind, .feedbackTokens: try readFeedback(field)
         }

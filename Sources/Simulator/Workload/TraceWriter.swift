@@ -41,6 +41,7 @@ public enum TraceWriter {
         if request.thinkTime != .zero {
             bytes.append(contentsOf: ", \"think_time\": \(request.thinkTime.nanoseconds.decimalSeconds)".utf8)
         }
+        if request.priority != 0 { bytes.append(contentsOf: ", \"priority\": \(request.priority)".utf8) }
         switch request.feedback {
         case .unstated: break
         case .none: bytes.append(contentsOf: #", "feedback": null"#.utf8)
