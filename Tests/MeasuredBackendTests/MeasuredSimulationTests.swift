@@ -156,7 +156,7 @@ import Testing
         let least = MemoryRequirement(
             configuration: configuration, trace: trace,
             demand: MeasuredDemand(Self.model, MeasuredOptions(configuration), threads: 2))
-        configuration.device.memory = least.device + Bytes(200_000)
+        configuration.device.memory = least.deviceForEveryRequest + Bytes(200_000)
         let (log, _) = try Self.run(configuration, trace)
         #expect(log.requests.contains { $0.droppedTokens > 0 })
         #expect(log.memory.device.peak <= configuration.device.memory)

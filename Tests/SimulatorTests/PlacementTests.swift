@@ -13,7 +13,7 @@ import Testing
                     id: "r\(index)", arrival: SimTime(nanoseconds: Int64(index) * gap.nanoseconds),
                     promptTokens: prompt,
                     outputTokens: output, conversation: nil, turn: 0, previousTurn: nil, thinkTime: .zero,
-                    feedback: .given(Feedback(delay: .zero, kind: .sft)))
+                    feedback: .given(Feedback(delay: .zero)))
             })
     }
 

@@ -65,7 +65,7 @@ import Testing
         let trace = Self.randomTrace(&stream, requests: 1 + stream.below(40))
         var configuration = Self.randomConfiguration(&stream)
         let least = MemoryRequirement(configuration: configuration, trace: trace, demand: RateBackend())
-        configuration.device.memory = least.device + Bytes([0, 100_000, 200_000_000][stream.below(3)])
+        configuration.device.memory = least.deviceForEveryRequest + Bytes([0, 100_000, 200_000_000][stream.below(3)])
         configuration.device.hostMemory = least.host + Bytes([0, 300_000, 200_000_000][stream.below(3)])
         var simulation = try Simulation(configuration: configuration, trace: trace, backend: RateBackend())
         simulation.checksEveryEvent = true

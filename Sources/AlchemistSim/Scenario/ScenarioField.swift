@@ -90,6 +90,29 @@ extension ScenarioField {
             "serving.tbt_objective", "Objective for the time between two tokens; 0 for none.",
             \.base.serving.tbtObjective),
         integer("serving.kv_block_tokens", 1...65_536, "Tokens of one KV block.", \.base.serving.kvBlockTokens),
+        ScenarioField(
+            path: "serving.kv_memory",
+            meaning: "Device memory for KV blocks: `auto`, what is left of it; an amount; or `share(U)`, U times the "
+                + "device's memory less weights and serving workspace.",
+            read: { $0.base.serving.kvMemory.text }
+        ) { s, v throws(ValueProblem) in s.base.serving.kvMemory = try .init(text: v) },
+        number(
+            "serving.kv_watermark", 0...1, "Share of the KV blocks left free when a request is admitted beside others.",
+            \.base.serving.kvWatermark),
+        choice("serving.policy", "Which work an iteration takes up.", \.base.serving.policy),
+        choice(
+            "serving.admission", "Who is admitted next; `priority` is the trace's, lower first.",
+            \.base.serving.admission),
+        choice(
+            "serving.preemption", "How a request gives its KV blocks up when another needs them.",
+            \.base.serving.preemption),
+        flag(
+            "serving.prefix_cache", "Whether full KV blocks are kept and found again by what they hold.",
+            \.base.serving.prefixCache),
+        flag(
+            "serving.prefix_cache_across_versions",
+            "Whether blocks may be found that other versions of the weights computed.",
+            \.base.serving.prefixCacheAcrossVersions),
     ]
 
     private static let recording: [ScenarioField] = [
@@ -281,6 +304,28 @@ extension TrainingConfiguration.Staleness {
                 versions >= 0
             else { throw ValueProblem(expected: "exact, bounded(K) with a whole number K, or any") }
             self = .bounded(versions)
+        }
+    }
+}
+
+extension KVMemory {
+    fileprivate var text: String {
+        switch self {
+        case .auto: "auto"
+        case .bytes(let bytes): Quantity.write(bytes)
+        case .share(let share): "share(\(Quantity.short(share)))"
+        }
+    }
+
+    fileprivate init(text: String) throws(ValueProblem) {
+        if text == "auto" {
+            self = .auto
+        } else if text.hasPrefix("share("), text.hasSuffix(")") {
+            self = .share(try Quantity.number(String(text.dropFirst(6).dropLast()), in: 0...1))
+        } else {
+            do { self = .bytes(try Quantity.bytes(text)) } catch {
+                throw ValueProblem(expected: "auto, " + error.expected + ", or share(U) with U from 0 to 1")
+            }
         }
     }
 }

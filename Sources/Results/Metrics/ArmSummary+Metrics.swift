@@ -5,7 +5,8 @@ extension ArmSummary {
     ///
     /// No name ends in `_min` or `_max`: these mark the extremes over repeats.
     public static let metrics: [Metric<ArmSummary>] =
-        requestMetrics + latencyMetrics + throughputMetrics + memoryMetrics + ownerMetrics + trainingMetrics
+        requestMetrics + cacheMetrics + latencyMetrics + throughputMetrics + memoryMetrics + ownerMetrics
+        + trainingMetrics
         + auditMetrics
 
     private static let requestMetrics: [Metric<ArmSummary>] = [
@@ -23,6 +24,31 @@ extension ArmSummary {
         },
         Metric("dropped_tokens", .tokens, "prompt tokens whose record could not be made or kept for want of memory") {
             Double($0.serving.droppedTokens)
+        },
+    ]
+
+    private static let cacheMetrics: [Metric<ArmSummary>] = [
+        Metric("prefix_cache_hit_tokens", .tokens, "prompt tokens that the prefix cache had at the first admission") {
+            Double($0.serving.cachedTokens)
+        },
+        Metric("prefix_cache_hit_rate", .one, "hit tokens / prompt tokens of admitted requests") {
+            $0.serving.prefixHitRate
+        },
+        Metric("preemptions", .one, "times that requests gave their KV blocks up to others") {
+            Double($0.serving.preemptions)
+        },
+        Metric("recomputed_tokens", .tokens, "tokens in the KV cache that preemptions lost") {
+            Double($0.serving.recomputedTokens)
+        },
+        Metric("swapped_bytes", .bytes, "bytes of KV blocks that preemptions copied to the host and back") {
+            Double($0.serving.swappedBytes.count)
+        },
+        Metric("kv_blocks", .one, "most KV blocks that can exist at a time") { Double($0.serving.kvBlocks) },
+        Metric("kv_utilisation_mean", .one, "KV blocks held / KV blocks, over the time of serving iterations") {
+            $0.serving.kvUtilisation
+        },
+        Metric("kv_utilisation_peak", .one, "highest share of the KV blocks held in a serving iteration") {
+            $0.serving.kvUtilisationPeak
         },
     ]
 

@@ -13,6 +13,13 @@ extension Schema {
             .time(ifAny: "scheduled", "start of the first iteration that works on it", \.scheduled),
             .time(ifAny: "first_token", "when its first output token is there", \.firstToken),
             .time(ifAny: "finish", "when its last output token is there", \.finish),
+            .tokens(
+                "cached_tokens", "prompt tokens that the prefix cache had when it was admitted first", \.cachedTokens),
+            .count("preemptions", "times that it gave its KV blocks up to others", \.preemptions),
+            .tokens(
+                "recomputed_tokens", "tokens in the KV cache that were lost by that and had to be computed again",
+                \.recomputedTokens),
+            .bytes("swapped_bytes", "bytes of its KV blocks copied to the host and back", \.swappedBytes),
             .tokens("recorded_tokens", "prompt tokens whose record was made", \.recordedTokens),
             .tokens(
                 "dropped_tokens", "prompt tokens whose record could not be made or kept for want of memory",
@@ -36,12 +43,14 @@ extension Schema {
             .time("start", "when the quantum took the compute stream", \.start),
             .duration("duration", "how long it held it", \.duration),
             .duration("predicted", "what the backend had estimated before", \.predicted),
-            .tokens("prefill_tokens", "prompt tokens prefilled", \.prefillTokens),
+            .tokens("prefill_tokens", "tokens prefilled, those computed again included", \.prefillTokens),
             .tokens("decode_tokens", "sequences decoded by one token each", \.decodeTokens),
             .tokens("recorded_tokens", "prompt tokens whose activations were recorded", \.recordedTokens),
             .count("shape", "row of /costs") { firstCost + $0.shape },
             .count("version", "version of the weights used", \.version),
             .count("waiting", "requests waiting for admission at its start", \.waiting),
+            .count("kv_blocks", "KV blocks that requests and records hold while it runs", \.kvBlocks),
+            .count("cached_blocks", "KV blocks that only the prefix cache holds", \.cachedBlocks),
             .duration(ifAny: "probe", "how long a fixed piece of work took beside it", \.probe),
         ]
     }
@@ -111,7 +120,7 @@ extension Schema {
             .time("end", "when it was done", \.end),
             .bytes("bytes", "bytes copied", \.bytes),
             .index("request", "row of /trace", \.request),
-            .index("layer", "layer of the model", \.layer),
+            .index("layer", "layer of the model; -1 for all K and V of a request that is swapped", \.layer),
         ]
     }
 

@@ -1,19 +1,26 @@
 /// What an arm needs of both tiers at least, found before any work is done.
 ///
-/// Beside the static owners the device must hold, at the same time, the KV of the largest request and the whole forward
-/// pass of the largest possible micro-batch: then neither the server nor the trainer can get stuck for good. The host
-/// must hold the record of the largest prompt if records are offloaded.
+/// Beside the static owners the device must hold, at the same time, a KV block and the whole forward pass of the largest
+/// possible micro-batch: then neither the server nor the trainer can get stuck for good. Requests whose KV takes more
+/// blocks than there are will be refused. The host must hold the record of the largest prompt if records are offloaded.
 public struct MemoryRequirement: Sendable {
     /// What stays for the whole run.
     public let fixed: [(tier: MemoryTier, owner: MemoryOwner, bytes: Bytes)]
+    /// Most KV blocks that can exist at a time, by `ServingConfiguration.kvMemory`.
+    public let kvBlocks: Int
+    /// One KV block.
+    public let kvBlock: Bytes
     /// The KV blocks of the largest request.
-    public let kv: Bytes
+    public let largestKV: Bytes
     /// Activations and scratch of the largest micro-batch; zero without training.
     public let microBatch: Bytes
     /// Where the trainer's device is a separate one: the sum of what it must hold.
     public var trainerDevice: Bytes { hasTrainerDevice ? sum(on: .trainerDevice) + microBatch : .zero }
     /// The least memory of the serving device.
-    public var device: Bytes { sum(on: .device) + kv + (hasTrainerDevice ? .zero : microBatch) }
+    public var device: Bytes { sum(on: .device) + kvBlock + sharedMicroBatch }
+    /// What is enough for the trainer and, at the same time, for the largest request.
+    public var deviceForEveryRequest: Bytes { sum(on: .device) + largestKV + sharedMicroBatch }
+    private var sharedMicroBatch: Bytes { hasTrainerDevice ? .zero : microBatch }
     private let hasTrainerDevice: Bool
     /// The least host memory.
     public let host: Bytes
@@ -44,7 +51,19 @@ public struct MemoryRequirement: Sendable {
         self.fixed = fixed
         let block = configuration.serving.kvBlockTokens
         let blocks = trace.requests.map { ($0.promptTokens + $0.outputTokens - 1 + block - 1) / block }.max() ?? 0
-        kv = footprint.kvPerToken * (blocks * block)
+        kvBlock = footprint.kvPerToken * block
+        largestKV = kvBlock * blocks
+        let left = configuration.device.memory - fixed.reduce(Bytes.zero) { $0 + $1.bytes }
+        let limit =
+            switch configuration.serving.kvMemory {
+            case .auto: left
+            case .bytes(let bytes): min(bytes, left)
+            case .share(let share):
+                min(
+                    Bytes(Int(share * Double(configuration.device.memory.count))) - footprint.weights
+                        - demand.servingWorkspace(tokens: configuration.serving.tokenBudget), left)
+            }
+        kvBlocks = max(0, limit.count) / max(1, kvBlock.count)
         if training {
             let largest = Self.largestMicroBatch(of: trace, configuration.training)
             microBatch =
@@ -67,6 +86,11 @@ public struct MemoryRequirement: Sendable {
         where device.memory < needed {
             throw .tooLittleMemory(tier: tier, needed: needed, available: device.memory, purpose: purpose(on: tier))
         }
+        if kvBlocks < 1 {
+            throw .tooLittleMemory(
+                tier: .device, needed: kvBlock, available: .zero,
+                purpose: "one KV block (serving.kv_memory, device.memory)")
+        }
         if device.hostMemory < host {
             throw .tooLittleMemory(
                 tier: .host, needed: host, available: device.hostMemory,
@@ -81,7 +105,7 @@ public struct MemoryRequirement: Sendable {
     /// What needs a device's memory, part by part.
     private func purpose(on tier: MemoryTier) -> String {
         var parts = fixed.filter { $0.tier == tier && $0.bytes > .zero }.map { "\($0.owner.name) \($0.bytes)" }
-        if tier == .device { parts.append("kv of the largest request \(kv)") }
+        if tier == .device { parts.append("one KV block \(kvBlock)") }
         if microBatch > .zero, hasTrainerDevice == (tier == .trainerDevice) {
             parts.append("largest micro-batch \(microBatch)")
         }

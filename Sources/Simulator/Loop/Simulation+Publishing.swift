@@ -20,6 +20,8 @@ extension Simulation {
             waitsForPublishSince = nil
         }
         servedVersion = version
+        scopePrefixCache()
+        try flushMovements()
         try backend.publish(version: version)
         log.steps[version - 1].published = now
         backend.forgetVersions(before: oldestLiveVersion)
@@ -39,10 +41,11 @@ extension Simulation {
         unservedStep = iteration.version
     }
 
-    /// The oldest version that any record, running request or copy under way still goes back to.
+    /// The oldest version that any record, sequence or cached block still goes back to.
     private var oldestLiveVersion: Int {
         let records = memory.records.oldestVersion ?? servedVersion
-        let running = scheduler.running.compactMap(\.oldestKV).min() ?? servedVersion
-        return min(records, running, servedVersion)
+        let running = scheduler.oldestKV ?? servedVersion
+        let cached = memory.kv.cache.oldestVersion ?? servedVersion
+        return min(records, running, cached, servedVersion)
     }
 }

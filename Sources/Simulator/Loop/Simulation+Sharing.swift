@@ -14,52 +14,49 @@ extension Simulation {
     /// The longest time after which the next iteration can start with every objective still predicted to be kept.
     ///
     /// Decoding sequences want their next token within the time between tokens. Prompts want their first within the time
-    /// to it, and wait for those before them: each needs as many iterations as its tokens and theirs fill. Of the
-    /// waiting requests as many are looked at as a batch has places; those behind have later deadlines.
+    /// to it, and wait for those before them: each needs as many iterations as its tokens and theirs fill. A line that is
+    /// longer than a batch leaves no slack.
     private func servingSlack() -> SimDuration {
         let serving = configuration.serving
-        let slices = iterationAhead()
-        guard !scheduler.running.isEmpty else { return .zero }
-        let iteration = backend.estimate(.serve(ServingIteration(slices: slices, version: servedVersion)))
+        guard scheduler.runningCount > 0, let line = scheduler.foreseen() else { return .zero }
+        let iteration = backend.estimate(.serve(iterationAhead(line)))
         var slack = SimDuration(nanoseconds: .max)
-        if serving.tbtObjective > .zero {
-            for slice in slices where !slice.isPrefill {
-                guard let last = lastToken[slice.request] else { continue }
-                slack = min(slack, last + serving.tbtObjective - now - iteration)
-            }
-        }
-        guard serving.ttftObjective > .zero else { return slack }
         var ahead = 0
-        func take(_ request: Int, tokens: Int) {
-            guard let arrival = log.requests[request].effectiveArrival else { return }
-            ahead += tokens
-            let iterations = (ahead + serving.tokenBudget - 1) / serving.tokenBudget
-            slack = min(slack, arrival + serving.ttftObjective - now - iteration * iterations)
-        }
-        for sequence in scheduler.running where sequence.isPrefilling {
-            take(sequence.request, tokens: sequence.promptTokens - sequence.computed)
-        }
-        for request in scheduler.waiting(first: serving.maxBatch) {
-            take(request, tokens: trace.requests[request].promptTokens)
+        for sequence in line {
+            if sequence.prefillTokens == 0, let last = sequence.lastToken {
+                guard serving.tbtObjective > .zero else { continue }
+                slack = min(slack, last + serving.tbtObjective - now - iteration)
+            } else if let arrival = log.requests[sequence.request].effectiveArrival {
+                ahead += sequence.prefillTokens
+                guard serving.ttftObjective > .zero, sequence.lastToken == nil else { continue }
+                let iterations = (ahead + serving.tokenBudget - 1) / serving.tokenBudget
+                slack = min(slack, arrival + serving.ttftObjective - now - iteration * iterations)
+            }
         }
         return slack
     }
 
-    /// The next iteration as it can be foreseen: what runs, and as much of the prompts in line as the budget has room
-    /// for. A request that arrives meanwhile can still make it longer.
-    private func iterationAhead() -> [ServingSlice] {
-        var slices = scheduler.nextIteration()
-        var room = configuration.serving.tokenBudget - slices.reduce(0) { $0 + $1.tokens.count }
-        for request in scheduler.waiting(first: configuration.serving.maxBatch - scheduler.running.count) {
-            guard room > 0 else { break }
-            let tokens = min(room, trace.requests[request].promptTokens)
+    /// The next iteration as it can be foreseen: every decoding sequence, and as much of the prompts as the budget has
+    /// room for. A request that arrives meanwhile can still make it longer.
+    private func iterationAhead(_ line: [Scheduler.Foreseen]) -> ServingIteration {
+        var room = configuration.serving.tokenBudget
+        var slices: [ServingSlice] = []
+        for sequence in line where sequence.prefillTokens == 0 && room > 0 {
+            room -= 1
             slices.append(
                 ServingSlice(
-                    request: request, tokens: 0..<tokens, isPrefill: true,
-                    emitsToken: tokens == trace.requests[request].promptTokens))
-            room -= tokens
+                    request: sequence.request, tokens: sequence.start..<sequence.start + 1, isPrefill: false,
+                    emitsToken: true))
         }
-        return slices
+        for sequence in line where sequence.prefillTokens > 0 && room > 0 {
+            let tokens = min(room, sequence.prefillTokens)
+            room -= tokens
+            slices.append(
+                ServingSlice(
+                    request: sequence.request, tokens: sequence.start..<sequence.start + tokens, isPrefill: true,
+                    emitsToken: tokens == sequence.prefillTokens))
+        }
+        return ServingIteration(slices: slices, version: servedVersion)
     }
 
     /// Books an iteration of the server in the trainer's favour, while the trainer has work.

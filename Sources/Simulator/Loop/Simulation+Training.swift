@@ -120,7 +120,7 @@ extension Simulation {
             (open.reloads.windowBytes, .recorded), (open.reloads.kvBytes, .recordedKV),
         ]
         let total = wanted.reduce(Bytes.zero) { $0 + $1.0 }
-        guard total <= memory.ledger.free(on: trainerTier) else { return false }
+        guard memory.makeRoom(for: total, on: trainerTier) else { return false }
         return wanted.allSatisfy { memory.reserve($0.0, for: $0.1, on: trainerTier) }
     }
 

@@ -57,7 +57,6 @@ public struct Simulation<Backend: ExecutionBackend> {
     var shapeIndices: [PlanShape: Int] = [:]
     var openRequests: Int
     var pendingFeedback = 0
-    var lastToken: [Int: SimTime] = [:]
 
     /// Whether the books are held against the pieces after every event, as tests do.
     package var checksEveryEvent = false
@@ -71,10 +70,13 @@ public struct Simulation<Backend: ExecutionBackend> {
         self.configuration = configuration
         self.trace = trace
         self.backend = backend
+        let requirement = MemoryRequirement(configuration: configuration, trace: trace, demand: backend)
+        try requirement.check(configuration.device)
         memory = MemorySystem(
             device: configuration.device, kvBlockTokens: configuration.serving.kvBlockTokens,
-            sizes: backend.footprint.recordSizes, hasTrainerDevice: configuration.hasTrainerDevice)
-        scheduler = Scheduler(configuration: configuration.serving)
+            sizes: backend.footprint.recordSizes, kvBlocks: requirement.kvBlocks,
+            hasTrainerDevice: configuration.hasTrainerDevice)
+        scheduler = Scheduler(configuration: configuration.serving, prefixes: Self.prefixes(configuration, trace))
         trainer = Trainer(configuration: configuration.training, model: backend.model)
         var following = [Int?](repeating: nil, count: trace.requests.count)
         for (index, request) in trace.requests.enumerated() {
@@ -83,14 +85,19 @@ public struct Simulation<Backend: ExecutionBackend> {
         nextTurn = following
         openRequests = trace.requests.count
         log.requests = trace.requests.indices.map(RequestRecord.init(index:))
-        let requirement = MemoryRequirement(configuration: configuration, trace: trace, demand: backend)
-        try requirement.check(configuration.device)
         for (tier, owner, bytes) in requirement.fixed {
             precondition(memory.reserve(bytes, for: owner, on: tier), "the fixed owners fit, as has been checked")
         }
         for (index, request) in trace.requests.enumerated() where request.previousTurn == nil {
             events.schedule(.arrival(index), at: request.arrival, priority: 2)
         }
+        scopePrefixCache()
+    }
+
+    /// The prefix cache finds what the served weights made, or what any version did.
+    mutating func scopePrefixCache() {
+        let isShared = configuration.serving.prefixCacheAcrossVersions
+        memory.setCacheScope(PrefixCache.Scope(version: isShared ? nil : servedVersion))
     }
 
     /// Runs to the end of the trace, of the feedback it draws, and of the training that this feeds.
@@ -111,7 +118,11 @@ public struct Simulation<Backend: ExecutionBackend> {
                 break
             }
         }
+        // What is left in the prefix cache is of no more use.
+        memory.clearPrefixCache()
+        try flushMovements()
         log.memory = memory.ledger.record
+        log.kvCapacity = memory.kv.capacity
         if log.status == .complete { try checkFinalLaws() }
         return log
     }
@@ -141,6 +152,10 @@ public struct Simulation<Backend: ExecutionBackend> {
         try flushMovements()
     }
 
+    private static func prefixes(_ configuration: ArmConfiguration, _ trace: Trace) -> PrefixHashes? {
+        configuration.serving.prefixCache ? PrefixHashes(trace, blockTokens: configuration.serving.kvBlockTokens) : nil
+    }
+
     mutating func flushMovements() throws {
         let movements = memory.takeMovements()
         if !movements.isEmpty { try backend.apply(movements) }
@@ -153,7 +168,8 @@ public struct Simulation<Backend: ExecutionBackend> {
         let outcome = try backend.execute(plan)
         var record = QuantumRecord(
             kind: .serve, start: now, duration: outcome.duration, predicted: predicted, shape: 0,
-            version: servedVersion, waiting: scheduler.waitingCount)
+            version: servedVersion, waiting: scheduler.waitingCount, kvBlocks: memory.kv.liveBlocks,
+            cachedBlocks: memory.kv.cachedBlocks)
         switch plan {
         case .serve(let iteration):
             record.prefillTokens = iteration.prefillTokens
@@ -210,6 +226,7 @@ public struct Simulation<Backend: ExecutionBackend> {
         log.transfers.append(
             TransferRecord(
                 direction: direction, queued: entry.queued, start: started, end: now, bytes: entry.bytes,
-                request: Int32(request), layer: Int32(entry.job.layer)))
+                request: Int32(request), layer: Int32(entry.job?.layer ?? TransferRecord.wholeRequest)))
+        if case .sequence(let request) = entry.work { scheduler.finishSwap(of: request, direction, &memory) }
     }
 }

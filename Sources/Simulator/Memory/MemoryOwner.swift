@@ -6,10 +6,12 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     case adapters
     case gradients
     case optimizer
-    /// KV blocks that a request uses.
+    /// KV blocks that a request uses; on the host, those of requests that were swapped out.
     case kv
     /// KV kept only because a record still needs it.
     case recordedKV
+    /// Full KV blocks that only the prefix cache holds: they give way to whoever needs the room.
+    case cachedKV
     /// Pieces of records: on the device, those waiting for their copy or staged for training; on the host, offloaded.
     case recorded
     /// Activations that the trainer's own forward pass saves.
@@ -28,14 +30,14 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
         case .gradients, .optimizer, .adapters, .recorded, .recordedKV, .trainActivations, .trainWorkspace,
             .publishBuffer:
             true
-        case .weights, .kv, .servingWorkspace: false
+        case .weights, .kv, .cachedKV, .servingWorkspace: false
         }
     }
 
     /// Whether it must be back at zero when a run has ended.
     public var isTransient: Bool {
         switch self {
-        case .kv, .recordedKV, .recorded, .trainActivations, .trainWorkspace: true
+        case .kv, .recordedKV, .cachedKV, .recorded, .trainActivations, .trainWorkspace: true
         case .weights, .adapters, .gradients, .optimizer, .servingWorkspace, .publishBuffer: false
         }
     }
@@ -48,6 +50,7 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
         case .optimizer: "optimizer"
         case .kv: "kv"
         case .recordedKV: "recorded_kv"
+        case .cachedKV: "cached_kv"
         case .recorded: "recorded"
         case .trainActivations: "train_activations"
         case .trainWorkspace: "train_workspace"

@@ -22,13 +22,15 @@ public struct Request: Sendable, Equatable {
     public var previousTurn: Int?
     /// The time between the end of the previous turn and this turn's sending, at least.
     public var thinkTime: SimDuration
+    /// Where it stands in line under admission by priority: lower comes first.
+    public var priority: Int
     /// What the user says of the answer: given by the trace, absent (`unstated`), or explicitly none.
     public var feedback: FeedbackEntry
 
     public init(
         id: String, arrival: SimTime, promptTokens: Int, outputTokens: Int, prompt: [Int32]? = nil,
         output: [Int32]? = nil, prefix: PromptPrefix? = nil, conversation: String? = nil, turn: Int = 0,
-        previousTurn: Int? = nil, thinkTime: SimDuration = .zero,
+        previousTurn: Int? = nil, thinkTime: SimDuration = .zero, priority: Int = 0,
         feedback: FeedbackEntry = .unstated
     ) {
         self.id = id
@@ -42,6 +44,7 @@ public struct Request: Sendable, Equatable {
         self.turn = turn
         self.previousTurn = previousTurn
         self.thinkTime = thinkTime
+        self.priority = priority
         self.feedback = feedback
     }
 }

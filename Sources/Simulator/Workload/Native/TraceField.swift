@@ -1,6 +1,7 @@
 /// A field of a trace's line.
 enum TraceField: UInt32, Sendable {
-    case id, arrival, promptTokens, prompt, outputTokens, output, prefix, conversation, turn, thinkTime, feedback
+    case id, arrival, promptTokens, prompt, outputTokens, output, prefix, conversation, turn, thinkTime, priority
+    case feedback
     case prefixBlockTokens, prefixBlocks
     case feedbackDelay, feedbackKind, feedbackTokens, feedbackChosen, feedbackChosenTokens, feedbackRejected
     case feedbackRejectedTokens, feedbackWeight, feedbackCompletions
@@ -19,6 +20,7 @@ enum TraceField: UInt32, Sendable {
         case .conversation: "conversation"
         case .turn: "turn"
         case .thinkTime: "think_time"
+        case .priority: "priority"
         case .feedback: "feedback"
         case .prefixBlockTokens: "prefix.block_tokens"
         case .prefixBlocks: "prefix.blocks"
@@ -41,6 +43,7 @@ enum TraceField: UInt32, Sendable {
     static let identifierRule = "a string that is not empty or an integer"
     static let secondsRule = "seconds from 0 to \(TraceLimits.maxSeconds)"
     static let countRule = "a whole number from 1 to \(TraceLimits.maxCount)"
+    static let priorityRule = "a whole number from -\(TraceLimits.maxCount) to \(TraceLimits.maxCount)"
     static let turnRule = "a whole number from 0 to \(TraceLimits.maxCount)"
     static let weightRule = "a number from -1000000 to 1000000"
 }
@@ -69,7 +72,8 @@ struct TraceFieldTable: Sendable {
         fields: [
             ("id", .id), ("arrival", .arrival), ("prompt_tokens", .promptTokens), ("output_tokens", .outputTokens),
             ("prompt", .prompt), ("output", .output), ("prefix", .prefix), ("conversation", .conversation),
-            ("turn", .turn), ("think_time", .thinkTime), ("feedback", .feedback),
+            ("turn", .turn), ("think_time", .thinkTime), ("priority", .priority),
+            ("feedback", .feedback),
         ],
         prefix: "")
 

@@ -90,6 +90,10 @@ struct TraceLineReader {
         case .conversation: record.conversation = try identifier(field)
         case .turn: record.turn = try integer(field, from: 0, TraceField.turnRule) ?? 0
         case .thinkTime: record.thinkTime = SimDuration(nanoseconds: try nanoseconds(field) ?? 0)
+        case .priority:
+            record.priority = try integer(field, from: -TraceLimits.maxCount, TraceField.priorityRule) ?? 0
+        case .priority:
+            record.priority = try integer(field, from: -TraceLimits.maxCount, TraceField.priorityRule) ?? 0
         case .feedback: try readFeedback()
         default: try readFeedback(field)
         }
@@ -227,7 +231,8 @@ struct TraceLineReader {
             record.report(.prefix, found: "it beside `prompt`", expected: "one of the two: ids say what is shared")
         }
         if record.turn > 0 {
-            record.report(.prefix, found: "it in turn \(record.turn)", expected: "it in turn 0, which later turns share")
+            record.report(
+                .prefix, found: "it in turn \(record.turn)", expected: "it in turn 0, which later turns share")
         }
         guard let count = record.prompt.count, prefix.blockTokens > 0 else { return }
         let needed = (count + prefix.blockTokens - 1) / prefix.blockTokens

@@ -14,6 +14,7 @@ struct TraceRecord {
     var conversation: String?
     var turn = 0
     var thinkTime = SimDuration.zero
+    var priority = 0
     var feedback = FeedbackEntry.unstated
     var problems: [TraceError.Problem] = []
 
@@ -34,6 +35,6 @@ struct TraceRecord {
         return Request(
             id: id, arrival: arrival, promptTokens: promptTokens, outputTokens: outputTokens, prompt: prompt.ids,
             output: output.ids, prefix: prefix, conversation: conversation, turn: turn, previousTurn: previousTurn,
-            thinkTime: thinkTime, feedback: feedback)
+            thinkTime: thinkTime, priority: priority, feedback: feedback)
     }
 }

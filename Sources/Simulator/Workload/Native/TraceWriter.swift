@@ -22,8 +22,10 @@ public enum TraceWriter {
         bytes.append(quoted: request.id)
         bytes.append(#", "arrival": "#)
         bytes.append(seconds: request.arrival.nanoseconds)
-        bytes.append(request.prompt, count: request.promptTokens, ids: #", "prompt": "#, number: #", "prompt_tokens": "#)
-        bytes.append(request.output, count: request.outputTokens, ids: #", "output": "#, number: #", "output_tokens": "#)
+        bytes.append(
+            request.prompt, count: request.promptTokens, ids: #", "prompt": "#, number: #", "prompt_tokens": "#)
+        bytes.append(
+            request.output, count: request.outputTokens, ids: #", "output": "#, number: #", "output_tokens": "#)
         if let prefix = request.prefix {
             bytes.append(#", "prefix": {"block_tokens": "#)
             bytes.append(decimal: prefix.blockTokens)
@@ -40,6 +42,10 @@ public enum TraceWriter {
         if request.thinkTime != .zero {
             bytes.append(#", "think_time": "#)
             bytes.append(seconds: request.thinkTime.nanoseconds)
+        }
+        if request.priority != 0 {
+            bytes.append(#", "priority": "#)
+            bytes.append(decimal: request.priority)
         }
         switch request.feedback {
         case .unstated: break
