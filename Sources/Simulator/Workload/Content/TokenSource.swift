@@ -66,6 +66,15 @@ public struct TokenSource: Sendable {
         return output(of: index, after: prompt(of: index))
     }
 
+    /// An answer beside the one to the request at `index`: the one of this number, with this many tokens. Feedback that
+    /// gives only the length of an answer means this one.
+    public func alternative(to index: Int, number: Int, count: Int) -> [Int32] {
+        var text = Array(prompt(of: index).suffix(1))
+        let context = text.count
+        extend(&text, to: context + count, of: index, part: "alternative \(number)")
+        return Array(text[context...])
+    }
+
     private func knownPrompt(of index: Int) -> ArraySlice<Int32>? {
         if let prompt = requests[index].prompt { return prompt[...] }
         return revealed[index].flatMap { requests[$0].prompt?.prefix(requests[index].promptTokens) }

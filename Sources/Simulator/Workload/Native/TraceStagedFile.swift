@@ -55,6 +55,12 @@ struct TraceStagedFile: ~Copyable {
         }
     }
 
+    /// Whether there is a regular file under this name, which can be read more than once.
+    static func isRegular(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG
+    }
+
     /// Where the bytes shall go: a link stays one, and what it points to is replaced. Only a regular file is.
     private static func target(of path: String) throws(TraceError) -> String {
         var status = stat()

@@ -135,6 +135,9 @@ struct JSONDecimal {
         guard index == text.count else { return nil }
     }
 
+    /// Whether it is written without an exponent and with no digit but zeros after the point.
+    var isWhole: Bool { exponent == 0 && fraction.allSatisfy { $0 == UInt8(ascii: "0") } }
+
     /// The number times ten to `power`, rounded to the nearest integer, halves away from zero; `nil` beyond 64 bits.
     func scaled(byPowerOfTen power: Int) -> Int64? {
         /// How many of the digits, from the first, stand before the point of the result.

@@ -70,6 +70,17 @@ package struct JSONReader {
         return true
     }
 
+    /// Reads the object that stands here for the names of its members.
+    package mutating func memberNames() throws(JSONError) -> [String] {
+        guard enterObject() else { throw error("a JSON object") }
+        var names: [String] = []
+        while let key = try nextKey() {
+            names.append(try key.text())
+            try skipValue()
+        }
+        return names
+    }
+
     // MARK: Values
 
     /// Reads `null`, or returns false.
@@ -152,6 +163,14 @@ package struct JSONReader {
         var end = position
         while end < bytes.count, bytes[end].isWordByte { end += 1 }
         return UnsafeRawBufferPointer(rebasing: bytes[position..<end])
+    }
+
+    /// How a message shows what stands here.
+    var found: String {
+        let word = bareWord()
+        guard word.isEmpty else { return word.shown }
+        let first = String(decoding: bytes[position...].prefix(4), as: UTF8.self).prefix(1)
+        return first.isEmpty ? "the end of the line" : "`\(first.neutralised())`"
     }
 
     package func error(_ expected: String) -> JSONError { JSONError(offset: position, expected: expected) }

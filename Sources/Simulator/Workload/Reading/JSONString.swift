@@ -16,19 +16,33 @@ package struct JSONString {
         return memcmp(start, name.utf8Start, bytes.count) == 0
     }
 
+    /// Whether the text is `name`, in UTF-8.
+    func equals(_ name: [UInt8]) -> Bool {
+        guard isPlain else { return (try? text()).map { $0.utf8.elementsEqual(name) } ?? false }
+        return bytes.count == name.count && bytes.elementsEqual(name)
+    }
+
     /// The text, its escapes resolved.
     package func text() throws(JSONError) -> String {
         if isPlain { return String(decoding: bytes, as: UTF8.self) }
+        if !bytes.contains(UInt8(ascii: "\\")) {
+            guard let text = String(validating: bytes, as: UTF8.self) else {
+                throw JSONError(offset: offset, expected: "UTF-8 text")
+            }
+            return text
+        }
         var decoded: [UInt8] = []
         decoded.reserveCapacity(bytes.count)
         var index = 0
         while index < bytes.count {
-            if bytes[index] == UInt8(ascii: "\\") {
-                decoded.append(contentsOf: Character(try escape(at: &index)).utf8)
-            } else {
-                decoded.append(bytes[index])
-                index += 1
+            // What stands between two escapes is taken over as it is.
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[index...])
+            let backslash = rest.baseAddress.flatMap { start in
+                memchr(start, 0x5c, rest.count).map { UnsafeRawPointer($0) - start }
             }
+            decoded.append(contentsOf: rest.prefix(backslash ?? rest.count))
+            index += backslash ?? rest.count
+            if backslash != nil { decoded.append(contentsOf: Character(try escape(at: &index)).utf8) }
         }
         guard let text = String(validating: decoded, as: UTF8.self) else {
             throw JSONError(offset: offset, expected: "UTF-8 text")

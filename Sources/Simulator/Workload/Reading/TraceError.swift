@@ -16,6 +16,12 @@ public struct TraceError: Error, Sendable, Equatable, CustomStringConvertible {
         case notText
         case tooLong(maxBytes: Int)
         case noRequests
+        /// Every row of a source was left out.
+        case nothingLeft
+        /// No format that can be imported has these names.
+        case unknownFormat
+        /// The program that makes tokens of texts failed.
+        case tokenizer(String)
         case isDirectory
         /// Compressed content that cannot be unpacked.
         case compression(String)
@@ -61,6 +67,11 @@ extension TraceError.Problem: CustomStringConvertible {
         case .notText: "found binary content, expected lines of UTF-8 text"
         case .tooLong(let maxBytes): "found a line longer than \(maxBytes) bytes, expected one request a line"
         case .noRequests: "empty: found no requests, expected at least one"
+        case .nothingLeft: "found no request that can be kept, expected at least one"
+        case .unknownFormat:
+            "found no format by the names in it, expected one of "
+                + ImportFormat.allCases.map(\.rawValue).joined(separator: ", ") + ", to be said with --format"
+        case .tokenizer(let reason): "tokenizer: \(reason)"
         case .isDirectory: "found a directory, expected a trace file"
         case .compression(let reason): "gzip: found \(reason), expected a whole and undamaged file"
         case .notRegular: "found no regular file to replace, expected the name of one or of none yet"
@@ -82,10 +93,7 @@ extension TraceError.Problem {
             self = .truncated
         } else {
             let rest = JSONReader(UnsafeRawBufferPointer(rebasing: bytes[error.offset...]))
-            let word = rest.bareWord()
-            let first = String(decoding: rest.bytes.prefix(4), as: UTF8.self).prefix(1)
-            let found = first.isEmpty ? "the end of the line" : word.isEmpty ? "`\(first.neutralised())`" : word.shown
-            self = .malformed(column: error.offset + 1, found: found, expected: error.expected)
+            self = .malformed(column: error.offset + 1, found: rest.found, expected: error.expected)
         }
     }
 }
