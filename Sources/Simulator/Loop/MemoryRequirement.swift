@@ -50,9 +50,9 @@ public struct MemoryRequirement: Sendable {
 
     /// - Throws: `SimulationError.tooLittleMemory` when a tier is smaller than what is needed.
     public func check(_ device: DeviceConfiguration) throws(SimulationError) {
-        if device.memory < self.device {
+        if device.usableMemory < self.device {
             throw .tooLittleMemory(
-                tier: .device, needed: self.device, available: device.memory,
+                tier: .device, needed: self.device, available: device.usableMemory,
                 purpose: purpose)
         }
         if device.hostMemory < host {

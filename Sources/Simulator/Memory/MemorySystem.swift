@@ -8,7 +8,7 @@ public struct MemorySystem: Sendable {
     private var movements: [DataMovement] = []
 
     public init(device: DeviceConfiguration, kvBlockTokens: Int, sizes: RecordSizes) {
-        ledger = Ledger(device: device.memory, host: device.hostMemory)
+        ledger = Ledger(device: device.usableMemory, host: device.hostMemory)
         kv = KVPool(blockTokens: kvBlockTokens, bytesPerToken: sizes.kvPerToken * sizes.layers)
         records = RecordStore(sizes: sizes)
         toHost = CopyEngine(direction: .toHost, bandwidth: device.linkBandwidth, latency: device.linkLatency)
