@@ -59,6 +59,8 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Yams", package: "Yams"),
             ],
+            // In the program itself, so that it finds them wherever it is installed.
+            resources: [.embedInCode("Registry/hardware"), .embedInCode("Registry/models")],
             swiftSettings: common),
         .executableTarget(
             name: "alchemist-sim",

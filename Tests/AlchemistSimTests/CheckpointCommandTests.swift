@@ -118,7 +118,7 @@ import Testing
 
     static let mistakes: [(settings: [String], status: Int32, part: String)] = [
         (["model=./nowhere"], 74, "./nowhere: cannot open this folder: No such file or directory"),
-        (["model=nowhere"], 64, "found `nowhere`, expected one of nano, micro, mini, small, smollm2-135m, or the path"),
+        (["model=nowhere"], 64, "found `nowhere`, expected a model that `alchemist-sim models` lists, or the path"),
         (["model=FIXTURE/llama-adapter"], 74, "llama-adapter/config.json: cannot open this: No such file or directory"),
         (["model=FIXTURE/llama", "training.adapter=./none"], 74, "./none: cannot open this folder"),
         (

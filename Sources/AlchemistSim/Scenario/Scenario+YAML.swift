@@ -106,9 +106,9 @@ extension Scenario {
         try replaceArms(specifications, at: .file(path, line: node.mark?.line))
     }
 
-    /// Whether a field can not differ between arms: all serve the same model, adapters included.
+    /// Whether a field can not differ between arms: all serve the same model, adapters included, on the same hardware.
     private static func isOfWholeRun(_ path: String) -> Bool {
-        !path.contains(".") || path == ScenarioField.adapterPath
+        !path.contains(".") || path == ScenarioField.adapterPath || path.hasPrefix("hardware.")
     }
 
     private static func isArmName(_ name: String) -> Bool {

@@ -4,49 +4,53 @@
 public struct Footprint: Sendable, Equatable {
     public var model: ModelShape
     public var tuning: Tuning
-    /// Bytes of one stored value: 4 in fp32.
-    public var valueBytes: Int
+    /// Bytes of one stored value.
+    public var widths: ValueWidths
 
-    public init(model: ModelShape, tuning: Tuning, valueBytes: Int = 4) {
+    public init(model: ModelShape, tuning: Tuning, widths: ValueWidths = .fp32) {
         self.model = model
         self.tuning = tuning
-        self.valueBytes = valueBytes
+        self.widths = widths
     }
 
-    private func bytes(_ values: Int) -> Bytes { Bytes(values * valueBytes) }
-
     private var trained: Int { tuning.trainedParameters(of: model) }
+    /// The layers' matrices in their own width, embedding, head, gains and biases in that of activations.
+    private var baseWeights: Bytes {
+        let matrices = model.layers * model.matrixParametersPerLayer
+        return Bytes(matrices * widths.weights + (model.parameters - matrices) * widths.activations)
+    }
     /// What serving reads: the base weights and, with LoRA, the published adapters.
     public var weights: Bytes {
-        if case .lora = tuning { bytes(model.parameters + trained) } else { bytes(model.parameters) }
+        if case .lora = tuning { baseWeights + Bytes(trained * widths.activations) } else { baseWeights }
     }
     /// The buffer that the optimizer writes the next adapters into; full tuning has none.
     public var adapters: Bytes {
-        if case .lora = tuning { bytes(trained) } else { .zero }
+        if case .lora = tuning { Bytes(trained * widths.activations) } else { .zero }
     }
-    public var gradients: Bytes { bytes(trained) }
-    /// AdamW's two moments.
-    public var optimizer: Bytes { bytes(2 * trained) }
+    public var gradients: Bytes { Bytes(trained * widths.gradients) }
+    /// AdamW's two moments and, in mixed precision, the master copy of what is trained.
+    public var optimizer: Bytes { Bytes((widths.hasMasterCopy ? 3 : 2) * trained * widths.optimizer) }
     /// In full tuning, the buffer that the optimizer writes the next weights into while serving reads the present ones.
     public var publishBuffer: Bytes {
-        if case .full = tuning { bytes(trained) } else { .zero }
+        if case .full = tuning { baseWeights } else { .zero }
     }
 
     /// What a step publishes: the adapters, or all weights.
     public var published: Bytes { bytes(trained) }
 
     /// K and V of one token in one layer.
-    public var kvPerTokenPerLayer: Bytes { bytes(2 * model.kvWidth) }
+    public var kvPerTokenPerLayer: Bytes { Bytes(2 * model.kvWidth * widths.kv) }
     /// K and V of one token in all layers.
     public var kvPerToken: Bytes { kvPerTokenPerLayer * model.layers }
 
     /// What backward needs of one token in one layer, besides K and V: the layer's input, q, the attention output with
-    /// its log-sum-exp, the residual between attention and MLP, gate and up: `2 h + 2 a d + a + 2 I` values.
+    /// its log-sum-exp, the residual between attention and MLP, gate and up: `2 h + 2 a d + a + 2 I` values. The
+    /// log-sum-exp is in fp32 in any case.
     public var activationsPerTokenPerLayer: Bytes {
-        bytes(2 * model.hidden + 2 * model.queryWidth + model.heads + 2 * model.intermediate)
+        Bytes((2 * model.hidden + 2 * model.queryWidth + 2 * model.intermediate) * widths.activations + 4 * model.heads)
     }
     /// The final norm's input of one token.
-    public var finalPerToken: Bytes { bytes(model.hidden) }
+    public var finalPerToken: Bytes { Bytes(model.hidden * widths.activations) }
 
     public var recordSizes: RecordSizes {
         RecordSizes(

@@ -43,13 +43,14 @@ extension OperatorList {
         Operator(
             role: .attention, kind: .decodeAttention(sequences: sequences, pairs: pairs),
             flops: 4.0 * Double(model.queryWidth) * Double(pairs),
-            bytes: Double(2 * model.kvWidth * pairs * valueBytes), count: model.layers)
+            bytes: Double(2 * model.kvWidth * pairs * widths.kv), count: model.layers)
     }
 
     /// Final norm, head and choice of the next token of `emitted` rows.
     public func forEachOperator(ofEmitted emitted: Int, _ body: (Operator) -> Void) {
-        body(pass(.norm, values: model.hidden, moved: 2, count: emitted))
+        let (rows, count) = batchesRows ? (emitted, 1) : (1, emitted)
+        body(pass(.norm, values: rows * model.hidden, moved: 2, count: count))
         body(product(.head, m: emitted, n: model.vocabulary, k: model.hidden))
-        body(pass(.greedy, values: model.vocabulary, moved: 1, count: emitted))
+        body(pass(.greedy, values: rows * model.vocabulary, moved: 1, count: count))
     }
 }

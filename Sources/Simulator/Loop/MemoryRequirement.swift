@@ -83,8 +83,9 @@ public struct MemoryRequirement: Sendable {
     /// - Throws: `SimulationError.tooLittleMemory` when a tier is smaller than what is needed.
     public func check(_ device: DeviceConfiguration) throws(SimulationError) {
         for (tier, needed) in [(MemoryTier.device, self.device), (.trainerDevice, trainerDevice)]
-        where device.memory < needed {
-            throw .tooLittleMemory(tier: tier, needed: needed, available: device.memory, purpose: purpose(on: tier))
+        where device.usableMemory < needed {
+            throw .tooLittleMemory(
+                tier: tier, needed: needed, available: device.usableMemory, purpose: purpose(on: tier))
         }
         if kvBlocks < 1 {
             throw .tooLittleMemory(

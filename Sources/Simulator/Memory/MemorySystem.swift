@@ -17,7 +17,8 @@ public struct MemorySystem: Sendable {
         hasTrainerDevice: Bool = false
     ) {
         ledger = Ledger(
-            device: device.memory, host: device.hostMemory, trainerDevice: hasTrainerDevice ? device.memory : .zero)
+            device: device.usableMemory, host: device.hostMemory,
+            trainerDevice: hasTrainerDevice ? device.usableMemory : .zero)
         kv = KVPool(blockTokens: kvBlockTokens, bytesPerToken: sizes.kvPerToken * sizes.layers, capacity: kvBlocks)
         records = RecordStore(sizes: sizes)
         toHost = CopyEngine(direction: .toHost, bandwidth: device.linkBandwidth, latency: device.linkLatency)
