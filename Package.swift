@@ -72,7 +72,8 @@ let package = Package(
         .executableTarget(
             name: "alchemist-bench",
             dependencies: [
-                "CBuildInfo", "Engine", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "CBuildInfo", "Engine", "Simulator",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Bench", swiftSettings: kernels),
         .testTarget(

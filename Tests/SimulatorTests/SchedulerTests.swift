@@ -41,7 +41,7 @@ import Testing
             }
             scheduler.beginIteration()
             #expect(scheduler.plan(&memory) == .planned)
-            let slices = scheduler.slices
+            let slices = scheduler.takeSlices()
             let before = admitted
             admitted.formUnion(scheduler.takeAdmissions().map(\.request))
             let running = admitted.filter { !finished.contains($0) }.sorted { rank($0) < rank($1) }
@@ -108,7 +108,7 @@ import Testing
             version += stream.below(2)
         }
         scheduler.beginIteration()
-        #expect(scheduler.isEmpty && scheduler.plan(&memory) == .planned && scheduler.slices.isEmpty)
+        #expect(scheduler.isEmpty && scheduler.plan(&memory) == .planned && scheduler.takeSlices().isEmpty)
         #expect(memory.kv.liveBlocks == 0)
     }
 }

@@ -113,26 +113,24 @@ public struct MemoryRequirement: Sendable {
         return "this arm (device.memory: " + parts.joined(separator: ", ") + ")"
     }
 
-    /// The largest micro-batch that any samples of the trace can form, wholly recomputed.
+    /// A micro-batch with as many rows as any samples of the trace can fill one with, wholly recomputed: the largest
+    /// sample, and as much of the other largest of a step as the limit lets beside it.
     private static func largestMicroBatch(of trace: Trace, _ training: TrainingConfiguration) -> MicroBatch {
-        let sequences = trace.requests.indices.map { index in
-            let request = trace.requests[index]
+        let lengths = trace.requests.map { request in
             var response = request.outputTokens
             if case .given(let feedback) = request.feedback, let tokens = feedback.tokens {
                 response = max(response, tokens.count)
             }
-            return TrainingSequencePlan(
-                request: index, promptTokens: request.promptTokens, responseTokens: response, edited: false,
-                lossTokens: 0..<request.promptTokens + response - 1, recorded: [])
+            return request.promptTokens + response - 1
         }
-        var chosen: [TrainingSequencePlan] = []
-        var tokens = 0
-        for sequence in sequences.sorted(by: { $0.tokens > $1.tokens }) {
-            guard chosen.isEmpty || tokens + sequence.tokens <= training.microBatchTokens else { continue }
-            guard chosen.count < training.updateEvery else { break }
-            chosen.append(sequence)
-            tokens += sequence.tokens
+        let step = lengths.sorted(by: >).prefix(training.updateEvery)
+        let largest = step.first ?? 0
+        let rows = max(largest, min(training.microBatchTokens, step.reduce(0, +)))
+        let sequences = [largest, rows - largest].filter { $0 > 0 }.map { tokens in
+            TrainingSequencePlan(
+                request: -1, promptTokens: tokens, responseTokens: 1, edited: false, lossTokens: 0..<tokens,
+                recorded: [])
         }
-        return MicroBatch(id: -1, version: 0, sequences: chosen, stepLossTokens: max(tokens, 1))
+        return MicroBatch(id: -1, version: 0, sequences: sequences, stepLossTokens: max(rows, 1))
     }
 }

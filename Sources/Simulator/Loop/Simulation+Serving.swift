@@ -56,9 +56,9 @@ extension Simulation {
         scheduler.beginIteration()
         while true {
             switch scheduler.plan(&memory) {
-            case .planned: return scheduler.slices
+            case .planned: return scheduler.takeSlices()
             case .stuck(let blocks):
-                guard giveWay(for: blocks) else { return scheduler.slices }
+                guard giveWay(for: blocks) else { return scheduler.takeSlices() }
             case .short(let blocks):
                 guard !giveWay(for: blocks) else { continue }
                 if let preemption = scheduler.preemptLast(for: blocks, &memory) { note(preemption) }

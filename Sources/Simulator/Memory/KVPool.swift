@@ -153,9 +153,22 @@ public struct KVPool: Sendable {
 
     // MARK: Prefix cache
 
-    /// Lets the prefix cache know what a full block holds; a block of the same contents that it knows already stays.
-    public mutating func register(_ id: Int, as key: BlockHash, oldestVersion: Int) {
+    /// Lets the prefix cache know what a full block holds. A live block of the same contents that it knows already stays
+    /// the known one; an idle one gives its place up.
+    ///
+    /// - Returns: the idle block that this frees.
+    public mutating func register(
+        _ id: Int, as key: BlockHash, oldestVersion: Int, ledger: inout Ledger
+    ) -> Int? {
+        let known = cache.block(for: key)
+        if let known {
+            guard isIdle(known) else { return nil }
+            cache.forget(known)
+            unused.append(known)
+            ledger.release(blockBytes, of: .cachedKV, on: .device)
+        }
         cache.register(id, as: key, oldestVersion: oldestVersion)
+        return known
     }
 
     /// Frees the least recently used block that only the cache holds.

@@ -59,6 +59,17 @@ extension MemorySystem {
 
     // MARK: Prefix cache
 
+    /// Lets the prefix cache know what a full block holds.
+    public mutating func register(_ id: Int, as hash: BlockHash, oldestVersion: Int) {
+        let key = hash.keyed(by: cacheScope)
+        if let freed = kv.register(id, as: key, oldestVersion: oldestVersion, ledger: &ledger) {
+            note(.freeBlocks([freed]))
+        }
+    }
+
+    /// The block that holds what `hash` says, if the prefix cache knows one.
+    public func block(for hash: BlockHash) -> Int? { kv.cache.block(for: hash.keyed(by: cacheScope)) }
+
     /// From now on the prefix cache finds only what `scope` says; what it knew under another goes.
     public mutating func setCacheScope(_ scope: PrefixCache.Scope) {
         guard scope != cacheScope else { return }

@@ -47,10 +47,10 @@ public struct PrefixCache: Sendable {
     /// The oldest version that any known block goes back to.
     public var oldestVersion: Int? { blocks.values.lazy.map { entries[$0].oldestVersion }.min() }
 
-    /// Makes a block known, unless one of the same contents is.
+    /// Makes a block known; none of the same contents is.
     mutating func register(_ id: Int, as key: BlockHash, oldestVersion: Int) {
         while entries.count <= id { entries.append(Entry()) }
-        guard entries[id].key == nil, blocks[key] == nil else { return }
+        precondition(entries[id].key == nil && blocks[key] == nil, "KV block \(id) is known already")
         blocks[key] = id
         entries[id].key = key
         entries[id].oldestVersion = oldestVersion
@@ -77,12 +77,17 @@ public struct PrefixCache: Sendable {
         idleCount -= 1
     }
 
-    mutating func evictOldest() -> Int? {
-        guard oldest >= 0 else { return nil }
-        let id = oldest
+    /// Forgets an idle block.
+    mutating func forget(_ id: Int) {
         wake(id)
         if let key = entries[id].key { blocks[key] = nil }
         entries[id].key = nil
+    }
+
+    mutating func evictOldest() -> Int? {
+        guard oldest >= 0 else { return nil }
+        let id = oldest
+        forget(id)
         return id
     }
 
