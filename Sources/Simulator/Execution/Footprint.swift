@@ -36,7 +36,7 @@ public struct Footprint: Sendable, Equatable {
     }
 
     /// What a step publishes: the adapters, or all weights.
-    public var published: Bytes { bytes(trained) }
+    public var published: Bytes { adapters + publishBuffer }
 
     /// K and V of one token in one layer.
     public var kvPerTokenPerLayer: Bytes { Bytes(2 * model.kvWidth * widths.kv) }

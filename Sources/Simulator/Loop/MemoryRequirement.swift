@@ -53,7 +53,8 @@ public struct MemoryRequirement: Sendable {
         let blocks = trace.requests.map { ($0.promptTokens + $0.outputTokens - 1 + block - 1) / block }.max() ?? 0
         kvBlock = footprint.kvPerToken * block
         largestKV = kvBlock * blocks
-        let left = configuration.device.memory - fixed.reduce(Bytes.zero) { $0 + $1.bytes }
+        let held = fixed.reduce(Bytes.zero) { $0 + ($1.tier == .device ? $1.bytes : .zero) }
+        let left = configuration.device.usableMemory - held
         let limit =
             switch configuration.serving.kvMemory {
             case .auto: left

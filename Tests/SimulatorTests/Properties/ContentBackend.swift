@@ -139,6 +139,7 @@ struct ContentBackend: ExecutionBackend {
         }
     }
 
+    mutating func advance(version: Int) throws {}
     mutating func publish(version: Int) throws { self.version = version }
     mutating func open(_ microBatch: MicroBatch, unitRows: Int) throws {}
     mutating func close(_ microBatch: MicroBatch) throws {}
