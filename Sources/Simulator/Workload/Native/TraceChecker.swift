@@ -65,7 +65,9 @@ struct TraceChecker {
             turn: record.turn, line: line, index: index, promptTokens: record.prompt.count ?? 0,
             outputTokens: record.output.count ?? 0, earliest: earliest,
             history: .ids(prompt: record.prompt.ids, output: record.output.ids))
-        if !keepsRequests { boundKeptIDs(conversation, (record.prompt.ids?.count ?? 0) + (record.output.ids?.count ?? 0)) }
+        if !keepsRequests {
+            boundKeptIDs(conversation, (record.prompt.ids?.count ?? 0) + (record.output.ids?.count ?? 0))
+        }
         return record.problems
     }
 

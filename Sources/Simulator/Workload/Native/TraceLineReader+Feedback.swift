@@ -97,7 +97,8 @@ extension TraceLineReader {
                 return nil
             }
             return hasChosen
-                ? feedback.chosen.answer.map { .dpo(.chosen($0)) } : feedback.rejected.answer.map { .dpo(.rejected($0)) }
+                ? feedback.chosen.answer.map { .dpo(.chosen($0)) }
+                : feedback.rejected.answer.map { .dpo(.rejected($0)) }
         case .group:
             if !seen.contains(.feedbackWeight) { record.miss(.feedbackWeight, TraceField.weightRule) }
             let rule = "at least one completion beside the answer served"

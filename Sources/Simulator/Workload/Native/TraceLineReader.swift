@@ -227,7 +227,8 @@ struct TraceLineReader {
             record.report(.prefix, found: "it beside `prompt`", expected: "one of the two: ids say what is shared")
         }
         if record.turn > 0 {
-            record.report(.prefix, found: "it in turn \(record.turn)", expected: "it in turn 0, which later turns share")
+            record.report(
+                .prefix, found: "it in turn \(record.turn)", expected: "it in turn 0, which later turns share")
         }
         guard let count = record.prompt.count, prefix.blockTokens > 0 else { return }
         let needed = (count + prefix.blockTokens - 1) / prefix.blockTokens

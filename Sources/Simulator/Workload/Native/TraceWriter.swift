@@ -22,13 +22,15 @@ public enum TraceWriter {
         bytes.append(quoted: request.id)
         bytes.append(#", "arrival": "#)
         bytes.append(seconds: request.arrival.nanoseconds)
-        bytes.append(request.prompt, count: request.promptTokens, ids: #", "prompt": "#, number: #", "prompt_tokens": "#)
-        bytes.append(request.output, count: request.outputTokens, ids: #", "output": "#, number: #", "output_tokens": "#)
+        bytes.append(
+            request.prompt, count: request.promptTokens, ids: #", "prompt": "#, number: #", "prompt_tokens": "#)
+        bytes.append(
+            request.output, count: request.outputTokens, ids: #", "output": "#, number: #", "output_tokens": "#)
         if let prefix = request.prefix {
             bytes.append(#", "prefix": {"block_tokens": "#)
             bytes.append(decimal: prefix.blockTokens)
             bytes.append(#", "blocks": "#)
-            bytes.append(array: prefix.blocks)
+            bytes.append(array: prefix.blocks, separator: ",")
             bytes.append("}")
         }
         if let conversation = request.conversation {
@@ -84,7 +86,7 @@ public struct TraceOutput: ~Copyable {
     /// The requests appended.
     public private(set) var count = 0
 
-    private static let blockBytes = 1 << 20
+    private static let blockBytes = 1 << 18
 
     /// Makes the directories of `path` if they are missing; the file appears under its name when it is committed.
     public init(for path: String) throws(TraceError) {
