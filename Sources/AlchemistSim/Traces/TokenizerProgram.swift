@@ -61,9 +61,9 @@ public struct TokenizerProgram: TextTokenizer {
                 defer { unread.removeFirst(newline + 1) }
                 return Array(unread[..<newline])
             }
-            guard let more = try output.read(upToCount: 1 << 16), !more.isEmpty else {
-                throw CocoaError(.fileReadUnknown)
-            }
+            // One read, of what is there: waiting for more than the answer would be waiting for ever.
+            let more = output.availableData
+            guard !more.isEmpty else { throw CocoaError(.fileReadUnknown) }
             unread += more
         }
     }
