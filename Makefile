@@ -9,7 +9,7 @@ BUILD := .build/release
 PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
-.PHONY: all setup build run test sanitize check format bench peers effect validate sample-trace clean
+.PHONY: all setup build run test sanitize check format bench peers effect validate sample-traces plots tokenizer clean
 
 all: build
 
@@ -75,9 +75,26 @@ peers: setup
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r experiments/peers/requirements.txt
 	.venv-peers/bin/python experiments/peers/compare.py --json results/peers.json
 
-## Makes the committed sample again, byte for byte.
-sample-trace: build
+## Makes the committed traces again, byte for byte; a test holds them to these lines.
+sample-traces: build
 	$(PROGRAM) trace generate --requests 60 --target-p 0.88 --rate 3 --scale 0.16 --seed 1 -o traces/sample.jsonl
+	$(PROGRAM) trace generate --requests 300 --lengths azure-conversation --content counts --arrivals gamma --cv 1.094 --rate 5.53 --seed 2 -o traces/azure-conversation.jsonl
+	$(PROGRAM) trace generate --requests 300 --lengths sharegpt-multi --content counts --prefix-tokens 512 --prefix-groups 4 --max-context 8192 --rate 2 --seed 3 -o traces/assistants.jsonl
+	$(PROGRAM) trace generate --requests 40 --feedback-kind dpo --shift 0.5 --scale 0.1 --max-context 512 --seed 4 -o traces/preferences.jsonl
+
+## The libraries that pictures need, in a virtual environment of their own.
+plots: .venv-plots/made
+.venv-plots/made: plots/requirements.txt
+	python3 -m venv .venv-plots
+	.venv-plots/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+## The library that makes tokens of texts, for `trace import --tokenizer`.
+tokenizer: .venv-tokenize/made
+.venv-tokenize/made: traces/tokenize/requirements.txt
+	python3 -m venv .venv-tokenize
+	.venv-tokenize/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 clean:
 	rm -rf .build .build-asan .build-tsan results

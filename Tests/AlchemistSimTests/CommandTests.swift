@@ -84,25 +84,6 @@ import Testing
         #expect(read(folder.path("a")) != read(folder.path("c")))
     }
 
-    /// The committed sample is what the Makefile says makes it.
-    @Test func theSampleIsMadeByTheCommandInTheMakefile() throws {
-        let makefile = try String(contentsOfFile: Repository.root + "/Makefile", encoding: .utf8)
-        let recipe = try #require(makefile.range(of: "sample-trace: build\n\t$(PROGRAM) "))
-        let command = makefile[recipe.upperBound...].replacing("\\\n", with: " ").prefix { $0 != "\n" }
-        var arguments = command.split(separator: " ").map { $0.trimmingCharacters(in: .whitespaces) }.filter {
-            !$0.isEmpty
-        }
-        let output = try #require(arguments.firstIndex(of: "-o"))
-        let folder = try Folder()
-        let committed = arguments[output + 1]
-        arguments[output + 1] = folder.path("sample.jsonl")
-        let outcome = try Program.run(arguments)
-        #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(
-            FileManager.default.contents(atPath: folder.path("sample.jsonl"))
-                == FileManager.default.contents(atPath: Repository.root + "/" + committed))
-    }
-
     // MARK: Bad input
 
     @Test(

@@ -9,7 +9,7 @@ import Testing
         case truncation, bitFlips, deepNesting, hugeNumber, repeatedKey, insertedBytes, swappedLines, repeatedBlock
     }
 
-    private static func mutated(_ valid: [UInt8], by mutation: Mutation, _ stream: inout RandomStream) -> [UInt8] {
+    static func mutated(_ valid: [UInt8], by mutation: Mutation, _ stream: inout RandomStream) -> [UInt8] {
         var bytes = valid
         /// Puts `text` at the start of a number somewhere.
         func replaceNumber(with text: String) {
@@ -73,7 +73,9 @@ import Testing
         var stream = RandomStream(seed: 5, name: "mutations")
         let valid = TraceWriterTests.randomTrace(seed: 3, requests: 12).requests.map(TraceWriter.line)
         let bytes = Array((valid.joined(separator: "\n") + "\n").utf8)
-        for _ in 0..<500 { try Self.check(Self.mutated(bytes, by: mutation, &stream), writtenTo: scratch.path()) }
+        for _ in 0..<max(500, TraceFuzzTests.cases) {
+            try Self.check(Self.mutated(bytes, by: mutation, &stream), writtenTo: scratch.path())
+        }
     }
 
     @Test func readsLinesOfSeveralMegabytes() throws {

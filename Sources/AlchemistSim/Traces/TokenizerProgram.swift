@@ -20,7 +20,8 @@ public struct TokenizerProgram: TextTokenizer {
             throw TraceError(path: tokenizer, problem: .system(action: "open the tokenizer", code: ENOENT))
         }
         let root = try Self.root(for: tokenizer)
-        let python = ProcessInfo.processInfo.environment["ALCHEMIST_TOKENIZER_PYTHON"] ?? root + "/.venv-tokenize/bin/python"
+        let python =
+            ProcessInfo.processInfo.environment["ALCHEMIST_TOKENIZER_PYTHON"] ?? root + "/.venv-tokenize/bin/python"
         guard FileManager.default.isExecutableFile(atPath: python) else {
             throw Self.failure(tokenizer, "found no \(python), expected the one that `make tokenizer` sets up")
         }
@@ -60,7 +61,9 @@ public struct TokenizerProgram: TextTokenizer {
                 defer { unread.removeFirst(newline + 1) }
                 return Array(unread[..<newline])
             }
-            guard let more = try output.read(upToCount: 1 << 16), !more.isEmpty else { throw CocoaError(.fileReadUnknown) }
+            // One read, of what is there: waiting for more than the answer would be waiting for ever.
+            let more = output.availableData
+            guard !more.isEmpty else { throw CocoaError(.fileReadUnknown) }
             unread += more
         }
     }
@@ -75,7 +78,9 @@ public struct TokenizerProgram: TextTokenizer {
             folder = folder.deletingLastPathComponent()
         }
         let found = candidates.first { FileManager.default.fileExists(atPath: $0 + "/traces/tokenize/tokenize.py") }
-        guard let found else { throw failure(tokenizer, "found no traces/tokenize/tokenize.py above this program or here") }
+        guard let found else {
+            throw failure(tokenizer, "found no traces/tokenize/tokenize.py above this program or here")
+        }
         return found
     }
 

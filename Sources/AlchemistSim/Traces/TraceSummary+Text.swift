@@ -22,7 +22,8 @@ extension TraceSummary {
         lines.append(
             "shared prompt tokens              \((100 * sharedShare).formatted(decimals: 1)) %; p when they are cached "
                 + cachedPrefillShare.formatted(decimals: decimals))
-        lines.append("rate                              \(arrivals.rate.map { $0.formatted(decimals: 3) } ?? "-") requests/s")
+        lines.append(
+            "rate                              \(arrivals.rate.map { $0.formatted(decimals: 3) } ?? "-") requests/s")
         lines.append(
             "gap CV, burstiness                \(arrivals.gapVariation.map { $0.formatted(decimals: 3) } ?? "-"), "
                 + (arrivals.burstiness.map { $0.formatted(decimals: 3) } ?? "-"))
@@ -84,38 +85,38 @@ public struct TraceStatistics: Encodable {
 
     struct Against: Encodable {
         let fit: String
-        let prompt_tokens, output_tokens: Difference
+        let promptTokens, outputTokens: Difference
         /// The data set's own quantiles at `levels`.
-        let levels, prompt_quantiles, output_quantiles: [Double]
+        let levels, promptQuantiles, outputQuantiles: [Double]
     }
 
     let source: String
-    let requests, conversations, total_prompt_tokens, total_output_tokens, shared_prompt_tokens: Int
-    let prompt_tokens, output_tokens, turns: Spread
-    let p, p_cached, shared_share, span: Double
-    let rate, gap_cv, burstiness: Double?
+    let requests, conversations, totalPromptTokens, totalOutputTokens, sharedPromptTokens: Int
+    let promptTokens, outputTokens, turns: Spread
+    let p, pCached, sharedShare, span: Double
+    let rate, gapCv, burstiness: Double?
     let dispersion: [String: Double]
     let arrivals: [Int]
     let feedback: [String: Int]
-    let has_ids: Bool
+    let hasIds: Bool
     let against: Against?
 
     public init(_ summary: TraceSummary, source: String, beside comparison: FitComparison? = nil) {
         self.source = source
         requests = summary.requests
         conversations = summary.conversations
-        total_prompt_tokens = summary.totalPromptTokens
-        total_output_tokens = summary.totalOutputTokens
-        shared_prompt_tokens = summary.sharedPromptTokens
-        prompt_tokens = Spread(summary.prompt)
-        output_tokens = Spread(summary.output)
+        totalPromptTokens = summary.totalPromptTokens
+        totalOutputTokens = summary.totalOutputTokens
+        sharedPromptTokens = summary.sharedPromptTokens
+        promptTokens = Spread(summary.prompt)
+        outputTokens = Spread(summary.output)
         turns = Spread(summary.turns)
         p = summary.prefillShare
-        p_cached = summary.cachedPrefillShare
-        shared_share = summary.sharedShare
+        pCached = summary.cachedPrefillShare
+        sharedShare = summary.sharedShare
         span = summary.span.seconds
         rate = summary.arrivals.rate
-        gap_cv = summary.arrivals.gapVariation
+        gapCv = summary.arrivals.gapVariation
         burstiness = summary.arrivals.burstiness
         dispersion = Dictionary(
             uniqueKeysWithValues: summary.arrivals.dispersion.map { ("\($0.key.formatted(decimals: 0))", $0.value) })
@@ -123,18 +124,19 @@ public struct TraceStatistics: Encodable {
         var feedback = ["none": summary.feedbackNone, "unstated": summary.feedbackUnstated]
         for (kind, count) in summary.feedbackKinds { feedback[kind.rawValue] = count }
         self.feedback = feedback
-        has_ids = summary.hasIDs
+        hasIds = summary.hasIDs
         against = comparison.map {
             Against(
-                fit: $0.fit.rawValue, prompt_tokens: Difference($0.prompt), output_tokens: Difference($0.output),
-                levels: QuantileTable.levels, prompt_quantiles: $0.prompt.target.table.values,
-                output_quantiles: $0.output.target.table.values)
+                fit: $0.fit.rawValue, promptTokens: Difference($0.prompt), outputTokens: Difference($0.output),
+                levels: QuantileTable.levels, promptQuantiles: $0.prompt.target.table.values,
+                outputQuantiles: $0.output.target.table.values)
         }
     }
 
     /// One JSON object, its fields in alphabetical order.
     public func json() throws -> String {
         let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         return String(decoding: try encoder.encode(self), as: UTF8.self)
     }

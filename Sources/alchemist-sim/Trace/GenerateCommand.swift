@@ -69,7 +69,9 @@ struct GenerateCommand: ParsableCommand {
     @Option(help: "ids: requests carry token ids; counts: only how many.")
     var content = TraceGeneratorOptions.sample.content
 
-    @Option(help: "Share of contexts in which later conversations' language differs from the earlier ones'. (default: none)")
+    @Option(
+        help: "Share of contexts in which later conversations' language differs from the earlier ones'. (default: none)"
+    )
     var shift: Double?
 
     @Option(help: "Share of the requests before the language shifts.")

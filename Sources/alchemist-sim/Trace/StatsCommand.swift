@@ -31,7 +31,8 @@ struct StatsCommand: ParsableCommand {
         if let against, against.targets == nil {
             let known = NamedFit.allCases.filter { $0.targets != nil }.map(\.rawValue)
             throw ValidationError(
-                "--against \(against.rawValue): no measured distribution is known, expected \(known.joined(separator: ", "))")
+                "--against \(against.rawValue): no measured distribution is known, expected \(known.joined(separator: ", "))"
+            )
         }
     }
 

@@ -31,7 +31,8 @@ public enum LengthModel: Sendable, Equatable {
                     return (Double(pair.user), Double(pair.answer))
                 }()
             }
-        return LengthPair(user: Self.whole(lengths.user * userFactor), answer: Self.whole(lengths.answer * answerFactor))
+        return LengthPair(
+            user: Self.whole(lengths.user * userFactor), answer: Self.whole(lengths.answer * answerFactor))
     }
 
     private static func whole(_ length: Double) -> Int {
@@ -69,7 +70,9 @@ public struct LogNormalLength: Sendable, Equatable {
         self.cap = cap
     }
 
-    fileprivate func draw(using stream: inout RandomStream) -> Double { min(median * exp(sigma * stream.normal()), cap) }
+    fileprivate func draw(using stream: inout RandomStream) -> Double {
+        min(median * exp(sigma * stream.normal()), cap)
+    }
 }
 
 /// A distribution by its quantiles, linear between them.

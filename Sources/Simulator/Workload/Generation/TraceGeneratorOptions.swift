@@ -184,7 +184,8 @@ extension ArrivalModel {
             try require(rate.isFinite && rate > least, "rate", rate, "requests a second, more than \(least)")
         case .replay(let times):
             try require(
-                times.count >= requests, "requests", requests, "at most \(times.count), the arrivals there are to replay")
+                times.count >= requests, "requests", requests,
+                "at most \(times.count), the arrivals there are to replay")
         }
         switch self {
         case .gamma(_, let variation):

@@ -50,6 +50,7 @@ struct CSVFields {
     /// A field's text.
     func text(_ index: Int, of line: UnsafeRawBufferPointer) -> String {
         let text = String(decoding: bytes(index, of: line), as: UTF8.self)
-        return ends[index].isQuoted ? text.split(separator: "\"\"", omittingEmptySubsequences: false).joined(separator: "\"") : text
+        return ends[index].isQuoted
+            ? text.split(separator: "\"\"", omittingEmptySubsequences: false).joined(separator: "\"") : text
     }
 }

@@ -10,6 +10,8 @@ public struct ColumnMap: Sendable, Equatable {
         /// `2023-11-16 18:15:46.6805900`, with a zone or not.
         case date
 
+        var nanoseconds: Int64 { [1, 1_000, 1_000_000, 1_000_000_000][exponent / 3] }
+
         /// The power of ten that makes nanoseconds of it.
         var exponent: Int {
             switch self {
@@ -52,9 +54,13 @@ public struct ColumnMap: Sendable, Equatable {
         if let time = arrival.first(where: { names.contains($0.name) }) {
             columns.append((time.name, .arrival(time.unit)))
         }
-        guard let prompt = promptTokens.first(where: names.contains) else { return .failure(.init(names: promptTokens)) }
+        guard let prompt = promptTokens.first(where: names.contains) else {
+            return .failure(.init(names: promptTokens))
+        }
         columns.append((prompt, .prompt))
-        guard let output = outputTokens.first(where: names.contains) else { return .failure(.init(names: outputTokens)) }
+        guard let output = outputTokens.first(where: names.contains) else {
+            return .failure(.init(names: outputTokens))
+        }
         columns.append((output, .output))
         if let blocks {
             guard names.contains(blocks) else { return .failure(.init(names: [blocks])) }

@@ -68,7 +68,8 @@ struct DialogueFile: ~Copyable {
             isFound = true
             json.skipSpace()
             guard json.enterArray() else {
-                return .failure(.init(problem: .field("conversations", found: json.found, expected: "an array of messages")))
+                return .failure(
+                    .init(problem: .field("conversations", found: json.found, expected: "an array of messages")))
             }
             while try json.nextElement() {
                 if let problem = try readMessage(&json, into: &dialogue) { return .failure(.init(problem: problem)) }
@@ -85,7 +86,9 @@ struct DialogueFile: ~Copyable {
     ) throws(JSONError) -> TraceError.Problem? {
         let name = "conversations[\(dialogue.messages.count)]"
         json.skipSpace()
-        guard json.enterObject() else { return .field(name, found: json.found, expected: "an object with `from` and `value`") }
+        guard json.enterObject() else {
+            return .field(name, found: json.found, expected: "an object with `from` and `value`")
+        }
         var role: String?
         var text: String?
         while let key = try json.nextKey() {
@@ -125,7 +128,9 @@ struct DialogueFile: ~Copyable {
         guard json.enterObject() else { throw json.error("a JSON object") }
         while let key = try json.nextKey() {
             if key.equals("prompt") {
-                guard dialogue.messages.isEmpty else { throw JSONError(offset: key.offset, expected: "no repeated field") }
+                guard dialogue.messages.isEmpty else {
+                    throw JSONError(offset: key.offset, expected: "no repeated field")
+                }
                 json.skipSpace()
                 guard let string = try json.string() else {
                     return .failure(.init(problem: .field("prompt", found: json.found, expected: "a string")))
@@ -148,10 +153,14 @@ struct DialogueFile: ~Copyable {
                 try json.skipValue()
             }
         }
-        guard !dialogue.messages.isEmpty else { return .failure(.init(problem: .missing("prompt", expected: "a string"))) }
+        guard !dialogue.messages.isEmpty else {
+            return .failure(.init(problem: .missing("prompt", expected: "a string")))
+        }
         guard dialogue.outputTokens != nil else {
             return .failure(
-                .init(problem: .missing("output_tokens", expected: "a whole number, or one for all with --output-tokens")))
+                .init(
+                    problem: .missing("output_tokens", expected: "a whole number, or one for all with --output-tokens"))
+            )
         }
         return .success(dialogue)
     }

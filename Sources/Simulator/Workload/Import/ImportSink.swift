@@ -47,7 +47,8 @@ struct ImportSink: ~Copyable {
                     path: source, line: line,
                     problem: .field(
                         field.neutralised(), found: "`\(blocks.count)` blocks",
-                        expected: "\(needed) of \(map.blockTokens) tokens, which hold the prompt's \(row.promptTokens)"))
+                        expected: "\(needed) of \(map.blockTokens) tokens, which hold the prompt's \(row.promptTokens)")
+                )
             }
             request.prefix = PromptPrefix(blockTokens: map.blockTokens, blocks: blocks)
         }

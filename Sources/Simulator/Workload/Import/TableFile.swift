@@ -128,7 +128,8 @@ struct TableFile: ~Copyable {
     }
 
     /// Reads the object that stands here; what is wrong with its values.
-    private func readObject(_ json: inout JSONReader, into row: inout TableRow) throws(JSONError) -> TraceError.Problem? {
+    private func readObject(_ json: inout JSONReader, into row: inout TableRow) throws(JSONError) -> TraceError.Problem?
+    {
         guard json.enterObject() else { throw json.error("a JSON object") }
         var problem: TraceError.Problem?
         var seen = 0
@@ -143,6 +144,12 @@ struct TableFile: ~Copyable {
             if case .blocks = column.role {
                 let found = try readBlocks(&json, column, into: &row)
                 problem = problem ?? found
+                continue
+            }
+            if let value = json.integer() {
+                // What most values are; anything else about them is looked at below.
+                if Self.take(value, column.role, into: &row) { continue }
+                problem = problem ?? Self.problem(column, found: "`\(value)`")
                 continue
             }
             json.skipSpace()
@@ -172,6 +179,7 @@ struct TableFile: ~Copyable {
             return Self.problem(column, found: try json.skipValue().shown)
         }
         var blocks: [Int] = []
+        blocks.reserveCapacity(64)
         guard try json.wholeNumbers(upTo: .max, into: &blocks) else {
             let found = json.found
             try json.skipValue()
@@ -187,7 +195,8 @@ struct TableFile: ~Copyable {
     // MARK: Values
 
     /// Takes a value in; false if it is none for this column.
-    private static func take(_ value: UnsafeRawBufferPointer, _ role: ColumnMap.Role, into row: inout TableRow) -> Bool {
+    private static func take(_ value: UnsafeRawBufferPointer, _ role: ColumnMap.Role, into row: inout TableRow) -> Bool
+    {
         switch role {
         case .arrival(let unit):
             guard let time = TableValue.time(value, unit) else { return false }
@@ -201,6 +210,22 @@ struct TableFile: ~Copyable {
         case .blocks: return false
         }
         return true
+    }
+
+    private static func take(_ value: Int, _ role: ColumnMap.Role, into row: inout TableRow) -> Bool {
+        switch role {
+        case .arrival(.date), .blocks: return false
+        case .arrival(let unit):
+            let (time, overflowed) = Int64(value).multipliedReportingOverflow(by: unit.nanoseconds)
+            row.arrival = time
+            return !overflowed
+        case .prompt:
+            row.promptTokens = value
+            return 0...TraceLimits.maxCount ~= value
+        case .output:
+            row.outputTokens = value
+            return 0...TraceLimits.maxCount ~= value
+        }
     }
 
     private static func problem(_ column: Column, found: String) -> TraceError.Problem {

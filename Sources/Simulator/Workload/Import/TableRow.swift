@@ -83,7 +83,8 @@ enum TableValue {
     /// Days from 1 January 1970 in the Gregorian calendar.
     private static func days(_ year: Int, _ month: Int, _ day: Int) -> Int {
         let before = year - 1
-        var days = 365 * (year - 1970) + (before / 4 - before / 100 + before / 400) - (1969 / 4 - 1969 / 100 + 1969 / 400)
+        var days =
+            365 * (year - 1970) + (before / 4 - before / 100 + before / 400) - (1969 / 4 - 1969 / 100 + 1969 / 400)
         days += (1..<month).reduce(0) { $0 + daysIn(month: $1, of: year) }
         return days + day - 1
     }

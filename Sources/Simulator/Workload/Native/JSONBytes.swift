@@ -14,18 +14,10 @@ extension [UInt8] {
     }
 
     mutating func append(decimal value: some FixedWidthInteger) {
-        var rest = value.magnitude
-        if value < 0 { append(UInt8(ascii: "-")) }
-        if rest < 10 { return append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest)) }
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
-            var first = 20
-            while rest > 0 {
-                let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
-                first -= 1
-                digits[first] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: digit)
-                rest = quotient
-            }
-            append(contentsOf: UnsafeBufferPointer(rebasing: digits[first...]))
+            if value < 0 { append(UInt8(ascii: "-")) }
+            let count = digits.write(decimal: UInt64(value.magnitude), at: 0)
+            append(contentsOf: UnsafeBufferPointer(rebasing: digits[..<count]))
         }
     }
 
@@ -72,12 +64,48 @@ extension [UInt8] {
         }
     }
 
-    mutating func append(array numbers: [some FixedWidthInteger]) {
+    mutating func append(array numbers: [some FixedWidthInteger], separator: StaticString = ", ") {
         append(UInt8(ascii: "["))
-        for index in numbers.indices {
-            if index > 0 { append(", ") }
-            append(decimal: numbers[index])
+        // Put together piece by piece: a call to the array for every number would take as long as its digits.
+        let piece = 256
+        for start in stride(from: 0, to: numbers.count, by: piece) {
+            let end = Swift.min(start + piece, numbers.count)
+            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: (end - start) * 24) { text in
+                var count = 0
+                for index in start..<end {
+                    if index > 0 {
+                        for place in 0..<separator.utf8CodeUnitCount {
+                            text[count] = separator.utf8Start[place]
+                            count += 1
+                        }
+                    }
+                    // None is negative: ids and names of blocks.
+                    count += text.write(decimal: UInt64(truncatingIfNeeded: numbers[index]), at: count)
+                }
+                append(contentsOf: UnsafeBufferPointer(rebasing: text[..<count]))
+            }
         }
         append(UInt8(ascii: "]"))
+    }
+}
+
+extension UnsafeMutableBufferPointer<UInt8> {
+    /// Writes a number's digits from `start` on; how many.
+    fileprivate func write(decimal value: UInt64, at start: Int) -> Int {
+        var count = 1
+        var bound: UInt64 = 10
+        while count < 20, value >= bound {
+            count += 1
+            bound = bound &* 10
+            if count == 20 { break }
+        }
+        var rest = value
+        var place = start + count
+        while place > start {
+            place -= 1
+            self[place] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
+        }
+        return count
     }
 }

@@ -30,7 +30,7 @@ public enum TraceWriter {
             bytes.append(#", "prefix": {"block_tokens": "#)
             bytes.append(decimal: prefix.blockTokens)
             bytes.append(#", "blocks": "#)
-            bytes.append(array: prefix.blocks)
+            bytes.append(array: prefix.blocks, separator: ",")
             bytes.append("}")
         }
         if let conversation = request.conversation {
@@ -90,7 +90,7 @@ public struct TraceOutput: ~Copyable {
     /// The requests appended.
     public private(set) var count = 0
 
-    private static let blockBytes = 1 << 20
+    private static let blockBytes = 1 << 18
 
     /// Makes the directories of `path` if they are missing; the file appears under its name when it is committed.
     public init(for path: String) throws(TraceError) {

@@ -5,7 +5,8 @@ struct ByteWindow: ~Copyable {
     private var start = 0
     private var end = 0
 
-    private static let blockBytes = 1 << 20
+    /// Small enough that what was read is still near the processor when it is looked at.
+    private static let blockBytes = 1 << 18
 
     init(path: String) throws(TraceError) {
         source = try ByteSource(path: path)

@@ -37,27 +37,35 @@ extension JSONReader {
                 return false
             }
             values.append(Number(truncatingIfNeeded: value))
-            var index = position
-            fast: while index < bytes.count, bytes[index] == UInt8(ascii: ",") {
-                index += 1
-                while index < bytes.count, bytes[index] == UInt8(ascii: " ") { index += 1 }
-                let first = index
-                var value = 0
-                while index < bytes.count, let digit = bytes[index].decimalDigit {
-                    value = value &* 10 &+ digit
-                    index += 1
-                }
-                let digits = index - first
-                guard digits > 0, digits <= 18, value <= limit, index < bytes.count,
-                    bytes[first] != UInt8(ascii: "0") || digits == 1
-                else { break fast }
-                let next = bytes[index]
-                guard next == UInt8(ascii: ",") || next == UInt8(ascii: "]") else { break fast }
-                values.append(Number(truncatingIfNeeded: value))
-                position = index
-            }
+            appendRow(upTo: limit, to: &values)
         }
         return true
+    }
+
+    /// Appends the whole numbers that follow here, each after a comma, as far as each is a plain one within the array;
+    /// moves behind the last of them.
+    private mutating func appendRow<Number: FixedWidthInteger>(upTo limit: Int, to values: inout [Number]) {
+        guard let base = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
+        let end = base + bytes.count
+        var next = base + position
+        while next < end, next.pointee == UInt8(ascii: ",") {
+            next += 1
+            while next < end, next.pointee == UInt8(ascii: " ") { next += 1 }
+            let first = next
+            var value = 0
+            while next < end {
+                let digit = next.pointee &- 0x30
+                guard digit <= 9 else { break }
+                value = value &* 10 &+ Int(digit)
+                next += 1
+            }
+            let digits = next - first
+            guard digits > 0, digits <= 18, value <= limit, next < end, first.pointee != 0x30 || digits == 1,
+                next.pointee == UInt8(ascii: ",") || next.pointee == UInt8(ascii: "]")
+            else { return }
+            values.append(Number(truncatingIfNeeded: value))
+            position = next - base
+        }
     }
 
     /// Reads a number as the nearest double; `nil` if no number is here or it is not finite as one.

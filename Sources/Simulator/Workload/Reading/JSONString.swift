@@ -19,7 +19,8 @@ package struct JSONString {
     /// Whether the text is `name`, in UTF-8.
     func equals(_ name: [UInt8]) -> Bool {
         guard isPlain else { return (try? text()).map { $0.utf8.elementsEqual(name) } ?? false }
-        return bytes.count == name.count && bytes.elementsEqual(name)
+        guard bytes.count == name.count, let start = bytes.baseAddress else { return bytes.count == name.count }
+        return memcmp(start, name, name.count) == 0
     }
 
     /// The text, its escapes resolved.

@@ -45,7 +45,8 @@ public struct TraceSummaryBuilder: Sendable {
         summary.turns = .init(turns.lazy.filter { $0 > 0 }.map { Int($0) })
         summary.conversations = summary.turns.count
         summary.prefillShare =
-            prompts.isEmpty ? 0 : TraceSummary.share(summary.totalPromptTokens, summary.totalOutputTokens - prompts.count)
+            prompts.isEmpty
+            ? 0 : TraceSummary.share(summary.totalPromptTokens, summary.totalOutputTokens - prompts.count)
         summary.arrivals = .init(times)
         summary.hasIDs = hasIDs && !prompts.isEmpty
         return summary

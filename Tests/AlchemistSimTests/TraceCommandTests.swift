@@ -1,0 +1,146 @@
+import Foundation
+import Simulator
+import Testing
+
+/// `alchemist-sim trace` from outside.
+@Suite(.serialized) struct TraceCommandTests {
+    private static let mooncake =
+        #"{"timestamp": 5, "input_length": 600, "output_length": 4, "hash_ids": [1, 2]}"# + "\n"
+        + #"{"timestamp": 1005, "input_length": 700, "output_length": 0, "hash_ids": [1, 3]}"# + "\n"
+        + #"{"timestamp": 2005, "input_length": 800, "output_length": 6, "hash_ids": [1, 4]}"# + "\n"
+
+    private static func write(_ text: String, to path: String) throws {
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+    }
+
+    private static func object(_ text: String) throws -> [String: Any] {
+        try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    }
+
+    /// The committed traces are what the Makefile says makes them.
+    @Test func theCommittedTracesAreMadeByTheMakefile() throws {
+        let makefile = try String(contentsOfFile: Repository.root + "/Makefile", encoding: .utf8)
+        let start = "\t$(PROGRAM) trace generate "
+        let commands = makefile.split(separator: "\n").filter { $0.hasPrefix(start) && $0.contains(" -o traces/") }
+        let folder = try Folder()
+        var made: Set<String> = []
+        for command in commands {
+            var arguments = command.split(separator: " ").dropFirst().map(String.init)
+            let output = try #require(arguments.firstIndex(of: "-o")) + 1
+            let committed = arguments[output]
+            arguments[output] = folder.path("made.jsonl")
+            let outcome = try Program.run(arguments)
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            let bytes = FileManager.default.contents(atPath: Repository.root + "/" + committed)
+            #expect(bytes == FileManager.default.contents(atPath: folder.path("made.jsonl")), "\(committed)")
+            #expect(try #require(bytes).count < 100_000, "\(committed) is not small")
+            made.insert(committed)
+        }
+        let names = try FileManager.default.contentsOfDirectory(atPath: Repository.root + "/traces")
+        #expect(made == Set(names.filter { $0.hasSuffix(".jsonl") }.map { "traces/" + $0 }))
+    }
+
+    @Test func importsStatsAndValidates() throws {
+        let folder = try Folder()
+        try Self.write(Self.mooncake, to: folder.path("m.jsonl"))
+        let imported = try Program.run([
+            "trace", "import", folder.path("m.jsonl"), "-o", folder.path("t.jsonl"), "--json",
+        ])
+        #expect(imported.status == 0, "\(imported.errors)")
+        let report = try Self.object(imported.output)
+        #expect(report["format"] as? String == "mooncake" && report["rows"] as? Int == 3)
+        #expect(report["dropped"] as? [String: Int] == ["emptyOutput": 1])
+        let again = try Program.run([
+            "trace", "import", folder.path("m.jsonl"), "-o", folder.path("t.jsonl"), "--format", "mooncake", "--rate",
+            "5",
+        ])
+        #expect(again.status == 0 && again.output.contains("dropped 1 rows without output tokens"))
+        #expect(again.errors.contains("--rate is not used"))
+        let sound = try Program.run(["trace", "validate", folder.path("t.jsonl")])
+        #expect(sound.status == 0 && sound.output == "\(folder.path("t.jsonl")): sound, 2 requests\n")
+        let stats = try Program.run(["trace", "stats", folder.path("t.jsonl"), "--json"])
+        let figures = try Self.object(stats.output)
+        #expect(figures["shared_prompt_tokens"] as? Int == 512 && figures["total_prompt_tokens"] as? Int == 1400)
+        #expect((figures["arrivals"] as? [Int])?.reduce(0, +) == 2)
+        let table = try Program.run(["trace", "stats", folder.path("t.jsonl"), "--against", "mooncake"])
+        #expect(table.output.contains("against mooncake") && table.output.contains("36.6 %"), "\(table.output)")
+    }
+
+    @Test func tellsEveryProblem() throws {
+        let folder = try Folder()
+        let line = #"{"id": 1, "arrival": 0, "prompt_tokens": 1, "output_tokens": 1}"# + "\n"
+        let path = folder.path("bad.jsonl")
+        try Self.write(line + line + "{\n" + #"{"id": 2, "arrival": -1}"# + "\n", to: path)
+        let all = try Program.run(["trace", "validate", path])
+        #expect(all.status == 65)
+        let lines = all.output.split(separator: "\n")
+        #expect(lines.map { $0.dropFirst(path.count).prefix(3) } == [":2:", ":3:", ":4:", ":4:", ":4:"])
+        #expect(all.errors == "alchemist-sim: \(path): 5 problems\n")
+        let some = try Program.run(["trace", "validate", path, "--max-problems", "2"])
+        #expect(some.status == 65 && some.output.split(separator: "\n").count == 2)
+        #expect(some.errors.contains("the first 2 problems are shown, there are more"))
+        let missing = try Program.run(["trace", "validate", folder.path("none")])
+        #expect(missing.status == 74)
+    }
+
+    @Test(arguments: [
+        (["trace", "import", "x", "-o", "y", "--limit", "0"], "--limit"),
+        (["trace", "import", "x", "-o", "y", "--rate", "-1"], "--rate"),
+        (["trace", "import", "x", "-o", "y", "--format", "azure", "--columns", "prompt_tokens=a"], "--columns"),
+        (["trace", "import", "x", "-o", "y", "--columns", "prompt=a"], "--columns: found `prompt=a`"),
+        (["trace", "import", "x", "-o", "y", "--columns", "prompt_tokens=a"], "output_tokens=NAME"),
+        (["trace", "stats", "x", "--against", "azure-code"], "no measured distribution"),
+        (["trace", "generate", "-o", "y", "--cv", "0", "--arrivals", "gamma"], "--cv: found 0.0"),
+        (["trace", "generate", "-o", "y", "--replay", "x"], "--replay"),
+        (["trace", "generate", "-o", "y", "--feedback-edits", "0.5", "--content", "counts"], "--feedback-edits"),
+        (["trace", "generate", "-o", "y", "--shift", "2"], "--shift: found 2.0"),
+        (["trace", "generate", "-o", "y", "--prefix-tokens", "1024"], "--prefix-tokens: found 1024"),
+    ])
+    func wrongUse(arguments: [String], message: String) throws {
+        let outcome = try Program.run(arguments)
+        #expect(outcome.status == 64, "\(outcome.errors)")
+        #expect(outcome.errors.contains(message), "\(outcome.errors)")
+    }
+
+    @Test func runsRefuseWhatTheyCannotLearnFrom() throws {
+        let folder = try Folder()
+        let outcome = try Program.run([
+            "run", Repository.root + "/traces/preferences.jsonl", "-o", folder.path("r.h5"), "--set", "model=micro",
+        ])
+        #expect(outcome.status == 65)
+        #expect(
+            outcome.errors.contains("field `feedback.kind`: found `\"dpo\"`, expected `\"sft\"`"), "\(outcome.errors)")
+    }
+
+    private static let python = Repository.root + "/.venv-tokenize/bin/python"
+
+    @Test(
+        "Texts become tokens by the reference library",
+        .enabled(if: FileManager.default.isExecutableFile(atPath: python)))
+    func tokenizes() throws {
+        let folder = try Folder()
+        let tokenizer = """
+            {"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": {"type": "Lowercase"},
+             "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+             "model": {"type": "WordLevel", "vocab": {"[UNK]": 0, "hello": 1, "you": 2, "?": 3}, "unk_token": "[UNK]"}}
+            """
+        try Self.write(tokenizer, to: folder.path("tokenizer.json"))
+        let texts = (0..<600).map {
+            #"{"id": "\#($0)", "conversations": [{"from": "human", "value": "Hello\nyou?"}, "#
+                + #"{"from": "gpt", "value": "you you \#($0)"}]}"#
+        }
+        try Self.write("[" + texts.joined(separator: ",\n") + "]", to: folder.path("s.json"))
+        let arguments = [
+            "trace", "import", folder.path("s.json"), "-o", folder.path("t.jsonl"), "--tokenizer",
+            folder.path("tokenizer.json"),
+        ]
+        let outcome = try Program.run(arguments)
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let requests = try TraceReader.read(path: folder.path("t.jsonl")).requests
+        #expect(requests.count == 600)
+        #expect(requests.allSatisfy { $0.prompt == [1, 2, 3] && $0.output == [2, 2, 0] })
+        try Self.write("{}", to: folder.path("tokenizer.json"))
+        let broken = try Program.run(arguments)
+        #expect(broken.status == 65 && broken.errors.contains("tokenizer"), "\(broken.errors)")
+    }
+}
