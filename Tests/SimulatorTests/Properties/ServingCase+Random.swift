@@ -6,12 +6,13 @@ extension ServingCase {
     static func random(_ stream: inout RandomStream) -> ServingCase {
         var drawn = ServingCase()
         drawn.ids = stream.below(3) == 0
-        let mostGap = [1, 2_000, 30_000][stream.below(3)]
+        let mostGap = [1, 1, 2_000, 30_000][stream.below(4)]
+        let mostOutput = [6, 14, 40][stream.below(3)]
         for index in 0..<1 + stream.below(9) {
             var item = Item()
             item.gap = stream.below(mostGap)
             item.user = 1 + stream.below(24)
-            item.output = 1 + stream.below(14)
+            item.output = 1 + stream.below(mostOutput)
             if index > 0, stream.below(2) == 0 {
                 let before = stream.below(index)
                 if !drawn.items.contains(where: { $0.after == before }) { item.after = before }
@@ -22,15 +23,15 @@ extension ServingCase {
             drawn.items.append(item)
         }
         drawn.budget = [1, 3, 8, 16, 64][stream.below(5)]
-        drawn.batch = [1, 2, 4, 8][stream.below(4)]
+        drawn.batch = [1, 2, 4, 8, 8][stream.below(5)]
         drawn.block = [1, 2, 4, 8][stream.below(4)]
         drawn.policy = BatchPolicy.allCases[stream.below(3)]
         drawn.admission = AdmissionPolicy.allCases[stream.below(2)]
         drawn.preemption = PreemptionPolicy.allCases[stream.below(2)]
         drawn.prefixCache = stream.below(3) > 0
         drawn.acrossVersions = stream.below(3) == 0
-        drawn.watermark = [0, 0.01, 0.2][stream.below(3)]
-        drawn.spareBlocks = [nil, -3, 0, 1, 4, 30][stream.below(6)]
+        drawn.watermark = [0, 0, 0.01, 0.2][stream.below(4)]
+        drawn.spareBlocks = [nil, -3, 0, 1, 2, 4, 8][stream.below(7)]
         drawn.spareDevice = [0, 2, 10, 1_000][stream.below(4)]
         drawn.spareHost = [0, 3, 1_000][stream.below(3)]
         drawn.bandwidth = [1e8, 1e9, 1e11][stream.below(3)]
