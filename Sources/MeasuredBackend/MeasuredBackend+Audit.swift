@@ -36,7 +36,7 @@ extension MeasuredBackend {
     ) throws {
         let pass = TrainingPass(
             engine.auditWorkspace(rows: microBatch.rows), parameters: current,
-            sequences: sequences(of: microBatch, recorded: replayingRecords), gradients: target)
+            sequences: sequences(of: microBatch, recorded: replayingRecords), gradients: target, plan: auditPlan)
         var replays: [(index: Int, record: RecordedSequence)] = []
         if replayingRecords {
             for (index, sequence) in microBatch.sequences.enumerated() where !sequence.recorded.isEmpty {
@@ -49,9 +49,17 @@ extension MeasuredBackend {
         _ = pass.backwardWhole()
     }
 
+    /// The pass keeps everything of its own rows. Records leave out what the arm's do: that is computed again at the
+    /// present weights, in both.
+    private var auditPlan: PassPlan {
+        PassPlan(SavePlans(recorded: footprint.plans.recorded), layers: model.layers)
+    }
+
     /// Serves a request's prompt again, slice by slice, each at the version that served it.
     private func replay(_ sequence: TrainingSequencePlan) throws -> RecordedSequence {
-        var replay = RecordedSequence(engine.config, capacity: sequence.promptTokens)
+        var replay = RecordedSequence(
+            engine.config, capacity: sequence.promptTokens, plan: auditPlan,
+            lossStart: sequence.lossTokens.lowerBound)
         let ids = tokens.sequence(of: sequence.request)
         for (range, version) in prefills[sequence.request] ?? [] {
             guard let parameters = parameters(at: version) else {

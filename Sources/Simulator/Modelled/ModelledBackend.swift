@@ -6,7 +6,7 @@ public struct ModelledBackend<Demand: MemoryDemand>: ExecutionBackend {
     /// - Parameter demand: what the work keeps in memory, the same as where it is really done.
     public init(profile: HardwareProfile, demand: Demand) {
         self.demand = demand
-        pricer = OperatorPricer(profile, OperatorList(model: demand.model, tuning: demand.footprint.tuning))
+        pricer = OperatorPricer(profile, OperatorList(demand.footprint))
     }
 
     public var model: ModelShape { demand.model }

@@ -26,7 +26,7 @@ public struct ReplayBackend<Demand: MemoryDemand>: ExecutionBackend {
         self.demand = demand
         self.table = table
         self.choice = choice
-        let list = OperatorList(model: demand.model, tuning: demand.footprint.tuning)
+        let list = OperatorList(demand.footprint)
         pricer = OperatorPricer(profile, list)
         self.fallback = fallback.map { OperatorPricer($0, list) }
     }

@@ -41,6 +41,8 @@ public struct PhaseTimes: Sendable, Equatable {
     public var forward = SimDuration.zero
     /// Head and loss, forward and backward.
     public var loss = SimDuration.zero
+    /// Computing again, before the backward pass, what was not kept of the forward pass.
+    public var recompute = SimDuration.zero
     public var backward = SimDuration.zero
     public var optimizer = SimDuration.zero
     /// Moving new weights to where serving reads them; nothing where server and trainer share a device, because they
@@ -49,12 +51,13 @@ public struct PhaseTimes: Sendable, Equatable {
 
     public init() {}
 
-    public var total: SimDuration { forward + loss + backward + optimizer + publish }
+    public var total: SimDuration { forward + loss + recompute + backward + optimizer + publish }
 
     public mutating func add(_ duration: SimDuration, to phase: TrainerPhase) {
         switch phase {
         case .forward: forward += duration
         case .loss: loss += duration
+        case .recompute: recompute += duration
         case .backward: backward += duration
         case .optimizer: optimizer += duration
         }
