@@ -33,6 +33,7 @@ let package = Package(
     targets: [
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(
             name: "CBuildInfo",
             cSettings: [.define("ALCHEMIST_COMMIT", to: "\"\(commit)\""), .unsafeFlags(["-march=native"])]),
@@ -40,6 +41,7 @@ let package = Package(
         .target(
             name: "Simulator",
             dependencies: [
+                "CZlib",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
@@ -57,6 +59,8 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Yams", package: "Yams"),
             ],
+            // In the program itself, so that it finds them wherever it is installed.
+            resources: [.embedInCode("Registry/hardware"), .embedInCode("Registry/models")],
             swiftSettings: common),
         .executableTarget(
             name: "alchemist-sim",
@@ -68,7 +72,8 @@ let package = Package(
         .executableTarget(
             name: "alchemist-bench",
             dependencies: [
-                "CBuildInfo", "Engine", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "CBuildInfo", "Engine", "Simulator",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Bench", swiftSettings: kernels),
         .target(name: "CAllocationCount", path: "Tests/CAllocationCount"),

@@ -11,6 +11,10 @@ struct Catalogue {
 
     init(_ configs: [ModelConfig]) {
         entries.append(Entry(name: "limits", run: Self.limits))
+        for running in SchedulingBenchmarks.batches {
+            entries.append(
+                Entry(name: "scheduling \(running)") { [SchedulingBenchmarks.iteration(running: running, $0)] })
+        }
         for config in configs {
             let benchmarks =
                 ProductBenchmarks.all(config) + ServingBenchmarks.all(config) + TrainingBenchmarks.all(config)

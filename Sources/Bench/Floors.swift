@@ -1,5 +1,5 @@
 /// What the engine should reach at least with the 135M preset on two cores: fractions of the limit, the recorded prefill's
-/// share of the plain one's rate, and how far a reusing step may lie from what reuse promises.
+/// share of the plain one's rate, how far a reusing step may lie from what reuse promises, and what deciding may cost.
 enum Floors {
     private static let fractions = [
         "prefill smollm2-135m 1x256": 0.65, "prefill smollm2-135m 1x1024": 0.80, "decode smollm2-135m 1x512": 0.75,
@@ -19,6 +19,10 @@ enum Floors {
         }
         if figure.name.hasPrefix("reuse"), figure.name.contains("smollm2-135m"), figure.name.hasSuffix("time") {
             return ("1 +- \(reuseTolerance)", abs(figure.value - 1) <= reuseTolerance)
+        }
+        if let running = SchedulingBenchmarks.batches.first(where: { figure.name == "scheduling \($0)" }) {
+            let limit = SchedulingBenchmarks.limit(running: running)
+            return ("<= \(limit)", figure.value <= limit)
         }
         return nil
     }

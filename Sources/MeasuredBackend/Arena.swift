@@ -14,6 +14,26 @@ public struct ArenaMeter: Sendable, Equatable {
     mutating func remove(_ bytes: Int) { current -= bytes }
 }
 
+/// The real bytes of one KV block, and which weights made them.
+final class ArenaBlock {
+    let kv: KVBlock
+    /// Rows in the order in which they were written; noted for audits only.
+    var made: [(rows: Range<Int>, version: Int)] = []
+
+    init(_ kv: KVBlock) { self.kv = kv }
+
+    /// Takes over the first `rows` rows of another block.
+    func copy(_ source: ArenaBlock, rows: Int) {
+        for layer in 0..<kv.layers {
+            move(source.kv.bytes(layer: layer, rows: 0..<rows), to: kv.bytes(layer: layer, rows: 0..<rows))
+        }
+        made = source.made.compactMap { part in
+            let kept = part.rows.clamped(to: 0..<rows)
+            return kept.isEmpty ? nil : (kept, part.version)
+        }
+    }
+}
+
 /// The real bytes of one record chunk, wherever its pieces are.
 struct ChunkData {
     /// One layer's activations with its K and V, copied out of the request's blocks.

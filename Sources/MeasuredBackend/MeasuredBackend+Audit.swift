@@ -4,7 +4,7 @@ public import Simulator
 extension MeasuredBackend {
     /// Remembers the trained parameters as `version`, for later audits.
     func keepVersion(_ version: Int) {
-        guard options.training.enabled, options.training.auditEvery > 0 else { return }
+        guard isAudited else { return }
         let source = trainedBuffer(of: current)
         let copy = FloatBuffer(count: source.count)
         copy.copy(from: source)
@@ -40,7 +40,7 @@ extension MeasuredBackend {
         var replays: [(index: Int, record: RecordedSequence)] = []
         if replayingRecords {
             for (index, sequence) in microBatch.sequences.enumerated() where !sequence.recorded.isEmpty {
-                replays.append((index, try replay(sequence)))
+                replays += try replay(sequence).map { (index, $0) }
             }
         }
         pass.forwardWhole { layer in
@@ -55,23 +55,31 @@ extension MeasuredBackend {
         PassPlan(SavePlans(recorded: footprint.plans.recorded), layers: model.layers)
     }
 
-    /// Serves a request's prompt again, slice by slice, each at the version that served it.
-    private func replay(_ sequence: TrainingSequencePlan) throws -> RecordedSequence {
-        var replay = RecordedSequence(
-            engine.config, capacity: sequence.promptTokens, plan: auditPlan,
-            lossStart: sequence.lossTokens.lowerBound)
+    /// Serves a request's prompt again, part by part, each at the version that served it; as often from the start as it
+    /// was begun.
+    private func replay(_ sequence: TrainingSequencePlan) throws -> [RecordedSequence] {
+        var runs: [RecordedSequence] = []
+        var missing = sequence.recorded.map(\.tokens)
         let ids = tokens.sequence(of: sequence.request)
         for (range, version) in prefills[sequence.request] ?? [] {
-            guard let parameters = parameters(at: version) else {
+            if range.lowerBound == 0 {
+                runs.append(
+                    RecordedSequence(
+                        engine.config, capacity: ids.count, plan: auditPlan, lossStart: sequence.lossTokens.lowerBound))
+            }
+            guard let parameters = parameters(at: version), !runs.isEmpty else {
                 throw MeasuredBackendError.missing("version \(version), which served request \(sequence.request),")
             }
-            let isRecorded = sequence.recorded.contains { $0.tokens == range }
-            _ = engine.transformer.forward([replay.slice(ids, range, isRecorded: isRecorded)], parameters)
+            // What was computed again kept its first record.
+            let recorded = missing.firstIndex(of: range)
+            if let recorded { missing.remove(at: recorded) }
+            let slice = runs[runs.count - 1].slice(ids, range, isRecorded: recorded != nil)
+            _ = engine.transformer.forward([slice], parameters)
         }
-        guard replay.chunks.count == sequence.recorded.count else {
+        guard missing.isEmpty else {
             throw MeasuredBackendError.missing("the history of request \(sequence.request)")
         }
-        return replay
+        return runs
     }
 
     private func parameters(at version: Int) -> ModelParameters? {

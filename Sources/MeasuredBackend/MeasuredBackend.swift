@@ -17,8 +17,10 @@ public final class MeasuredBackend: ExecutionBackend {
     let tuning: TuningMode
     let tokens: any TokenIDs
     let arena: RecordArena
-    /// What serving and the passes of training read.
+    /// What the passes of training read.
     var current: ModelParameters
+    /// What serving reads: the same, unless the trainer has a device of its own.
+    var served: ModelParameters
     /// What the optimizer writes; the two change places when a step is published. Base weights are shared in LoRA mode.
     var next: ModelParameters
     let gradients: GradientBuffer
@@ -28,8 +30,13 @@ public final class MeasuredBackend: ExecutionBackend {
     var pass: OpenPass?
     /// Trained parameters by version, for audits.
     var history: [Int: FloatBuffer] = [:]
-    /// Prefill slices of each request with the version that served them, for audits.
+    /// What made the K and V of each request, in order, with the version that did, for audits: its prefill slices, and
+    /// before them what others had made of its blocks. A request that was preempted begins again at its first token.
     var prefills: [Int: [(tokens: Range<Int>, version: Int)]] = [:]
+    /// Requests that have given up their blocks since they were last prefilled, for audits.
+    private var closed: Set<Int> = []
+    /// Told the logits of every emitted token, for tests.
+    package var logitsObserver: ((_ request: Int, _ position: Int, _ logits: [Float]) -> Void)?
 
     /// - Parameters:
     ///   - engine: model and scratch, shared by arms that run in turn.
@@ -61,13 +68,25 @@ public final class MeasuredBackend: ExecutionBackend {
                 options.training.enabled
                 ? ModelParameters(weights, adapters: engine.start.adapters(lora, seed: options.seed)) : current
         }
+        served = current
+        if options.training.enabled, options.training.placement == .separate {
+            // Base weights that nobody changes are kept once, although either device holds a copy.
+            switch tuning {
+            case .full: served = ModelParameters(Weights(zeros: engine.config))
+            case .lora(let lora):
+                served = ModelParameters(current.weights, adapters: Adapters(engine.config, lora, seed: options.seed))
+            }
+        }
         gradients = GradientBuffer(engine.config, tuning)
         optimizer = OptimizerState(gradients.table)
         rule = AdamW(
             weightDecay: options.training.weightDecay,
             clipNorm: options.training.clipNorm > 0 ? options.training.clipNorm : nil)
+        copyToServer()
         keepVersion(0)
     }
+
+    var isAudited: Bool { options.training.enabled && options.training.auditEvery > 0 }
 
     public func servingWorkspace(tokens: Int) -> Bytes { demand.servingWorkspace(tokens: tokens) }
 
@@ -94,7 +113,10 @@ public final class MeasuredBackend: ExecutionBackend {
     }
 
     public func apply(_ movements: [DataMovement]) throws {
-        for movement in movements { try arena.follow(movement) }
+        for movement in movements {
+            try arena.follow(movement)
+            if isAudited, case .closeRequest(let request) = movement { closed.insert(request) }
+        }
     }
 
     // MARK: Serving
@@ -106,12 +128,33 @@ public final class MeasuredBackend: ExecutionBackend {
                 kv: arena.spans(of: slice.request, tokens: slice.tokens.upperBound),
                 record: slice.record.map { arena.beginRecord($0, slice: slice) }, wantsLogits: slice.emitsToken)
         }
-        if options.training.auditEvery > 0 {
-            for slice in iteration.slices where slice.isPrefill {
-                prefills[slice.request, default: []].append((slice.tokens, iteration.version))
-            }
+        if isAudited { note(iteration) }
+        guard let observer = logitsObserver else {
+            return StepOutcome(duration: measured { _ = engine.transformer.forward(batch, served) })
         }
-        return StepOutcome(duration: measured { _ = engine.transformer.forward(batch, current) })
+        let emitting = iteration.slices.filter(\.emitsToken)
+        var logits = [Float](repeating: 0, count: emitting.count * model.vocabulary)
+        let duration = logits.withUnsafeMutableBufferPointer { logits in
+            measured { _ = engine.transformer.forward(batch, served, logits: logits) }
+        }
+        for (row, slice) in emitting.enumerated() {
+            let first = row * model.vocabulary
+            observer(slice.request, slice.tokens.upperBound - 1, Array(logits[first..<first + model.vocabulary]))
+        }
+        return StepOutcome(duration: duration)
+    }
+
+    /// Notes which weights make the K and V of an iteration.
+    private func note(_ iteration: ServingIteration) {
+        for slice in iteration.slices {
+            let request = slice.request
+            // A request may begin, or begin anew, with blocks of others.
+            if slice.isPrefill, closed.remove(request) != nil || prefills[request] == nil {
+                prefills[request, default: []] += arena.versions(of: request, tokens: slice.tokens.lowerBound)
+            }
+            if slice.isPrefill { prefills[request, default: []].append((slice.tokens, iteration.version)) }
+            arena.note(slice.tokens, of: request, version: iteration.version)
+        }
     }
 
     // MARK: Real memory

@@ -149,7 +149,7 @@ struct QuantumBench {
         let perRequest = (tokens + serving.kvBlockTokens - 1) / serving.kvBlockTokens
         for request in 0..<count {
             try backend.apply([
-                .openRequest(request, blocks: Array(request * perRequest..<(request + 1) * perRequest))
+                .extendRequest(request, blocks: Array(request * perRequest..<(request + 1) * perRequest))
             ])
         }
         opened.requests = count

@@ -10,8 +10,10 @@ final class RecordArena {
     private let plan: PassPlan
     private let blockTokens: Int
     private let buffers = BufferPool()
-    private var blocks: [Int: KVBlock] = [:]
-    private var requests: [Int: [KVBlock]] = [:]
+    private var blocks: [Int: ArenaBlock] = [:]
+    private var requests: [Int: [ArenaBlock]] = [:]
+    /// Copies of the blocks of requests that are swapped out.
+    private var swapped: [Int: [ArenaBlock]] = [:]
     private var chunks: [ChunkID: ChunkData] = [:]
 
     private(set) var kv = ArenaMeter()
@@ -25,7 +27,7 @@ final class RecordArena {
         self.blockTokens = blockTokens
     }
 
-    var isEmpty: Bool { blocks.isEmpty && requests.isEmpty && chunks.isEmpty }
+    var isEmpty: Bool { blocks.isEmpty && requests.isEmpty && swapped.isEmpty && chunks.isEmpty }
 
     subscript(id: ChunkID) -> ChunkData? { chunks[id] }
 
@@ -33,7 +35,30 @@ final class RecordArena {
     func spans(of request: Int, tokens: Int) -> [KVSpan] {
         let blocks = requests[request] ?? []
         return stride(from: 0, to: tokens, by: blockTokens).map { start in
-            KVSpan(blocks[start / blockTokens], row: 0, count: min(blockTokens, tokens - start))
+            KVSpan(blocks[start / blockTokens].kv, row: 0, count: min(blockTokens, tokens - start))
+        }
+    }
+
+    /// Notes which weights computed the K and V of some positions of a request.
+    func note(_ tokens: Range<Int>, of request: Int, version: Int) {
+        guard let blocks = requests[request] else { return }
+        var position = tokens.lowerBound
+        while position < tokens.upperBound {
+            let row = position % blockTokens
+            let count = min(blockTokens - row, tokens.upperBound - position)
+            blocks[position / blockTokens].made.append((row..<row + count, version))
+            position += count
+        }
+    }
+
+    /// Which weights computed the K and V of the first `tokens` positions of a request.
+    func versions(of request: Int, tokens: Int) -> [(tokens: Range<Int>, version: Int)] {
+        (requests[request] ?? []).enumerated().flatMap { index, block in
+            block.made.compactMap { rows, version in
+                let first = index * blockTokens
+                let positions = (rows.lowerBound + first..<rows.upperBound + first).clamped(to: 0..<tokens)
+                return positions.isEmpty ? nil : (positions, version)
+            }
         }
     }
 
@@ -52,7 +77,8 @@ final class RecordArena {
         device.append(ChunkData.Copy(final: final))
         let empty = [ChunkData.Copy](repeating: ChunkData.Copy(), count: config.layers + 1)
         chunks[id] = ChunkData(
-            request: slice.request, tokens: slice.tokens, blocks: requests[slice.request] ?? [], device: device,
+            request: slice.request, tokens: slice.tokens, blocks: (requests[slice.request] ?? []).map(\.kv),
+            device: device,
             host: empty, staged: empty)
         deviceRecords.add(device.reduce(0) { $0 + $1.byteCount })
         return SliceRecord(layers: device.dropLast().map(\.activations), final: final)
@@ -87,19 +113,35 @@ final class RecordArena {
 
     func follow(_ movement: DataMovement) throws(MeasuredBackendError) {
         switch movement {
-        case .openRequest(let request, let ids):
-            requests[request] = ids.map { id in
-                let block = KVBlock(config, capacity: blockTokens, buffer: buffers.take(blockFloats))
+        case .extendRequest(let request, let ids):
+            for id in ids {
+                let block = takeBlock()
                 blocks[id] = block
-                kv.add(block.byteCount)
-                return block
+                kv.add(block.kv.byteCount)
+                requests[request, default: []].append(block)
             }
+        case .shareBlocks(let request, let ids):
+            for id in ids { requests[request, default: []].append(try block(id)) }
+        case .copyBlock(let source, let target, let tokens):
+            try block(target).copy(try block(source), rows: tokens)
         case .closeRequest(let request): requests[request] = nil
         case .freeBlocks(let ids):
             for id in ids {
                 guard let block = blocks.removeValue(forKey: id) else { throw .missing("KV block \(id)") }
-                kv.remove(block.byteCount)
-                buffers.give(block.buffer)
+                kv.remove(block.kv.byteCount)
+                buffers.give(block.kv.buffer)
+            }
+        case .swappedOut(let request):
+            swapped[request] = (requests.removeValue(forKey: request) ?? []).map { block in
+                let copy = takeBlock()
+                copy.copy(block, rows: blockTokens)
+                return copy
+            }
+        case .swappedIn(let request):
+            guard let copies = swapped.removeValue(forKey: request) else { throw .missing("request \(request)") }
+            for (block, copy) in zip(requests[request] ?? [], copies) {
+                block.copy(copy, rows: blockTokens)
+                buffers.give(copy.kv.buffer)
             }
         case .copiedToHost(let id, let layer): try copyToHost(id, layer)
         case .freedOnDevice(let id, let layer): try free(id, layer, \.device, &deviceRecords)
@@ -110,6 +152,15 @@ final class RecordArena {
             try free(id, layer, \.staged, &deviceRecords)
         case .forgotten(let id): chunks[id] = nil
         }
+    }
+
+    private func block(_ id: Int) throws(MeasuredBackendError) -> ArenaBlock {
+        guard let block = blocks[id] else { throw .missing("KV block \(id)") }
+        return block
+    }
+
+    private func takeBlock() -> ArenaBlock {
+        ArenaBlock(KVBlock(config, capacity: blockTokens, buffer: buffers.take(blockFloats)))
     }
 
     private var blockFloats: Int { config.layers * blockTokens * 2 * config.keyWidth }

@@ -7,14 +7,19 @@ import Simulator
 struct CalibrateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "calibrate",
-        abstract: "Measures what work costs on this machine and writes its profile.",
+        abstract:
+            "Measures what work costs on this machine, or fits an accelerator to timings, and writes the profile.",
         discussion: """
             The profile is measured with the sizes of one model and one way of tuning; other sizes are priced between \
             and beyond them. Nothing else should run meanwhile.
 
+            With --from, nothing is measured: the constants of an accelerator are fitted to tables of operator timings \
+            (docs/hardware.md), and the errors on these and on the tables of --test are printed.
+
             EXAMPLES
               alchemist-sim calibrate -o profiles/here.yaml
               alchemist-sim run traces/sample.jsonl --set backend=profiles/here.yaml
+              alchemist-sim calibrate --from llama-3-8b.csv --test llama-2-7b.csv --hardware a100-80g -o mine.yaml
             """)
 
     @Option(name: .shortAndLong, help: "The file to write; standard output if there is none.")
@@ -26,12 +31,47 @@ struct CalibrateCommand: ParsableCommand {
     @Option(help: "Threads of the engine; 0 takes every processor. (default: that of the scenario)")
     var threads: Int?
 
+    @Option(
+        name: .customLong("from"), parsing: .singleValue,
+        help: ArgumentHelp("A table of operator timings to fit to; may be given again.", valueName: "csv"))
+    var tables: [String] = []
+
+    @Option(
+        name: .customLong("test"), parsing: .singleValue,
+        help: ArgumentHelp("A table that the fit is only held against; may be given again.", valueName: "csv"))
+    var tests: [String] = []
+
+    @Option(help: "The accelerator whose figures hold and whose other constants stay: a name or a file.")
+    var hardware: String?
+
     @OptionGroup var settings: ScenarioOptions
 
     @Flag(name: .shortAndLong, help: "Show no progress.")
     var quiet = false
 
     func run() throws {
+        do {
+            if tables.isEmpty, tests.isEmpty { try measure() } else { try fit() }
+        } catch {
+            throw Failure(error)
+        }
+    }
+
+    /// Without tables to fit to, the constants as they are are held against those of `--test`.
+    private func fit() throws {
+        guard let hardware else { throw Failure("--from needs --hardware, the accelerator that was timed", .usage) }
+        guard case .accelerator(let start, _) = try Hardware(named: hardware, AcceleratorSetting()) else {
+            throw Failure("--hardware \(hardware): expected an accelerator, found the profile of a machine", .badData)
+        }
+        let timings = try tables.map { try OperatorTimings(contentsOf: $0) }
+        let others = try tests.map { try OperatorTimings(contentsOf: $0) }
+        let fitted = timings.isEmpty ? start : AcceleratorFit(timings, start: start).run()
+        if let output, !timings.isEmpty { try write(fitted.yaml, to: output) }
+        let report = (timings + others).map { FitReport(fitted, $0).markdown }.joined(separator: "\n")
+        try Terminal.print(report + (output.map { "written to \($0)\n" } ?? ""))
+    }
+
+    private func measure() throws {
         do {
             var scenario = try settings.resolved()
             if let model { try scenario.set("model", to: model, at: .option("--model")) }

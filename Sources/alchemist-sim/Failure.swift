@@ -30,7 +30,13 @@ struct Failure: Error {
     init(_ error: any Error) {
         switch error {
         case let failure as Failure: self = failure
-        case let error as ScenarioError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
+        case let error as ScenarioError:
+            // A mistake on the command line is one of usage, wherever else the same words would be bad data.
+            if case .option = error.origin {
+                self.init(error.description, .usage)
+            } else {
+                self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
+            }
         case let error as TraceError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
         case let error as CheckpointError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
         case let error as ExperimentError:

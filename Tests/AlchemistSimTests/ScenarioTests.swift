@@ -36,7 +36,8 @@ import Testing
         ("modle: mini\n", "s.yaml:1: field `modle`: there is no such field; did you mean `model`?"),
         (
             "model: huge\n",
-            "s.yaml:1: field `model`: found `huge`, expected one of nano, micro, mini, small, smollm2-135m, or the path of a folder"
+            "s.yaml:1: field `model`: found `huge`, expected a model that `alchemist-sim models` "
+                + "lists, or the path of a folder, a config.json or a file in YAML"
         ),
         ("repeats: 0\n", "s.yaml:1: field `repeats`: found `0`, expected a whole number from 1 to 1000"),
         ("repeats: 1.5\n", "s.yaml:1: field `repeats`: found `1.5`, expected a whole number from 1 to 1000"),

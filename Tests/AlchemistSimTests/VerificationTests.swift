@@ -71,7 +71,7 @@ import Testing
 
     @Test(
         arguments: [
-            (["verify", "huge"], 65, "there is no model `huge`, expected one of nano, micro"),
+            (["verify", "huge"], 65, "there is no model `huge`, expected a model that `alchemist-sim models` lists"),
             (["verify", "./nowhere"], 74, "./nowhere: cannot open this folder: No such file or directory"),
             (["verify", "nano", "--length", "1"], 64, "--length: found `1`, expected 2 to 4096"),
             (["verify", "nano", "--length", "5000"], 64, "--length: found `5000`, expected 2 to 4096"),

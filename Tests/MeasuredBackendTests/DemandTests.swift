@@ -81,6 +81,24 @@ import Testing
         }
     }
 
+    @Test(arguments: checkpointings, recordPlans + [LayerPlans(layers: [.boundary, .lean])])
+    func recomputedBytesAreTheEngines(checkpointing: Checkpointing, plan: LayerPlans) {
+        let config = ModelConfig.presets[0]
+        var footprint = Self.demand(config, .full).footprint
+        footprint.plans = SavePlans(checkpointing: checkpointing, recorded: plan)
+        for (recorded, lossTokens) in [([], 5..<20), ([0..<9], 5..<20), ([0..<4, 10..<20], 0..<20), ([0..<20], 19..<20)] {
+            let sequence = TrainingSequencePlan(
+                request: 0, promptTokens: 20, responseTokens: 1, edited: false, lossTokens: lossTokens,
+                recorded: recorded.map {
+                    RecordedSpan(chunk: ChunkID(slot: 0, generation: 0), tokens: $0, versions: 0...0)
+                })
+            let batch = MicroBatch(id: 0, version: 0, sequences: [sequence, sequence], stepLossTokens: 1)
+            let engine = TrainingWorkspace.recomputeByteCount(
+                config, PassPlan(footprint.plans, layers: config.layers), PassRows(batch))
+            #expect(footprint.recomputed(in: batch).count == engine)
+        }
+    }
+
     @Test(arguments: variants, tunings) func workspacesAreTheEnginesBytes(config: ModelConfig, tuning: Tuning) {
         let mode = TuningMode(tuning)
         for threads in [1, 4] {

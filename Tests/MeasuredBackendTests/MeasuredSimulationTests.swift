@@ -5,12 +5,12 @@ import Testing
 
 /// Whole arms on a real, very small transformer: every gradient that comes out of reuse is audited.
 @Suite(.serialized) struct MeasuredSimulationTests {
-    private static let model: ModelConfig = {
+    static let model: ModelConfig = {
         guard let preset = ModelConfig.preset("nano") else { preconditionFailure("the presets have a nano") }
         return preset
     }()
 
-    private struct Tokens: TokenIDs {
+    struct Tokens: TokenIDs {
         let trace: Trace
         let source: TokenSource
 
@@ -27,7 +27,7 @@ import Testing
         }
     }
 
-    private static func trace(requests: Int) throws -> Trace {
+    static func trace(requests: Int) throws -> Trace {
         var options = TraceGeneratorOptions()
         options.requests = requests
         options.maxContext = 200
@@ -40,7 +40,7 @@ import Testing
         // One user in five edits the answer.
         for index in trace.requests.indices where index % 5 == 0 {
             if case .given(var feedback) = trace.requests[index].feedback {
-                feedback.tokens = (0..<7).map { Int32(($0 * 31 + index) % 512) }
+                feedback.signal = .sft(edited: (0..<7).map { Int32(($0 * 31 + index) % 512) })
                 trace.requests[index].feedback = .given(feedback)
             }
         }
@@ -72,6 +72,13 @@ import Testing
             options: MeasuredOptions(configuration))
         var simulation = try Simulation(configuration: configuration, trace: trace, backend: backend)
         return (try simulation.run(), backend)
+    }
+
+    /// Leaves KV memory for little more than the longest request.
+    static func limitKV(_ configuration: inout ArmConfiguration) {
+        let perToken = MeasuredDemand(model, MeasuredOptions(configuration), threads: 2).footprint.kvPerToken
+        configuration.serving.kvMemory = .bytes(perToken * 224)
+        configuration.serving.kvWatermark = 0
     }
 
     static let paths: [(name: String, change: @Sendable (inout ArmConfiguration) -> Void)] = [
@@ -126,6 +133,36 @@ import Testing
                 $0.serving.tokenBudget = 9
             }
         ),
+        (
+            "preemption by recomputing",
+            {
+                limitKV(&$0)
+                $0.recording.offload = .none
+            }
+        ),
+        (
+            "preemption by swapping",
+            {
+                limitKV(&$0)
+                $0.serving.preemption = .swap
+            }
+        ),
+        (
+            "a prefix cache",
+            {
+                $0.serving.prefixCache = true
+                $0.serving.kvBlockTokens = 4
+            }
+        ),
+        (
+            "a prefix cache across versions, with preemption",
+            {
+                $0.serving.prefixCache = true
+                $0.serving.prefixCacheAcrossVersions = true
+                $0.serving.kvBlockTokens = 4
+                limitKV(&$0)
+            }
+        ),
         ("few targets", { $0.training.tuning = .lora(rank: 4, alpha: 4, targets: [.query, .value]) }),
     ]
 
@@ -135,6 +172,10 @@ import Testing
         let audits = log.steps.compactMap(\.audit)
         #expect(audits.count == log.steps.count)
         #expect(log.steps.reduce(0) { $0 + $1.reusedTokens } > 0)
+        let name = Self.paths[path].name
+        #expect(log.requests.contains { $0.preemptions > 0 } == name.contains("preemption"))
+        #expect(log.requests.contains { $0.swappedBytes > .zero } == name.contains("swapping"))
+        #expect(log.requests.contains { $0.cachedTokens > 0 } == name.contains("prefix cache"))
         let worst = audits.map(\.roundingError).max() ?? .infinity
         #expect(worst <= 1e-5, "\(Self.paths[path].name): rounding error \(worst)")
         #expect(backend.arenaIsEmpty)
@@ -191,7 +232,7 @@ import Testing
         let least = MemoryRequirement(
             configuration: configuration, trace: trace,
             demand: MeasuredDemand(Self.model, MeasuredOptions(configuration), threads: 2))
-        configuration.device.memory = least.device + Bytes(200_000)
+        configuration.device.memory = least.deviceForEveryRequest + Bytes(200_000)
         let (log, _) = try Self.run(configuration, trace)
         #expect(log.requests.contains { $0.droppedTokens > 0 })
         #expect(log.memory.device.peak <= configuration.device.memory)

@@ -52,7 +52,7 @@ import Testing
                 let blocks = requests.remove(at: stream.below(requests.count))
                 for block in blocks { live[block]?.byRequest = false }
                 let expected = blocks.filter { live[$0]?.records == 0 }
-                #expect(pool.releaseFromRequest(blocks, ledger: &ledger) == expected)
+                #expect(pool.releaseFromRequest(blocks, ledger: &ledger) == expected.reversed())
                 for block in expected { live[block] = nil }
             default: break
             }

@@ -206,8 +206,8 @@ private struct RecordModel {
                 }
             case 6:
                 let done = memory.finishCopy(.toHost)
-                #expect(done?.entry.job.chunk == model.leavingNow?.id)
-                #expect(done?.entry.job.layer == model.leavingNow?.layer)
+                #expect(done?.entry.job?.chunk == model.leavingNow?.id)
+                #expect(done?.entry.job?.layer == model.leavingNow?.layer)
                 model.finishLeaving()
             case 7:
                 guard let id = pick({ !$0.isGone }), let chunk = model.chunks[id] else { break }
@@ -230,7 +230,7 @@ private struct RecordModel {
                     happened[8] += 1
                 }
                 let done = memory.finishCopy(.toDevice)
-                #expect(done?.entry.job.chunk == model.returningNow?.id)
+                #expect(done?.entry.job?.chunk == model.returningNow?.id)
                 if let (id, layer) = model.returningNow {
                     model.chunks[id]?.pieces[layer].returning = false
                     model.chunks[id]?.pieces[layer].staged = true
@@ -309,7 +309,7 @@ private struct RecordModel {
             #expect(memory.ledger.level(of: .recorded, on: .device).count == expected)
             #expect(memory.startCopies().map(\.direction) == [.toHost])
             #expect(memory.ledger.level(of: .recorded, on: .device).count == expected, "freed before the copy is done")
-            #expect(memory.finishCopy(.toHost)?.entry.job.layer == layer)
+            #expect(memory.finishCopy(.toHost)?.entry.job?.layer == layer)
             expected -= layer < 3 ? 6 * 50 : 12
             #expect(memory.kv.liveBlocks == (layer < 2 ? 2 : 0), "K and V leave with the last layer's")
         }

@@ -42,14 +42,14 @@ import Testing
 
     @Test(arguments: [false, true]) func runsAreTheSameEveryTime(reuse: Bool) throws {
         let logs = try (0..<2).map { _ in
-            try Self.run(ModelledBackend(profile: .sample, demand: SampleDemand()), reuse: reuse)
+            try Self.run(ModelledBackend(hardware: .machine(.sample), demand: SampleDemand()), reuse: reuse)
         }
         #expect(Self.facts(logs[0]) == Self.facts(logs[1]))
         #expect(!logs[0].steps.isEmpty && logs[0].steps.allSatisfy { $0.loss == nil && $0.gradientNorm == nil })
     }
 
     @Test func durationsAreEstimatesAndUnitsSumToThem() throws {
-        let log = try Self.run(ModelledBackend(profile: .sample, demand: SampleDemand()))
+        let log = try Self.run(ModelledBackend(hardware: .machine(.sample), demand: SampleDemand()))
         for (index, quantum) in log.quanta.enumerated() {
             let units = log.units.filter { $0.quantum == index }
             #expect(units.isEmpty == (quantum.kind == .serve))
@@ -66,7 +66,7 @@ import Testing
         var profile = HardwareProfile.sample
         profile.corrections[.backward] = HardwareProfile.Correction(scale: 1e-3, overhead: 0)
         let error = #expect(throws: PricingError.self) {
-            _ = try Self.run(ModelledBackend(profile: profile, demand: SampleDemand()))
+            _ = try Self.run(ModelledBackend(hardware: .machine(profile), demand: SampleDemand()))
         }
         guard case .belowFloor(let shape, let price, let floor) = error else {
             Issue.record("\(String(describing: error))")
@@ -89,12 +89,14 @@ import Testing
     }
 
     private static func replay(_ table: ReplayTable, fallback: HardwareProfile? = nil) -> ReplayBackend<SampleDemand> {
-        ReplayBackend(table: table, choice: .inOrder, profile: .sample, fallback: fallback, demand: SampleDemand())
+        ReplayBackend(
+            table: table, choice: .inOrder, hardware: .machine(.sample), fallback: fallback.map(Hardware.machine),
+            demand: SampleDemand())
     }
 
     /// Durations that no profile would give, as a clock's are.
     private struct Noisy: ExecutionBackend {
-        var inner = ModelledBackend(profile: .sample, demand: SampleDemand())
+        var inner = ModelledBackend(hardware: .machine(.sample), demand: SampleDemand())
         var stream = RandomStream(seed: 4, name: "noise")
 
         var model: ModelShape { inner.model }
@@ -115,6 +117,7 @@ import Testing
             return outcome
         }
         func apply(_ movements: [DataMovement]) {}
+        func advance(version: Int) {}
         func publish(version: Int) {}
         func open(_ microBatch: MicroBatch, unitRows: Int) {}
         func close(_ microBatch: MicroBatch) {}

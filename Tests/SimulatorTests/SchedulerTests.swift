@@ -2,59 +2,84 @@ import Simulator
 import Testing
 
 @Suite struct SchedulerTests {
-    /// A scheduler under random load, checked iteration by iteration against what was asked of it.
+    private static let sizes = RecordSizes(
+        layers: 1, activationsPerToken: Bytes(1), kvPerToken: Bytes(1), finalPerToken: Bytes(1))
+
+    private static func memory(blocks: Int, blockTokens: Int = 4) -> MemorySystem {
+        var device = DeviceConfiguration()
+        device.memory = Bytes(blocks * blockTokens)
+        device.hostMemory = Bytes(1 << 20)
+        return MemorySystem(device: device, kvBlockTokens: blockTokens, sizes: sizes, kvBlocks: blocks)
+    }
+
+    /// A scheduler under random load with ample memory, checked iteration by iteration against what was asked of it.
     @Test(arguments: 0..<60) func keepsItsPolicy(seed: Int) {
         var stream = RandomStream(seed: UInt64(seed), name: "scheduler")
         var configuration = ServingConfiguration()
         configuration.tokenBudget = [1, 5, 16, 100][stream.below(4)]
         configuration.maxBatch = [1, 3, 20][stream.below(3)]
+        configuration.policy = BatchPolicy.allCases[stream.below(3)]
+        configuration.admission = AdmissionPolicy.allCases[stream.below(2)]
         var scheduler = Scheduler(configuration: configuration)
+        var memory = Self.memory(blocks: 1000)
         let lengths = (0..<25).map { _ in (prompt: 1 + stream.below(40), output: 1 + stream.below(10)) }
-        var admitted: [Int] = []
-        var waiting: [Int] = []
+        let priorities = lengths.map { _ in configuration.admission == .priority ? stream.below(3) : 0 }
         var next = 0
         var computed = [Int](repeating: 0, count: lengths.count)
         var emitted = [Int](repeating: 0, count: lengths.count)
         var firstVersion = [Int?](repeating: nil, count: lengths.count)
         var finished: Set<Int> = []
+        var admitted: Set<Int> = []
         var version = 0
+        func rank(_ request: Int) -> (Int, Int) { (priorities[request], request) }
         while finished.count < lengths.count {
             while next < lengths.count, scheduler.isEmpty || stream.below(3) > 0 {
-                scheduler.enqueue(next)
-                waiting.append(next)
+                scheduler.enqueue(
+                    request: next, promptTokens: lengths[next].prompt, outputTokens: lengths[next].output,
+                    priority: priorities[next])
                 next += 1
             }
-            while let request = scheduler.nextToAdmit {
-                #expect(request == waiting.first, "not first come, first served")
-                waiting.removeFirst()
-                scheduler.admit(
-                    Scheduler.Sequence(
-                        request: request, promptTokens: lengths[request].prompt, outputTokens: lengths[request].output,
-                        kvBlocks: []))
-                admitted.append(request)
+            scheduler.beginIteration()
+            #expect(scheduler.plan(&memory) == .planned)
+            let slices = scheduler.takeSlices()
+            let before = admitted
+            admitted.formUnion(scheduler.takeAdmissions().map(\.request))
+            let running = admitted.filter { !finished.contains($0) }.sorted { rank($0) < rank($1) }
+            #expect(scheduler.runningCount == running.count && running.count <= configuration.maxBatch)
+            #expect(scheduler.waitingCount == next - admitted.count)
+            // Nobody was admitted before a better one.
+            let waiting = (0..<next).filter { !admitted.contains($0) }
+            for newcomer in admitted.subtracting(before) {
+                #expect(waiting.allSatisfy { rank(newcomer) < rank($0) })
             }
-            let running = admitted.filter { !finished.contains($0) }
-            #expect(scheduler.running.map(\.request) == running)
-            #expect(running.count <= configuration.maxBatch)
-            #expect(waiting.isEmpty || running.count == configuration.maxBatch)
-            #expect(scheduler.waitingCount == waiting.count)
 
-            let slices = scheduler.nextIteration()
             #expect(!slices.isEmpty && Set(slices.map(\.request)).count == slices.count)
             let total = slices.reduce(0) { $0 + $1.tokens.count }
             #expect(total <= configuration.tokenBudget)
             let decoding = running.filter { computed[$0] >= lengths[$0].prompt }
             let prefilling = running.filter { computed[$0] < lengths[$0].prompt }
-            // Decodes come first, oldest first; then prompts, oldest first, each whole but for the last.
-            let decodes = decoding.prefix(configuration.tokenBudget)
-            #expect(slices.prefix { !$0.isPrefill }.map(\.request) == Array(decodes))
-            let prompts = slices.drop { !$0.isPrefill }
-            #expect(prompts.map(\.request) == Array(prefilling.prefix(prompts.count)))
-            for slice in prompts.dropLast() { #expect(slice.tokens.upperBound == lengths[slice.request].prompt) }
-            let left = prefilling.reduce(0) { $0 + lengths[$1].prompt - computed[$1] }
-            #expect(total == min(configuration.tokenBudget, decoding.count + left), "budget is left unused")
+            let decodes = slices.filter { !$0.isPrefill }.map(\.request)
+            let prompts = slices.filter(\.isPrefill).map(\.request)
+            switch configuration.policy {
+            case .chunked:
+                #expect(decodes == Array(decoding.prefix(configuration.tokenBudget)))
+                #expect(slices.map(\.isPrefill) == slices.map(\.isPrefill).sorted { !$0 && $1 }, "decoding first")
+            case .prefillFirst:
+                #expect(decodes.isEmpty || prompts.isEmpty)
+                #expect(prefilling.isEmpty == prompts.isEmpty)
+                #expect(!prompts.isEmpty || decodes == Array(decoding.prefix(configuration.tokenBudget)))
+            case .decodeFirst:
+                #expect(decodes == Array(decoding.prefix(configuration.tokenBudget)))
+                #expect(decodes.isEmpty || prompts.isEmpty)
+            }
+            // Prompts in the order of rank, each whole but for the last; newcomers after those that were there.
+            let old = prompts.filter(before.contains)
+            #expect(prompts == old + prompts.filter { !before.contains($0) })
+            #expect(old == old.sorted { rank($0) < rank($1) })
+            for slice in slices.filter(\.isPrefill).dropLast() {
+                #expect(slice.tokens.upperBound == lengths[slice.request].prompt)
+            }
             for slice in slices {
-                #expect(slice.isPrefill == (computed[slice.request] < lengths[slice.request].prompt))
                 #expect(slice.tokens.lowerBound == computed[slice.request])
                 #expect(slice.isPrefill || slice.tokens.count == 1)
                 #expect(slice.emitsToken == (slice.tokens.upperBound >= lengths[slice.request].prompt))
@@ -62,32 +87,28 @@ import Testing
                 computed[slice.request] = slice.tokens.upperBound
                 emitted[slice.request] += slice.emitsToken ? 1 : 0
                 firstVersion[slice.request] = firstVersion[slice.request] ?? version
+                let blocks = scheduler.sequence(of: slice.request)?.kvBlocks ?? []
+                #expect(blocks.count == memory.kv.blockCount(for: slice.tokens.upperBound), "blocks on demand")
             }
-            let done = scheduler.complete(ServingIteration(slices: slices, version: version))
-            #expect(done.map(\.request) == running.filter { emitted[$0] == lengths[$0].output })
+            let done = scheduler.complete(ServingIteration(slices: slices, version: version), &memory)
+            #expect(Set(done.map(\.request)) == Set(running.filter { emitted[$0] == lengths[$0].output }))
             for sequence in done {
                 #expect(sequence.computed == lengths[sequence.request].prompt + lengths[sequence.request].output - 1)
-                #expect(sequence.computed == sequence.totalTokens)
                 #expect(sequence.oldestKV == firstVersion[sequence.request])
+                memory.closeRequest(sequence.request, blocks: sequence.kvBlocks)
                 finished.insert(sequence.request)
             }
-            for sequence in scheduler.running {
-                #expect(sequence.generated == emitted[sequence.request])
-                #expect(sequence.oldestKV == firstVersion[sequence.request])
-                #expect(scheduler.sequence(of: sequence.request)?.computed == computed[sequence.request])
+            for request in running where !finished.contains(request) {
+                #expect(scheduler.sequence(of: request)?.generated == emitted[request])
+                #expect(scheduler.sequence(of: request)?.computed == computed[request])
+                #expect(scheduler.sequence(of: request)?.oldestKV == firstVersion[request])
             }
+            #expect(
+                scheduler.oldestKV == running.filter { !finished.contains($0) }.compactMap { firstVersion[$0] }.min())
             version += stream.below(2)
         }
-        #expect(admitted == Array(lengths.indices))
-        #expect(scheduler.isEmpty && scheduler.nextIteration().isEmpty)
-    }
-
-    @Test func requestsAreAdmittedInOrderOnly() async {
-        await #expect(processExitsWith: .failure) {
-            var scheduler = Scheduler(configuration: ServingConfiguration())
-            scheduler.enqueue(0)
-            scheduler.enqueue(1)
-            scheduler.admit(Scheduler.Sequence(request: 1, promptTokens: 1, outputTokens: 1, kvBlocks: []))
-        }
+        scheduler.beginIteration()
+        #expect(scheduler.isEmpty && scheduler.plan(&memory) == .planned && scheduler.takeSlices().isEmpty)
+        #expect(memory.kv.liveBlocks == 0)
     }
 }

@@ -21,10 +21,12 @@ import Testing
                     switch choice {
                     case 0: .unstated
                     case 1: .none
-                    case 2: .given(Feedback(delay: delay, kind: .sft))
+                    case 2: .given(Feedback(delay: delay))
                     default:
                         .given(
-                            Feedback(delay: delay, kind: .sft, tokens: Array(repeating: 1, count: 1 + stream.below(20)))
+                            Feedback(
+                                delay: delay,
+                                signal: .sft(edited: Array(repeating: 1, count: 1 + stream.below(20))))
                         )
                     }
                 list.append(
@@ -69,7 +71,7 @@ import Testing
             plans: SavePlans(
                 checkpointing: configuration.training.checkpointing, recorded: configuration.recording.plan))
         let least = MemoryRequirement(configuration: configuration, trace: trace, demand: backend)
-        configuration.device.memory = least.device + Bytes([0, 100_000, 200_000_000][stream.below(3)])
+        configuration.device.memory = least.deviceForEveryRequest + Bytes([0, 100_000, 200_000_000][stream.below(3)])
         configuration.device.hostMemory = least.host + Bytes([0, 300_000, 200_000_000][stream.below(3)])
         var simulation = try Simulation(configuration: configuration, trace: trace, backend: backend)
         simulation.checksEveryEvent = true
@@ -175,7 +177,7 @@ import Testing
             Request(
                 id: "r\(index)", arrival: SimTime(nanoseconds: Int64(index) * 5_300_000), promptTokens: 50,
                 outputTokens: 4,
-                feedback: .given(Feedback(delay: .zero, kind: .sft)))
+                feedback: .given(Feedback(delay: .zero)))
         }
         var configuration = ArmConfiguration()
         configuration.training.enabled = true

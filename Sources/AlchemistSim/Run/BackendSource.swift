@@ -6,6 +6,8 @@ internal import Simulator
 struct Arm {
     let name: String
     let configuration: ArmConfiguration
+    /// Devices that it holds.
+    var devices: Int { configuration.hasTrainerDevice ? 2 : 1 }
 }
 
 /// Makes the backend that executes an arm.
@@ -13,7 +15,7 @@ protocol BackendSource {
     associatedtype Backend: ExecutionBackend
 
     /// What the arm's estimates are made from.
-    func profile(for arm: Arm) throws -> HardwareProfile
+    func hardware(for arm: Arm) throws -> Hardware
     /// A fresh backend for one repeat of an arm.
     func backend(for arm: Arm, round: Int) throws -> Backend
 }
@@ -32,10 +34,10 @@ final class MeasuredSource: BackendSource {
         self.profiles = profiles
     }
 
-    func profile(for arm: Arm) throws -> HardwareProfile { try profiles.profile(for: arm.configuration) }
+    func hardware(for arm: Arm) throws -> Hardware { .machine(try profiles.profile(for: arm.configuration)) }
 
     func backend(for arm: Arm, round: Int) throws -> MeasuredBackend {
-        let profile = try profile(for: arm)
+        let profile = try profiles.profile(for: arm.configuration)
         engine.warmUp(arm.configuration.serving)
         return MeasuredBackend(
             engine: engine, profile: profile,
@@ -46,16 +48,49 @@ final class MeasuredSource: BackendSource {
 
 /// Some hardware, modelled.
 struct ModelledSource: BackendSource {
-    let profile: HardwareProfile
+    let hardware: Hardware
     let model: ModelConfig
     let threads: Int
 
-    func profile(for arm: Arm) -> HardwareProfile { profile }
+    func hardware(for arm: Arm) -> Hardware { hardware }
 
-    func backend(for arm: Arm, round: Int) -> ModelledBackend<MeasuredDemand> {
+    func backend(for arm: Arm, round: Int) -> ModelledBackend<ArmDemand> {
         ModelledBackend(
-            profile: profile,
-            demand: MeasuredDemand(model, MeasuredOptions(arm.configuration), threads: threads))
+            hardware: hardware, demand: ArmDemand(model, arm.configuration, on: hardware, threads: threads))
+    }
+}
+
+/// The memory that an arm's work takes: as the engine has it, or as an accelerator's.
+enum ArmDemand: MemoryDemand {
+    case engine(MeasuredDemand)
+    case accelerator(AcceleratorDemand)
+
+    /// - Parameter hardware: nil for this machine.
+    init(_ model: ModelConfig, _ arm: ArmConfiguration, on hardware: Hardware?, threads: Int) {
+        if case .accelerator(_, let setting) = hardware {
+            self = .accelerator(
+                AcceleratorDemand(
+                    ModelShape(model), arm.training.tuning,
+                    plans: SavePlans(
+                        checkpointing: arm.training.checkpointing, recorded: arm.recording.plan),
+                    widths: setting.widths, maxBatch: arm.serving.maxBatch))
+        } else {
+            self = .engine(MeasuredDemand(model, MeasuredOptions(arm), threads: threads))
+        }
+    }
+
+    private var inner: any MemoryDemand {
+        switch self {
+        case .engine(let demand): demand
+        case .accelerator(let demand): demand
+        }
+    }
+
+    var model: ModelShape { inner.model }
+    var footprint: Footprint { inner.footprint }
+    func servingWorkspace(tokens: Int) -> Bytes { inner.servingWorkspace(tokens: tokens) }
+    func trainWorkspace(for microBatch: MicroBatch, unitRows: Int) -> Bytes {
+        inner.trainWorkspace(for: microBatch, unitRows: unitRows)
     }
 }
 

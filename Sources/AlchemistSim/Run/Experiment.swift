@@ -11,7 +11,7 @@ public struct Experiment {
         /// The engine on this machine.
         case measured
         /// Hardware that a profile describes.
-        case modelled(HardwareProfile)
+        case modelled(Hardware)
         /// Durations that an earlier run left; plans that it lacks are an error, or priced.
         case replayed(Recording, pricesMissing: Bool)
     }
@@ -32,21 +32,28 @@ public struct Experiment {
         scenario: Scenario, model: ScenarioModel, trace: Trace, replaying recording: Recording? = nil,
         pricesMissing: Bool = false
     ) throws(ExperimentError) {
-        self.scenario = try model.adopted(by: scenario)
         self.model = model
         self.trace = trace
         if let recording {
             execution = .replayed(recording, pricesMissing: pricesMissing)
         } else {
-            execution = try Self.execution(by: scenario.backend)
+            execution = try Self.execution(by: scenario)
         }
+        let hardware: Hardware? =
+            switch execution {
+            case .measured: nil
+            case .modelled(let hardware): hardware
+            case .replayed(let recording, _): recording.hardware
+            }
+        let adopted = try model.adopted(by: scenario)
+        self.scenario = hardware.map(adopted.adopting) ?? adopted
         let threads = Self.threads(of: scenario, execution)
         var arms: [Arm] = []
         for arm in self.scenario.arms {
             let configuration: ArmConfiguration
             do { configuration = try self.scenario.configuration(of: arm) } catch { throw .scenario(error) }
             try Self.check(configuration.recording.plan, of: arm, for: model.config)
-            let sizes = MeasuredDemand(model.config, MeasuredOptions(configuration), threads: threads)
+            let sizes = ArmDemand(model.config, configuration, on: hardware, threads: threads)
             let requirement = MemoryRequirement(configuration: configuration, trace: trace, demand: sizes)
             do {
                 try requirement.check(configuration.device)
@@ -70,16 +77,22 @@ public struct Experiment {
                 problem: "found \(count) plans, expected one, or one for each of the \(config.layers) layers"))
     }
 
-    private static func execution(by backend: String) throws(ExperimentError) -> Execution {
-        if backend == Scenario.measuredBackend { return .measured }
-        do { return .modelled(try HardwareProfile(contentsOf: backend)) } catch { throw .profile(error) }
+    private static func execution(by scenario: Scenario) throws(ExperimentError) -> Execution {
+        if scenario.backend == Scenario.measuredBackend { return .measured }
+        do throws(ProfileError) {
+            let hardware = try Hardware(named: scenario.backend, scenario.hardware)
+            return .modelled(hardware)
+        } catch {
+            throw .profile(error)
+        }
     }
 
     /// Threads of the engine that runs, or ran, or is stood for: its scratch is part of the books.
     private static func threads(of scenario: Scenario, _ execution: Execution) -> Int {
         switch execution {
         case .measured: scenario.threads > 0 ? scenario.threads : ThreadPool.processorCount
-        case .modelled(let profile): scenario.threads > 0 ? scenario.threads : profile.origin.threads
+        case .modelled(let hardware):
+            scenario.threads > 0 ? scenario.threads : hardware.machine?.origin.threads ?? 1
         case .replayed(let recording, _): recording.threads
         }
     }
@@ -123,9 +136,9 @@ public struct Experiment {
                 // What was measured is kept even if it can not be paired.
                 do { paired = try pair(outcome, watcher) } catch { outcome.failure = error }
             }
-        case .modelled(let profile):
+        case .modelled(let hardware):
             outcome = runArms(
-                ModelledSource(profile: profile, model: model.config, threads: threads), watcher)
+                ModelledSource(hardware: hardware, model: model.config, threads: threads), watcher)
         case .replayed(let recording, let pricesMissing):
             outcome = runArms(
                 ReplaySource(recording: recording, pricesMissing: pricesMissing, model: model.config), watcher)
@@ -133,7 +146,9 @@ public struct Experiment {
         let result = RunResult(
             provenance: provenance, scenario: scenario.yaml, trace: trace,
             arms: zip(arms.indices, outcome.logs).map { index, logs in
-                ArmResult(name: arms[index].name, repeats: logs, profile: outcome.profileOfArm[index])
+                ArmResult(
+                    name: arms[index].name, repeats: logs, devices: arms[index].devices,
+                    profile: outcome.profileOfArm[index])
             }, comparisons: comparisons, profiles: outcome.profiles.map(\.yaml), paired: paired,
             status: outcome.interrupted ? .interrupted : nil)
         return (result, outcome.failure)
@@ -143,7 +158,7 @@ public struct Experiment {
         let (kernel, choice) =
             switch execution {
             case .measured: (BLAS.kernelName, BLAS.choice)
-            case .modelled(let profile): (profile.origin.kernel, "")
+            case .modelled(let hardware): (hardware.machine?.origin.kernel ?? "none", "")
             case .replayed(let recording, _):
                 (recording.provenance.blasKernel, recording.provenance.blasKernelChoice)
             }
@@ -157,7 +172,7 @@ public struct Experiment {
     /// decisions and not by the machine's mood while each ran.
     private func pair(_ outcome: RunOutcome, _ watcher: RunWatcher) throws -> [ArmResult] {
         guard !comparisons.isEmpty else { return [] }
-        var profiles: [String: HardwareProfile] = [:]
+        var profiles: [String: Hardware] = [:]
         for (arm, profile) in zip(arms, outcome.profileOfArm) {
             if let profile { profiles[arm.name] = outcome.profiles[profile] }
         }
@@ -166,7 +181,8 @@ public struct Experiment {
         return try arms.map { arm in
             watcher.tell(.pairing(arm: arm.name), finished: 0)
             return ArmResult(
-                name: arm.name, repeats: [try run(arm, round: 0, costs, stage: .pairing(arm: arm.name), watcher)])
+                name: arm.name, repeats: [try run(arm, round: 0, costs, stage: .pairing(arm: arm.name), watcher)],
+                devices: arm.devices)
         }
     }
 
@@ -181,7 +197,7 @@ public struct Experiment {
                 }
                 // What is whole is kept even if another arm fails.
                 do {
-                    outcome.note(try source.profile(for: arms[index]), ofArm: index)
+                    outcome.note(try source.hardware(for: arms[index]), ofArm: index)
                     let stage = RunProgress.Stage.running(
                         arm: arms[index].name, round: round, rounds: scenario.repeats)
                     let log = try run(arms[index], round: round, source, stage: stage, watcher)
@@ -220,15 +236,15 @@ public struct Experiment {
         }
     }
 
-    /// The arm that trains without reuse is the baseline of every arm that reuses; the one that trains nothing is the
+    /// Every arm that trains without reuse is a baseline of every arm that reuses; the one that trains nothing is the
     /// latency reference.
     private var comparisons: [ComparedArms] {
-        guard
-            let baseline = arms.first(where: { $0.configuration.training.enabled && !$0.configuration.training.reuse })
-        else { return [] }
+        let training = arms.filter(\.configuration.training.enabled)
         let reference = arms.first { !$0.configuration.training.enabled }
-        return arms.filter { $0.configuration.training.enabled && $0.configuration.training.reuse }.map {
-            ComparedArms(baseline: baseline.name, candidate: $0.name, reference: reference?.name)
+        return training.filter { !$0.configuration.training.reuse }.flatMap { baseline in
+            training.filter(\.configuration.training.reuse).map { candidate in
+                ComparedArms(baseline: baseline.name, candidate: candidate.name, reference: reference?.name)
+            }
         }
     }
 }
@@ -245,8 +261,7 @@ public enum ExperimentError: Error, CustomStringConvertible {
     public var description: String {
         switch self {
         case .unknownModel(let name):
-            "there is no model `\(name.safeExcerpt)`, expected one of "
-                + Presets.names.joined(separator: ", ") + ", or the path of a folder"
+            "there is no model `\(name.safeExcerpt)`, expected \(Presets.expected(for: name))"
         case .checkpoint(let error): error.description
         case .scenario(let error): error.description
         case .arm(let name, let error): "arm \(name): \(error)"

@@ -5,7 +5,7 @@ internal import Simulator
 public struct Recording: Sendable {
     struct Arm: Sendable {
         var name: String
-        var profile: HardwareProfile
+        var hardware: Hardware
         /// By repeat.
         var repeats: [ReplayTable]
     }
@@ -21,14 +21,17 @@ public struct Recording: Sendable {
         let file = try Self.reading { () throws(ResultsError) in try ResultsFile(reading: path) }
         provenance = try Self.reading { () throws(ResultsError) in try file.provenance }
         threads = provenance.threads
-        var arms: [Arm] = []
-        for name in try Self.reading({ () throws(ResultsError) in try file.arms }) {
-            arms.append(try Self.arm(named: name, in: file, path))
-        }
-        self.arms = arms
         let text = try Self.reading { () throws(ResultsError) in try file.scenario }
         do { scenario = try Scenario(yaml: text, path: path + "/scenario") } catch { throw .scenario(error) }
+        var arms: [Arm] = []
+        for name in try Self.reading({ () throws(ResultsError) in try file.arms }) {
+            arms.append(try Self.arm(named: name, in: file, path, scenario.hardware))
+        }
+        self.arms = arms
     }
+
+    /// What the run's first arm was priced on.
+    var hardware: Hardware? { arms.first?.hardware }
 
     private static func reading<Value: ~Copyable>(
         _ work: () throws(ResultsError) -> Value
@@ -37,7 +40,7 @@ public struct Recording: Sendable {
     }
 
     private static func arm(
-        named name: String, in file: borrowing ResultsFile, _ path: String
+        named name: String, in file: borrowing ResultsFile, _ path: String, _ setting: AcceleratorSetting
     ) throws(RecordingError) -> Arm {
         let text: String?
         var repeats: [ReplayTable] = []
@@ -55,7 +58,8 @@ public struct Recording: Sendable {
         }
         guard let text else { throw .noProfile(path, arm: name) }
         do {
-            return Arm(name: name, profile: try HardwareProfile(yaml: text, path: path + "/profiles"), repeats: repeats)
+            let hardware = try Hardware(yaml: text, path: path + "/profiles", setting)
+            return Arm(name: name, hardware: hardware, repeats: repeats)
         } catch {
             throw .profile(error)
         }

@@ -9,31 +9,31 @@ struct ReplaySource: BackendSource {
     let pricesMissing: Bool
     let model: ModelConfig
 
-    func profile(for arm: Arm) throws -> HardwareProfile { try recording.arm(named: arm.name).profile }
+    func hardware(for arm: Arm) throws -> Hardware { try recording.arm(named: arm.name).hardware }
 
-    func backend(for arm: Arm, round: Int) throws -> ReplayBackend<MeasuredDemand> {
+    func backend(for arm: Arm, round: Int) throws -> ReplayBackend<ArmDemand> {
         let recorded = try recording.arm(named: arm.name)
         guard round < recorded.repeats.count else {
             throw RecordingError.missingRepeat(arm: arm.name, wanted: round + 1, recorded: recorded.repeats.count)
         }
         return ReplayBackend(
-            table: recorded.repeats[round], choice: .inOrder, profile: recorded.profile,
-            fallback: pricesMissing ? recorded.profile : nil,
-            demand: MeasuredDemand(model, MeasuredOptions(arm.configuration), threads: recording.threads))
+            table: recorded.repeats[round], choice: .inOrder, hardware: recorded.hardware,
+            fallback: pricesMissing ? recorded.hardware : nil,
+            demand: ArmDemand(model, arm.configuration, on: recorded.hardware, threads: recording.threads))
     }
 }
 
 /// One table of costs for every arm: the median over all executions of a shape, in whichever arm and repeat.
 struct CommonCosts: BackendSource {
     private let table: ReplayTable
-    private let profiles: [String: HardwareProfile]
+    private let profiles: [String: Hardware]
     private let model: ModelConfig
     private let threads: Int
     private let bias: [WorkPhase: Double]
 
     /// - Parameter profiles: what each arm's estimates were made from.
     init(
-        of logs: [ArmLog], profiles: [String: HardwareProfile], model: ModelConfig, threads: Int
+        of logs: [ArmLog], profiles: [String: Hardware], model: ModelConfig, threads: Int
     ) {
         let logs = logs.map { log in log.steadied(at: Self.speed(of: logs)) }
         var table = ReplayTable()
@@ -45,7 +45,7 @@ struct CommonCosts: BackendSource {
         bias = Self.bias(of: logs)
     }
 
-    func profile(for arm: Arm) throws -> HardwareProfile {
+    func hardware(for arm: Arm) throws -> Hardware {
         guard let profile = profiles[arm.name] else {
             throw RecordingError.missingArm(arm.name, known: profiles.keys.sorted())
         }
@@ -53,9 +53,10 @@ struct CommonCosts: BackendSource {
     }
 
     func backend(for arm: Arm, round: Int) throws -> ReplayBackend<MeasuredDemand> {
-        let profile = try profile(for: arm)
+        let hardware = try hardware(for: arm)
         return ReplayBackend(
-            table: table, choice: .median, profile: profile, fallback: profile.scaled(by: bias),
+            table: table, choice: .median, hardware: hardware,
+            fallback: hardware.machine.map { .machine($0.scaled(by: bias)) } ?? hardware,
             demand: MeasuredDemand(model, MeasuredOptions(arm.configuration), threads: threads))
     }
 

@@ -32,7 +32,7 @@ struct RunOutcome {
     /// By arm and repeat.
     var logs: [[ArmLog]]
     /// Distinct profiles, in the order of their first use, and which one each arm used.
-    var profiles: [HardwareProfile] = []
+    var profiles: [Hardware] = []
     var profileOfArm: [Int?]
     var interrupted = false
     var failure: (any Error)?
@@ -42,7 +42,7 @@ struct RunOutcome {
         profileOfArm = Array(repeating: nil, count: arms)
     }
 
-    mutating func note(_ profile: HardwareProfile, ofArm arm: Int) {
+    mutating func note(_ profile: Hardware, ofArm arm: Int) {
         guard profileOfArm[arm] == nil else { return }
         if let known = profiles.firstIndex(of: profile) {
             profileOfArm[arm] = known

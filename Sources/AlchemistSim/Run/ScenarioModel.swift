@@ -3,8 +3,8 @@ public import Engine
 internal import MeasuredBackend
 internal import Results
 
-/// The model that a scenario names: a preset, or a checkpoint whose configuration and headers are checked and whose
-/// values are not yet read.
+/// The model that a scenario names: one of the registry, a file that gives its sizes, or a checkpoint whose configuration
+/// and headers are checked and whose values are not yet read.
 public struct ScenarioModel: Sendable {
     public let config: ModelConfig
     private let checkpoint: ModelCheckpoint?
@@ -15,13 +15,21 @@ public struct ScenarioModel: Sendable {
         try self.init(named: scenario.model, adapter: scenario.adapter)
     }
 
-    /// Opens a preset or a checkpoint's folder, and a folder with adapters for it.
+    /// Opens a model of the registry, the file that describes one or a checkpoint's folder, and a folder with adapters for
+    /// it.
     public init(named name: String, adapter: String? = nil) throws(ExperimentError) {
-        let preset = ModelConfig.preset(name)
-        guard preset != nil || Presets.isFolder(name) else { throw .unknownModel(name) }
+        let described: ModelConfig?
+        do { described = try Self.described(name) } catch { throw .profile(error) }
+        guard described != nil || Presets.isPath(name) else { throw .unknownModel(name) }
         do throws(CheckpointError) {
-            if let preset {
-                config = preset
+            if let described {
+                config = described
+                checkpoint = nil
+            } else if name.hasSuffix(".json") {
+                config = try ModelConfig(configuration: name)
+                checkpoint = nil
+            } else if Presets.hasConfigurationOnly(name) {
+                config = try ModelConfig(configuration: name + "/config.json")
                 checkpoint = nil
             } else {
                 let opened = try ModelCheckpoint(name)
@@ -33,6 +41,13 @@ public struct ScenarioModel: Sendable {
         } catch {
             throw .checkpoint(error)
         }
+    }
+
+    /// The sizes that the registry or a file of its format gives; nil if the name is neither's.
+    private static func described(_ name: String) throws(ProfileError) -> ModelConfig? {
+        if let known = try ModelRegistry.model(named: name) { return known }
+        guard Presets.isDescription(name), !name.hasSuffix(".json") else { return nil }
+        return try ModelRegistry.model(contentsOf: name)
     }
 
     /// The scenario with rank, alpha and targets of the adapters, if there are any.

@@ -88,7 +88,8 @@ public struct Validation {
     }
 
     private var modelled: ModelledSource {
-        ModelledSource(profile: profile, model: experiment.model.config, threads: profile.origin.threads)
+        ModelledSource(
+            hardware: .machine(profile), model: experiment.model.config, threads: profile.origin.threads)
     }
 
     private func run<Source: BackendSource>(
@@ -134,7 +135,7 @@ private struct MeasuredSteadily: BackendSource {
     let seed: UInt64
     let profile: HardwareProfile
 
-    func profile(for arm: Arm) -> HardwareProfile { profile }
+    func hardware(for arm: Arm) -> Hardware { .machine(profile) }
 
     func backend(for arm: Arm, round: Int) -> MeasuredBackend {
         engine.warmUp(arm.configuration.serving)

@@ -2,10 +2,12 @@ public import Simulator
 
 /// A whole experiment's settings: model, what all arms share, and the arms.
 public struct Scenario: Sendable {
-    /// Preset of the model, or a folder with a checkpoint.
+    /// Model of the registry, a file that describes one, or a folder with a checkpoint.
     public var model = "mini"
-    /// What executes plans: `measured`, or the path of a profile of hardware.
+    /// What executes plans: `measured`, hardware of the registry, or the path of a profile of hardware.
     public var backend = Scenario.measuredBackend
+    /// How an accelerator is used.
+    public var hardware = AcceleratorSetting()
     /// Folder with the adapters that LoRA starts from; nil draws them.
     public var adapter: String?
     /// Threads of the measured backend; 0 takes every processor.
@@ -19,6 +21,8 @@ public struct Scenario: Sendable {
 
     /// Where fields that an adapter decides, too, were set.
     var statedAdapterFields: [String: ScenarioError.Origin] = [:]
+    /// Fields that were set and not left to what the hardware says.
+    var statedDeviceFields: Set<String> = []
 
     public init() {}
 
@@ -31,6 +35,7 @@ public struct Scenario: Sendable {
     public func configuration(of arm: ArmSpecification) throws(ScenarioError) -> ArmConfiguration {
         var scenario = self
         for setting in arm.settings { try scenario.set(setting.path, to: setting.value, at: .arm(arm.name)) }
+        try Self.check(scenario.base, at: .arm(arm.name))
         return scenario.base
     }
 }
@@ -38,8 +43,8 @@ public struct Scenario: Sendable {
 extension Scenario: Equatable {
     /// Whether two scenarios mean the same, wherever that was said.
     public static func == (a: Scenario, b: Scenario) -> Bool {
-        a.model == b.model && a.adapter == b.adapter && a.threads == b.threads && a.repeats == b.repeats
-            && a.base == b.base && a.arms == b.arms
+        a.model == b.model && a.backend == b.backend && a.hardware == b.hardware && a.adapter == b.adapter
+            && a.threads == b.threads && a.repeats == b.repeats && a.base == b.base && a.arms == b.arms
     }
 }
 
@@ -70,7 +75,18 @@ public struct ArmSpecification: Sendable, Equatable {
         name: "reuse",
         settings: [("training.enabled", "true"), ("training.reuse", "true"), ("recording.record", "prefill")])
 
+    /// The paper's baseline: a trainer with a device of its own, which computes everything again.
+    public static let separate = ArmSpecification(
+        name: "separate",
+        settings: [
+            ("training.enabled", "true"), ("training.reuse", "false"), ("training.placement", "separate"),
+            ("recording.record", "none"),
+        ])
+
     public static let standard = [serveOnly, recompute, reuse]
 
-    public static func standard(named name: String) -> ArmSpecification? { standard.first { $0.name == name } }
+    /// The arm that `name` stands for without being spelled out.
+    public static func standard(named name: String) -> ArmSpecification? {
+        (standard + [separate]).first { $0.name == name }
+    }
 }

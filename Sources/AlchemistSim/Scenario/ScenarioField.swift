@@ -26,6 +26,7 @@ extension Scenario {
                 origin: origin, field: path, problem: "found `\(value.safeExcerpt)`, expected \(error.expected)")
         }
         if ScenarioField.adapterDecided.contains(path) { statedAdapterFields[path] = origin }
+        if path.hasPrefix(ScenarioField.devicePrefix) { statedDeviceFields.insert(path) }
     }
 }
 
@@ -36,36 +37,50 @@ extension ScenarioField {
         "training.tuning", "training.lora_rank", "training.lora_alpha", "training.lora_targets",
     ]
 
+    /// Fields that accelerators have defaults for.
+    static let devicePrefix = "device."
+
     static func unknown(_ path: String, at origin: ScenarioError.Origin) -> ScenarioError {
         let hint = nearest(to: path, among: all.map(\.path)).map { "; did you mean `\($0)`?" } ?? ""
         return ScenarioError(origin: origin, field: path.safeExcerpt, problem: "there is no such field" + hint)
     }
 
     /// Every field, in the order in which scenarios are written.
-    public static let all: [ScenarioField] = general + device + serving + recording + training + feedback
+    public static let all: [ScenarioField] = general + hardware + device + serving + recording + training + feedback
 
     private static let general: [ScenarioField] = [
         ScenarioField(
-            path: "model", meaning: "Preset of the model, or the path of a checkpoint's folder.", read: { $0.model }
+            path: "model",
+            meaning: "Model of the registry, or the path of a checkpoint's folder, a `config.json` or a file in YAML.",
+            read: { $0.model }
         ) { s, v throws(ValueProblem) in
-            guard Presets.names.contains(v) || Presets.isFolder(v) else {
-                throw ValueProblem(
-                    expected: "one of " + Presets.names.joined(separator: ", ") + ", or the path of a folder")
+            guard Presets.names.contains(v) || Presets.isPath(v) else {
+                throw ValueProblem(expected: Presets.expected(for: v))
             }
             s.model = v
         },
         ScenarioField(
-            path: "backend", meaning: "What executes plans: `measured`, or the path of a profile of hardware.",
+            path: "backend",
+            meaning: "What executes plans: `measured`, hardware of the registry, or the path of a profile of hardware.",
             read: { $0.backend }
         ) { s, v throws(ValueProblem) in
             guard !v.isEmpty, !v.contains(where: \.isNewline) else {
-                throw ValueProblem(expected: "measured, or the path of a profile of hardware")
+                throw ValueProblem(
+                    expected: "measured, the name of hardware, or the path of a profile of hardware")
             }
             s.backend = v
         },
         integer("seed", 0...Int.max, "Seed of weights, feedback and synthesised tokens.", \.base.seedValue),
         integer("repeats", 1...1000, "Runs of every arm, interleaved; figures are medians over them.", \.repeats),
         integer("threads", 0...1024, "Threads of the measured backend; 0 takes every processor.", \.threads),
+    ]
+
+    private static let hardware: [ScenarioField] = [
+        integer(
+            "hardware.tensor_parallel", 1...64, "Accelerators that share every layer and are one device together.",
+            \.hardware.tensorParallel),
+        bits("hardware.weight_bits", "Bits of the layers' matrices on an accelerator.", \.hardware.weightBits),
+        bits("hardware.kv_bits", "Bits of K and V on an accelerator.", \.hardware.kvBits),
     ]
 
     private static let device: [ScenarioField] = [
@@ -76,6 +91,9 @@ extension ScenarioField {
             read: { Quantity.write(bandwidth: $0.base.device.linkBandwidth) }
         ) { s, v throws(ValueProblem) in s.base.device.linkBandwidth = try Quantity.bandwidth(v) },
         duration("device.link_latency", "Fixed cost of one transfer.", \.base.device.linkLatency),
+        number(
+            "device.memory_utilization", 0.01...1, "Share of device memory that may be used.",
+            \.base.device.memoryUtilization),
     ]
 
     private static let serving: [ScenarioField] = [
@@ -83,7 +101,36 @@ extension ScenarioField {
             "serving.token_budget", 1...1_000_000, "Tokens of one iteration, prompts and decoding together.",
             \.base.serving.tokenBudget),
         integer("serving.max_batch", 1...100_000, "Requests that run at the same time.", \.base.serving.maxBatch),
+        duration(
+            "serving.ttft_objective", "Objective for the time to the first token; 0 for none.",
+            \.base.serving.ttftObjective),
+        duration(
+            "serving.tbt_objective", "Objective for the time between two tokens; 0 for none.",
+            \.base.serving.tbtObjective),
         integer("serving.kv_block_tokens", 1...65_536, "Tokens of one KV block.", \.base.serving.kvBlockTokens),
+        ScenarioField(
+            path: "serving.kv_memory",
+            meaning: "Device memory for KV blocks: `auto`, what is left of it; an amount; or `share(U)`, U times the "
+                + "device's memory less weights and serving workspace.",
+            read: { $0.base.serving.kvMemory.text }
+        ) { s, v throws(ValueProblem) in s.base.serving.kvMemory = try .init(text: v) },
+        number(
+            "serving.kv_watermark", 0...1, "Share of the KV blocks left free when a request is admitted beside others.",
+            \.base.serving.kvWatermark),
+        choice("serving.policy", "Which work an iteration takes up.", \.base.serving.policy),
+        choice(
+            "serving.admission", "Who is admitted next; `priority` is the trace's, lower first.",
+            \.base.serving.admission),
+        choice(
+            "serving.preemption", "How a request gives its KV blocks up when another needs them.",
+            \.base.serving.preemption),
+        flag(
+            "serving.prefix_cache", "Whether full KV blocks are kept and found again by what they hold.",
+            \.base.serving.prefixCache),
+        flag(
+            "serving.prefix_cache_across_versions",
+            "Whether blocks may be found that other versions of the weights computed.",
+            \.base.serving.prefixCacheAcrossVersions),
     ]
 
     private static let recording: [ScenarioField] = [
@@ -111,6 +158,13 @@ extension ScenarioField {
     private static let training: [ScenarioField] = [
         flag("training.enabled", "Whether feedback is learned from.", \.base.training.enabled),
         flag("training.reuse", "Whether recorded tokens skip the forward pass.", \.base.training.reuse),
+        choice(
+            "training.placement", "Whether the trainer shares the server's device or has its own.",
+            \.base.training.placement),
+        choice("training.sharing", "Who gets a shared compute stream.", \.base.training.sharing),
+        number(
+            "training.share", 0...1, "With `share`, the trainer's part of the stream's time.",
+            \.base.training.share),
         ScenarioField(
             path: "training.tuning", meaning: "What training changes: `full`, or `lora`.",
             read: { if case .full = $0.base.training.tuning { "full" } else { "lora" } }
@@ -191,6 +245,14 @@ extension ScenarioField {
     ) -> ScenarioField {
         ScenarioField(path: path, meaning: meaning, read: { "\($0[keyPath: key])" }) { s, v throws(ValueProblem) in
             s[keyPath: key] = try Quantity.integer(v, in: range)
+        }
+    }
+
+    private static func bits(_ path: String, _ meaning: String, _ key: any Path<Int>) -> ScenarioField {
+        ScenarioField(path: path, meaning: meaning + " 16 or 8.", read: { "\($0[keyPath: key])" }) {
+            s, v throws(ValueProblem) in
+            guard let bits = Int(v), bits == 16 || bits == 8 else { throw ValueProblem(expected: "16 or 8") }
+            s[keyPath: key] = bits
         }
     }
 
@@ -283,6 +345,28 @@ extension TrainingConfiguration.Staleness {
                 versions >= 0
             else { throw ValueProblem(expected: "exact, bounded(K) with a whole number K, or any") }
             self = .bounded(versions)
+        }
+    }
+}
+
+extension KVMemory {
+    fileprivate var text: String {
+        switch self {
+        case .auto: "auto"
+        case .bytes(let bytes): Quantity.write(bytes)
+        case .share(let share): "share(\(Quantity.short(share)))"
+        }
+    }
+
+    fileprivate init(text: String) throws(ValueProblem) {
+        if text == "auto" {
+            self = .auto
+        } else if text.hasPrefix("share("), text.hasSuffix(")") {
+            self = .share(try Quantity.number(String(text.dropFirst(6).dropLast()), in: 0...1))
+        } else {
+            do { self = .bytes(try Quantity.bytes(text)) } catch {
+                throw ValueProblem(expected: "auto, " + error.expected + ", or share(U) with U from 0 to 1")
+            }
         }
     }
 }

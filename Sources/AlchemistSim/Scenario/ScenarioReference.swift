@@ -19,11 +19,15 @@ extension ScenarioField {
         text += """
 
             A file goes over the defaults, `--set`, `--seed` and `--repeats` over the file, and what an arm sets over them all.
-            `model`, `backend`, `seed`, `repeats`, `threads` and `training.adapter` belong to the whole run.
+            `model`, `backend`, `seed`, `repeats`, `threads`, `training.adapter` and all of `hardware` belong to the whole run.
 
-            `model` is the name of a preset, or a path: a value with a `/`, or the name of a folder. Such a folder holds a
-            checkpoint, and `training.adapter` adapters, as [checkpoints.md](checkpoints.md) describes. Paths are relative to
-            where the program runs.
+            `model` is a name that `alchemist-sim models` lists, or a path: a value with a `/`, the name of a folder, or a file
+            that ends in `.json` or `.yaml`. Such a folder holds a checkpoint, and `training.adapter` adapters, as
+            [checkpoints.md](checkpoints.md) describes; a `config.json` or a file in YAML gives the sizes alone. `backend` is
+            `measured`, a name that `alchemist-sim hardware` lists, or a path. Paths are relative to where the program runs.
+
+            An accelerator brings its own defaults of `device`: memory, host memory and link of what `hardware.tensor_parallel`
+            says, and a `memory_utilization` of 0.9 ([hardware.md](hardware.md)).
 
             `arms` is a list of the standard arms, or a mapping from a name to what that arm changes; an arm with a name of
             its own needs `arm`, the standard arm it starts from. `--arms` chooses among them:

@@ -24,6 +24,13 @@ extension ModelConfig {
         }
     }
 
+    /// The model that the `config.json` at `path` describes, named after its folder. No values are read.
+    public init(configuration path: String) throws(CheckpointError) {
+        let parts = path.split(separator: "/")
+        let name = parts.dropLast().last ?? parts.last ?? ""
+        try self.init(huggingFace: JSONFile(path), name: String(name))
+    }
+
     /// The model that a `config.json` of transformers describes, versions 4 and 5.
     ///
     /// Whatever would make the model compute something else than the engine does is an error. `name` is the model's.

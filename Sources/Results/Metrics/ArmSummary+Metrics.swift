@@ -5,7 +5,8 @@ extension ArmSummary {
     ///
     /// No name ends in `_min` or `_max`: these mark the extremes over repeats.
     public static let metrics: [Metric<ArmSummary>] =
-        requestMetrics + latencyMetrics + throughputMetrics + memoryMetrics + ownerMetrics + trainingMetrics
+        requestMetrics + cacheMetrics + latencyMetrics + throughputMetrics + memoryMetrics + ownerMetrics
+        + trainingMetrics
         + auditMetrics
 
     private static let requestMetrics: [Metric<ArmSummary>] = [
@@ -23,6 +24,31 @@ extension ArmSummary {
         },
         Metric("dropped_tokens", .tokens, "prompt tokens whose record could not be made or kept for want of memory") {
             Double($0.serving.droppedTokens)
+        },
+    ]
+
+    private static let cacheMetrics: [Metric<ArmSummary>] = [
+        Metric("prefix_cache_hit_tokens", .tokens, "prompt tokens that the prefix cache had at the first admission") {
+            Double($0.serving.cachedTokens)
+        },
+        Metric("prefix_cache_hit_rate", .one, "hit tokens / prompt tokens of admitted requests") {
+            $0.serving.prefixHitRate
+        },
+        Metric("preemptions", .one, "times that requests gave their KV blocks up to others") {
+            Double($0.serving.preemptions)
+        },
+        Metric("recomputed_tokens", .tokens, "tokens in the KV cache that preemptions lost") {
+            Double($0.serving.recomputedTokens)
+        },
+        Metric("swapped_bytes", .bytes, "bytes of KV blocks that preemptions copied to the host and back") {
+            Double($0.serving.swappedBytes.count)
+        },
+        Metric("kv_blocks", .one, "most KV blocks that can exist at a time") { Double($0.serving.kvBlocks) },
+        Metric("kv_utilisation_mean", .one, "KV blocks held / KV blocks, over the time of serving iterations") {
+            $0.serving.kvUtilisation
+        },
+        Metric("kv_utilisation_peak", .one, "highest share of the KV blocks held in a serving iteration") {
+            $0.serving.kvUtilisationPeak
         },
     ]
 
@@ -66,7 +92,10 @@ extension ArmSummary {
         Metric("host_peak_bytes", .bytes, "highest sum over all owners on the host") {
             Double($0.memory.host.count)
         },
-        Metric("training_peak_bytes", .bytes, "highest sum over the owners of training memory on the device") {
+        Metric("trainer_device_peak_bytes", .bytes, "highest sum over all owners on the trainer's own device") {
+            Double($0.memory.trainerDevice.count)
+        },
+        Metric("training_peak_bytes", .bytes, "highest sum of training memory over both devices") {
             Double($0.memory.training.count)
         },
         Metric("transfer_bytes_to_host", .bytes, "bytes copied from the device to the host") {
@@ -107,7 +136,18 @@ extension ArmSummary {
         },
         training("backward_seconds", .seconds, "backward passes below the head") { $0.time.backward.seconds },
         training("optimizer_seconds", .seconds, "clipping and the optimizer") { $0.time.optimizer.seconds },
-        training("publish_seconds", .seconds, "making new weights visible to serving") { $0.time.publish.seconds },
+        training("publish_seconds", .seconds, "waiting for the last weights to reach the server") {
+            $0.time.publish.seconds
+        },
+        training("learning_lag_mean", .seconds, "mean of: first token served with it - feedback, all samples") {
+            $0.learningLag?.mean
+        },
+        training("learning_lag_p50", .seconds, "median of: first token served with it - feedback, all samples") {
+            $0.learningLag?.p50
+        },
+        training("learning_lag_p90", .seconds, "90th percentile of: first token served with it - feedback") {
+            $0.learningLag?.p90
+        },
         training("stall_seconds", .seconds, "time in which the trainer could have run but for a reload") {
             $0.stall.seconds
         },

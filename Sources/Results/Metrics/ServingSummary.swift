@@ -11,6 +11,18 @@ public struct ServingSummary: Sendable, Equatable {
     /// Prompt tokens, of all requests, whose record was made, and those whose record could not be made or kept.
     public var recordedTokens = 0
     public var droppedTokens = 0
+    /// Prompt tokens of admitted requests, and those of them that the prefix cache had.
+    public var queriedTokens = 0
+    public var cachedTokens = 0
+    /// Times that requests gave their KV blocks up, tokens that were lost by it, and bytes copied to the host and back.
+    public var preemptions = 0
+    public var recomputedTokens = 0
+    public var swappedBytes = Bytes.zero
+    /// Most KV blocks that can exist, and the share of them that requests and records hold: the mean over the time of
+    /// serving iterations, and the highest.
+    public var kvBlocks: Int
+    public var kvUtilisation: Double?
+    public var kvUtilisationPeak: Double?
     /// First token - effective arrival.
     public var timeToFirstToken: Distribution?
     /// Its part before the first iteration that works on the request.
@@ -32,7 +44,13 @@ public struct ServingSummary: Sendable, Equatable {
         var prefilled: [SimDuration] = []
         var perToken: [Double] = []
         var whole: [SimDuration] = []
+        kvBlocks = log.kvCapacity
         for record in log.requests {
+            if record.scheduled != nil { queriedTokens += trace.requests[record.index].promptTokens }
+            cachedTokens += record.cachedTokens
+            preemptions += record.preemptions
+            recomputedTokens += record.recomputedTokens
+            swappedBytes += record.swappedBytes
             recordedTokens += record.recordedTokens
             droppedTokens += record.droppedTokens
             switch record.outcome {
@@ -56,6 +74,14 @@ public struct ServingSummary: Sendable, Equatable {
                 }
             }
         }
+        var used = (seconds: 0.0, weighted: 0.0, most: 0)
+        for quantum in log.quanta where quantum.kind == .serve {
+            used.seconds += quantum.duration.seconds
+            used.weighted += quantum.duration.seconds * Double(quantum.kvBlocks)
+            used.most = max(used.most, quantum.kvBlocks)
+        }
+        kvUtilisation = ratio(used.weighted, used.seconds * Double(kvBlocks))
+        kvUtilisationPeak = used.seconds > 0 ? ratio(Double(used.most), Double(kvBlocks)) : nil
         timeToFirstToken = Distribution(firstTokens)
         queueing = Distribution(queued)
         prefill = Distribution(prefilled)
@@ -66,6 +92,9 @@ public struct ServingSummary: Sendable, Equatable {
         let end = log.requests.lazy.filter { $0.outcome == .finished }.compactMap(\.finish).max()
         if let start, let end, start < end { duration = (end - start).seconds }
     }
+
+    /// Prompt tokens that the prefix cache had over all that it was asked for.
+    public var prefixHitRate: Double? { ratio(Double(cachedTokens), Double(queriedTokens)) }
 
     /// Finished requests per second.
     public var requestThroughput: Double? { ratio(Double(finished), duration) }

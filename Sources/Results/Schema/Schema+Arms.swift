@@ -13,6 +13,13 @@ extension Schema {
             .time(ifAny: "scheduled", "start of the first iteration that works on it", \.scheduled),
             .time(ifAny: "first_token", "when its first output token is there", \.firstToken),
             .time(ifAny: "finish", "when its last output token is there", \.finish),
+            .tokens(
+                "cached_tokens", "prompt tokens that the prefix cache had when it was admitted first", \.cachedTokens),
+            .count("preemptions", "times that it gave its KV blocks up to others", \.preemptions),
+            .tokens(
+                "recomputed_tokens", "tokens in the KV cache that were lost by that and had to be computed again",
+                \.recomputedTokens),
+            .bytes("swapped_bytes", "bytes of its KV blocks copied to the host and back", \.swappedBytes),
             .tokens("recorded_tokens", "prompt tokens whose record was made", \.recordedTokens),
             .tokens(
                 "dropped_tokens", "prompt tokens whose record could not be made or kept for want of memory",
@@ -36,12 +43,14 @@ extension Schema {
             .time("start", "when the quantum took the compute stream", \.start),
             .duration("duration", "how long it held it", \.duration),
             .duration("predicted", "what the backend had estimated before", \.predicted),
-            .tokens("prefill_tokens", "prompt tokens prefilled", \.prefillTokens),
+            .tokens("prefill_tokens", "tokens prefilled, those computed again included", \.prefillTokens),
             .tokens("decode_tokens", "sequences decoded by one token each", \.decodeTokens),
             .tokens("recorded_tokens", "prompt tokens whose activations were recorded", \.recordedTokens),
             .count("shape", "row of /costs") { firstCost + $0.shape },
             .count("version", "version of the weights used", \.version),
             .count("waiting", "requests waiting for admission at its start", \.waiting),
+            .count("kv_blocks", "KV blocks that requests and records hold while it runs", \.kvBlocks),
+            .count("cached_blocks", "KV blocks that only the prefix cache holds", \.cachedBlocks),
             .duration(ifAny: "probe", "how long a fixed piece of work took beside it", \.probe),
         ]
     }
@@ -60,7 +69,9 @@ extension Schema {
         [
             .count("version", "version of the weights that the gradient was taken at", \.version),
             .time("start", "start of the step's first quantum", \.start),
-            .time("end", "when the new weights are published", \.end),
+            .time("end", "when the new weights are there", \.end),
+            .time(ifAny: "published", "when serving can read them", \.published),
+            .time(ifAny: "first_served", "end of the first iteration that made a token with them", \.firstServed),
             .count("samples", "samples of the step", \.samples),
             .count("micro_batches", "forward and backward passes", \.microBatches),
             .tokens("tokens", "tokens that went through backward", \.tokens),
@@ -74,7 +85,7 @@ extension Schema {
             .duration("recompute_time", "forward work done again before the backward passes", \.time.recompute),
             .duration("backward_time", "backward passes below the head", \.time.backward),
             .duration("optimizer_time", "clipping and the optimizer", \.time.optimizer),
-            .duration("publish_time", "making the new weights visible to serving", \.time.publish),
+            .duration("publish_time", "waiting for the last weights to reach the server", \.time.publish),
             .duration("stall_time", "time in which the trainer could have run but for a reload", \.stall),
             .count("oldest_age", "highest age of a used record in versions", \.oldestAge),
             .real("mean_age", .one, "mean age of the used records in versions", \.meanAge),
@@ -89,6 +100,17 @@ extension Schema {
         ]
     }
 
+    /// One row per sample of a step, in order.
+    static var learnedColumns: [Column<(step: Int, sample: LearnedSample)>] {
+        [
+            .count("step", "row of training", \.step),
+            .count("request", "row of /trace", \.sample.request),
+            .time("ready", "when its feedback came", \.sample.ready),
+            .tokens("tokens", "tokens that went through backward", \.sample.tokens),
+            .tokens("reused_tokens", "those whose forward pass was skipped", \.sample.reusedTokens),
+        ]
+    }
+
     static var transferColumns: [Column<TransferRecord>] {
         [
             .code("direction", "which way over the host link", TransferDirection.allCases.map(\.name)) {
@@ -99,7 +121,7 @@ extension Schema {
             .time("end", "when it was done", \.end),
             .bytes("bytes", "bytes copied", \.bytes),
             .index("request", "row of /trace", \.request),
-            .index("layer", "layer of the model", \.layer),
+            .index("layer", "layer of the model; -1 for all K and V of a request that is swapped", \.layer),
         ]
     }
 
@@ -111,6 +133,9 @@ extension Schema {
                 memory.device.peakByOwner[$0.rawValue]
             },
             .bytes("host", "highest level of this owner on the host") { memory.host.peakByOwner[$0.rawValue] },
+            .bytes("trainer_device", "highest level of this owner on the trainer's own device") {
+                memory.trainerDevice.peakByOwner[$0.rawValue]
+            },
         ]
     }
 

@@ -6,48 +6,57 @@ public struct Footprint: Sendable, Equatable {
     public var tuning: Tuning
     /// What is kept between forward and backward.
     public var plans: SavePlans
-    /// Bytes of one stored value: 4 in fp32.
-    public var valueBytes: Int
+    /// Bytes of one stored value.
+    public var widths: ValueWidths
 
-    public init(model: ModelShape, tuning: Tuning, plans: SavePlans = SavePlans(), valueBytes: Int = 4) {
+    public init(
+        model: ModelShape, tuning: Tuning, plans: SavePlans = SavePlans(), widths: ValueWidths = .fp32
+    ) {
         self.model = model
         self.tuning = tuning
         self.plans = plans
-        self.valueBytes = valueBytes
+        self.widths = widths
     }
 
-    private func bytes(_ values: Int) -> Bytes { Bytes(values * valueBytes) }
-
     private var trained: Int { tuning.trainedParameters(of: model) }
+    /// The layers' matrices in their own width, embedding, head, gains and biases in that of activations.
+    private var baseWeights: Bytes {
+        let matrices = model.layers * model.matrixParametersPerLayer
+        return Bytes(matrices * widths.weights + (model.parameters - matrices) * widths.activations)
+    }
     /// What serving reads: the base weights and, with LoRA, the published adapters.
     public var weights: Bytes {
-        if case .lora = tuning { bytes(model.parameters + trained) } else { bytes(model.parameters) }
+        if case .lora = tuning { baseWeights + Bytes(trained * widths.activations) } else { baseWeights }
     }
     /// The buffer that the optimizer writes the next adapters into; full tuning has none.
     public var adapters: Bytes {
-        if case .lora = tuning { bytes(trained) } else { .zero }
+        if case .lora = tuning { Bytes(trained * widths.activations) } else { .zero }
     }
-    public var gradients: Bytes { bytes(trained) }
-    /// AdamW's two moments.
-    public var optimizer: Bytes { bytes(2 * trained) }
+    public var gradients: Bytes { Bytes(trained * widths.gradients) }
+    /// AdamW's two moments and, in mixed precision, the master copy of what is trained.
+    public var optimizer: Bytes { Bytes((widths.hasMasterCopy ? 3 : 2) * trained * widths.optimizer) }
     /// In full tuning, the buffer that the optimizer writes the next weights into while serving reads the present ones.
     public var publishBuffer: Bytes {
-        if case .full = tuning { bytes(trained) } else { .zero }
+        if case .full = tuning { baseWeights } else { .zero }
     }
 
+    /// What a step publishes: the adapters, or all weights.
+    public var published: Bytes { adapters + publishBuffer }
+
     /// K and V of one token in one layer.
-    public var kvPerTokenPerLayer: Bytes { bytes(2 * model.kvWidth) }
+    public var kvPerTokenPerLayer: Bytes { Bytes(2 * model.kvWidth * widths.kv) }
     /// K and V of one token in all layers.
     public var kvPerToken: Bytes { kvPerTokenPerLayer * model.layers }
 
     /// What a plan keeps of `rows` tokens in one layer, besides K and V: the layer's input, h values each, and of the
     /// `queryRows` tokens among them whose output is wanted q, the attention output with its log-sum-exp and the residual
-    /// between attention and MLP, `2 a d + a + h`, and gate and up, `2 I`.
+    /// between attention and MLP, `2 a d + a + h`, and gate and up, `2 I`. The log-sum-exp is in fp32 in any case.
     public func activations(_ plan: SavePlan, rows: Int, queryRows: Int) -> Bytes {
-        bytes(rows * model.hidden + queryRows * plan.queryValues(of: model))
+        let values = rows * model.hidden + queryRows * plan.queryValues(of: model)
+        return Bytes(values * widths.activations + queryRows * plan.logSums(of: model) * 4)
     }
     /// The final norm's input of one token.
-    public var finalPerToken: Bytes { bytes(model.hidden) }
+    public var finalPerToken: Bytes { Bytes(model.hidden * widths.activations) }
 
     /// What a record takes: in the last layer no more than the input of tokens whose output nobody wants.
     public var recordSizes: RecordSizes {
@@ -72,7 +81,22 @@ public struct Footprint: Sendable, Equatable {
 
     /// Norms' outputs and SwiGLU products, `h` values for each row and `h + I` for each whose output is wanted.
     private func derived(rows: Int, queryRows: Int) -> Bytes {
-        bytes(rows * model.hidden + queryRows * (model.hidden + model.intermediate))
+        Bytes((rows * model.hidden + queryRows * (model.hidden + model.intermediate)) * widths.activations)
+    }
+
+    /// What has to be computed again of `microBatch` in the layer with the most of it: tensors that were not kept, and K
+    /// and V of the trainer's own rows where these were not.
+    public func recomputed(in microBatch: MicroBatch) -> Bytes {
+        func missing(_ plan: SavePlan, _ queryRows: Int) -> Bytes {
+            activations(.full, rows: 0, queryRows: queryRows) - activations(plan, rows: 0, queryRows: queryRows)
+        }
+        let ofLayers = (0..<model.layers).map { layer in
+            let isLast = layer == model.layers - 1
+            let fresh = isLast ? microBatch.freshLossRows : microBatch.freshRows
+            let all = isLast ? microBatch.lossRows : microBatch.rows
+            return missing(plans.own, fresh) + missing(plans.recorded[layer], all - fresh)
+        }
+        return (ofLayers.max() ?? .zero) + (plans.own == .boundary ? kvPerTokenPerLayer * microBatch.freshRows : .zero)
     }
 
     /// What it keeps in all layers and before the final norm.

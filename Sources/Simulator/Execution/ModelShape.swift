@@ -41,10 +41,13 @@ public struct ModelShape: Sendable, Hashable {
     /// Output rows of the fused query, key and value product.
     public var qkvWidth: Int { queryWidth + 2 * kvWidth }
 
-    /// Parameters of one decoder layer: four matrix products, two norm gains and, for some families, the qkv bias.
-    public var parametersPerLayer: Int {
-        hidden * qkvWidth + queryWidth * hidden + 3 * hidden * intermediate + 2 * hidden + (qkvBias ? qkvWidth : 0)
+    /// Parameters of the four matrix products of one decoder layer.
+    public var matrixParametersPerLayer: Int {
+        hidden * qkvWidth + queryWidth * hidden + 3 * hidden * intermediate
     }
+
+    /// Parameters of one decoder layer: four matrix products, two norm gains and, for some families, the qkv bias.
+    public var parametersPerLayer: Int { matrixParametersPerLayer + 2 * hidden + (qkvBias ? qkvWidth : 0) }
 
     /// All parameters; a tied head is counted once.
     public var parameters: Int {

@@ -52,7 +52,7 @@ extension OperatorList {
 
     /// Values that a record keeps in one layer of `rows` tokens, the output of `queryRows` of which is wanted.
     private func recordedValues(_ plan: SavePlan, _ rows: Int, _ queryRows: Int) -> Int {
-        rows * model.hidden + queryRows * plan.queryValues(of: model)
+        rows * model.hidden + queryRows * (plan.queryValues(of: model) + plan.logSums(of: model))
     }
 
     /// Lone queries of an iteration, each over its own context: all at once in every layer.
@@ -85,7 +85,7 @@ extension OperatorList {
                 Operator(
                     role: .attention, kind: .decodeAttention(sequences: sequences, pairs: pairs),
                     flops: 4.0 * Double(model.queryWidth) * Double(pairs),
-                    bytes: Double(2 * model.kvWidth * pairs * valueBytes), count: count))
+                    bytes: Double(2 * model.kvWidth * pairs * widths.kv), count: count))
         }
         attention(decoding.sequences, decoding.pairs, count: model.layers - 1)
         attention(decoding.lastSequences, decoding.lastPairs, count: 1)
@@ -93,8 +93,9 @@ extension OperatorList {
 
     /// Final norm, head and choice of the next token of `emitted` rows.
     public func forEachOperator(ofEmitted emitted: Int, _ body: (Operator) -> Void) {
-        body(pass(.norm, values: model.hidden, moved: 2, count: emitted))
+        let (rows, count) = batchesRows ? (emitted, 1) : (1, emitted)
+        body(pass(.norm, values: rows * model.hidden, moved: 2, count: count))
         body(product(.head, m: emitted, n: model.vocabulary, k: model.hidden))
-        body(pass(.greedy, values: model.vocabulary, moved: 1, count: emitted))
+        body(pass(.greedy, values: rows * model.vocabulary, moved: 1, count: count))
     }
 }

@@ -10,9 +10,9 @@ extension OperatorList {
             forEachLayerOperator(rows: rows.count, outputRows: output.rows, count: 1, body)
             if output.rows > 0 { body(attention(queries: output.rows, pairs: output.pairs, count: 1)) }
         case .loss(let rows):
-            let chunks = rows.count / Self.lossChunk
-            let rest = rows.count % Self.lossChunk
-            if chunks > 0 { forEachLossOperator(rows: Self.lossChunk, count: chunks, body) }
+            let chunks = rows.count / lossChunk
+            let rest = rows.count % lossChunk
+            if chunks > 0 { forEachLossOperator(rows: lossChunk, count: chunks, body) }
             if rest > 0 { forEachLossOperator(rows: rest, count: 1, body) }
         case .recompute(let layer, let rows): forEachRecomputeOperator(layer: layer, rows: rows, in: microBatch, body)
         case .backward(let layer, let rows): forEachBackwardOperator(layer: layer, rows: rows, in: microBatch, body)
@@ -112,7 +112,7 @@ extension OperatorList {
                     role: .attention, kind: .attentionBackward(queries: output.rows, pairs: output.pairs),
                     flops: 10 * Double(model.queryWidth) * Double(output.pairs),
                     bytes: Double(
-                        (4 * output.rows * model.queryWidth + 4 * rows.count * model.kvWidth) * valueBytes),
+                        (4 * output.rows * model.queryWidth + 4 * rows.count * model.kvWidth) * widths.activations),
                     count: 1))
         }
         body(pass(.ropeBackward, values: rows.count * model.qkvWidth, moved: 3))

@@ -4,7 +4,7 @@
 /// the backward pass, the last layer for the rows only whose output somebody reads. Lists of serving come in parts, so that a
 /// pricer can remember what depends on the number of rows alone.
 public struct OperatorList: Sendable {
-    /// Loss rows whose logits exist at a time: the head runs in chunks of this many rows.
+    /// Loss rows whose logits exist at a time in the engine.
     public static let lossChunk = 64
 
     public let model: ModelShape
@@ -12,22 +12,33 @@ public struct OperatorList: Sendable {
     /// What is kept between forward and backward.
     public let plans: SavePlans
     /// Bytes of one stored value.
-    public let valueBytes: Int
+    public let widths: ValueWidths
+    /// Loss rows whose logits exist at a time: the head runs in chunks of this many rows.
+    public let lossChunk: Int
+    /// Whether the final norm and the choice of the next token take all rows at once; the engine takes one at a time.
+    public let batchesRows: Bool
     /// The four matrix products of a layer.
     let linears: [Linear]
     /// The first of them in two: where not all rows want an output.
     let queries: Linear
     let keysAndValues: Linear
 
-    public init(model: ModelShape, tuning: Tuning, plans: SavePlans = SavePlans(), valueBytes: Int = 4) {
-        self.init(Footprint(model: model, tuning: tuning, plans: plans, valueBytes: valueBytes))
+    public init(
+        model: ModelShape, tuning: Tuning, plans: SavePlans = SavePlans(), widths: ValueWidths = .fp32,
+        lossChunk: Int = OperatorList.lossChunk, batchesRows: Bool = false
+    ) {
+        self.init(
+            Footprint(model: model, tuning: tuning, plans: plans, widths: widths), lossChunk: lossChunk,
+            batchesRows: batchesRows)
     }
 
-    public init(_ footprint: Footprint) {
+    public init(_ footprint: Footprint, lossChunk: Int = OperatorList.lossChunk, batchesRows: Bool = false) {
+        self.lossChunk = lossChunk
+        self.batchesRows = batchesRows
         model = footprint.model
         tuning = footprint.tuning
         plans = footprint.plans
-        valueBytes = footprint.valueBytes
+        widths = footprint.widths
         linears = Linear.all(of: model, tuning)
         queries = Linear.queries(of: model, tuning)
         keysAndValues = Linear.keysAndValues(of: model, tuning)
@@ -101,23 +112,43 @@ public struct OperatorList: Sendable {
     func product(
         _ role: Operator.Role, _ orientation: Operator.Orientation = .forward, m: Int, n: Int, k: Int, count: Int = 1
     ) -> Operator {
-        Operator(
+        let matrix = orientation == .weightGradient ? widths.gradients : weightWidth(of: role)
+        return Operator(
             role: role, kind: .product(orientation, m: m, n: n, k: k),
-            flops: 2 * Double(m) * Double(n) * Double(k), bytes: Double((m * k + n * k + m * n) * valueBytes),
-            count: count)
+            flops: 2 * Double(m) * Double(n) * Double(k),
+            bytes: Double((m * k + m * n) * widths.activations + n * k * matrix), count: count)
+    }
+
+    /// Head and adapters are never quantised.
+    private func weightWidth(of role: Operator.Role) -> Int {
+        switch role {
+        case .head, .adapterA, .adapterB: widths.activations
+        default: widths.weights
+        }
     }
 
     /// A pass that makes `values` values and moves `moved` values to and from memory for each.
     func pass(_ role: Operator.Role, values: Int, moved: Int, count: Int = 1) -> Operator {
         Operator(
-            role: role, kind: .pass(values: values), flops: 0, bytes: Double(values * moved * valueBytes), count: count)
+            role: role, kind: .pass(values: values), flops: 0, bytes: Double(values * moved * width(of: role)),
+            count: count)
+    }
+
+    /// Bytes of each value that a pass moves.
+    private func width(of role: Operator.Role) -> Int {
+        switch role {
+        case .optimizer: widths.optimizer
+        case .gradientNorm: widths.gradients
+        default: widths.activations
+        }
     }
 
     func attention(queries: Int, pairs: Int, count: Int) -> Operator {
         Operator(
             role: .attention, kind: .attention(queries: queries, pairs: pairs),
             flops: 4 * Double(model.queryWidth) * Double(pairs),
-            bytes: Double((2 * queries * model.queryWidth + 2 * queries * model.kvWidth) * valueBytes), count: count)
+            bytes: Double(2 * queries * (model.queryWidth * widths.activations + model.kvWidth * widths.kv)),
+            count: count)
     }
 
     /// A layer's forward pass but for attention: K and V of `rows`, and the rest for the rows whose output is wanted.

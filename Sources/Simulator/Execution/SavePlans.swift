@@ -41,9 +41,11 @@ extension SavePlan {
     /// Whether gate and up are kept.
     var savesGate: Bool { self == .full }
 
-    /// Values kept, besides the layer's input, of a token whose output is wanted.
+    /// Values kept, besides the layer's input, of a token whose output is wanted; without its log-sum-exps.
     func queryValues(of model: ModelShape) -> Int {
-        (savesAttention ? 2 * model.queryWidth + model.heads + model.hidden : 0)
-            + (savesGate ? 2 * model.intermediate : 0)
+        (savesAttention ? 2 * model.queryWidth + model.hidden : 0) + (savesGate ? 2 * model.intermediate : 0)
     }
+
+    /// Log-sum-exps kept of such a token.
+    func logSums(of model: ModelShape) -> Int { savesAttention ? model.heads : 0 }
 }

@@ -16,6 +16,8 @@ public struct ArmLog: Sendable {
     public var memory = MemoryRecord()
     /// Distinct shapes of executed plans, in the order of their first execution; `QuantumRecord.shape` points here.
     public var shapes: [PlanShapeRecord] = []
+    /// Most KV blocks that could exist at a time.
+    public var kvCapacity = 0
     /// The end of the last quantum.
     public var end = SimTime.zero
 
@@ -41,6 +43,14 @@ public struct RequestRecord: Sendable {
     public var scheduled: SimTime?
     public var firstToken: SimTime?
     public var finish: SimTime?
+    /// Prompt tokens that the prefix cache had when it was admitted first.
+    public var cachedTokens = 0
+    /// How often it gave its KV blocks up to others.
+    public var preemptions = 0
+    /// Tokens that were in the cache and were lost by that: they are prefilled again, but for what the prefix cache has.
+    public var recomputedTokens = 0
+    /// Bytes of its KV blocks that were copied to the host and back.
+    public var swappedBytes = Bytes.zero
     /// Prompt tokens whose record was made.
     public var recordedTokens = 0
     /// Prompt tokens whose record could not be made or was dropped for want of memory.
@@ -80,7 +90,7 @@ public struct QuantumRecord: Sendable {
     public var duration: SimDuration
     /// What `estimate` said before.
     public var predicted: SimDuration
-    /// Prompt tokens prefilled.
+    /// Prompt tokens prefilled, and tokens that are prefilled again after a preemption.
     public var prefillTokens: Int
     /// Sequences decoded by one token each.
     public var decodeTokens: Int
@@ -92,12 +102,17 @@ public struct QuantumRecord: Sendable {
     public var version: Int
     /// Requests waiting for admission at its start.
     public var waiting: Int
+    /// KV blocks that requests and records hold while it runs.
+    public var kvBlocks: Int
+    /// KV blocks that only the prefix cache holds.
+    public var cachedBlocks: Int
     /// How long a fixed piece of work took beside it: the machine's speed at the time. Absent where there is no machine.
     public var probe: SimDuration?
 
     public init(
         kind: Kind, start: SimTime, duration: SimDuration, predicted: SimDuration, prefillTokens: Int = 0,
-        decodeTokens: Int = 0, recordedTokens: Int = 0, shape: Int, version: Int, waiting: Int
+        decodeTokens: Int = 0, recordedTokens: Int = 0, shape: Int, version: Int, waiting: Int, kvBlocks: Int = 0,
+        cachedBlocks: Int = 0
     ) {
         self.kind = kind
         self.start = start
@@ -109,6 +124,8 @@ public struct QuantumRecord: Sendable {
         self.shape = shape
         self.version = version
         self.waiting = waiting
+        self.kvBlocks = kvBlocks
+        self.cachedBlocks = cachedBlocks
     }
 }
 
@@ -135,7 +152,10 @@ public struct TransferRecord: Sendable {
     public var end: SimTime
     public var bytes: Bytes
     public var request: Int32
+    /// The layer whose piece was copied; `wholeRequest` for all K and V of a request that is swapped.
     public var layer: Int32
+
+    public static let wholeRequest = -1
 
     public init(
         direction: TransferDirection, queued: SimTime, start: SimTime, end: SimTime, bytes: Bytes, request: Int32,

@@ -1,37 +1,70 @@
 /// What an arm needs of both tiers at least, found before any work is done.
 ///
-/// Beside the static owners the device must hold, at the same time, the KV of the largest request and the whole forward
-/// pass of the largest possible micro-batch: then neither the server nor the trainer can get stuck for good. The host
-/// must hold the record of the largest prompt if records are offloaded.
+/// Beside the static owners the device must hold, at the same time, a KV block and the whole forward pass of the largest
+/// possible micro-batch: then neither the server nor the trainer can get stuck for good. Requests whose KV takes more
+/// blocks than there are will be refused. The host must hold the record of the largest prompt if records are offloaded.
 public struct MemoryRequirement: Sendable {
-    /// What stays on the device for the whole run.
-    public let fixed: [(owner: MemoryOwner, bytes: Bytes)]
+    /// What stays for the whole run.
+    public let fixed: [(tier: MemoryTier, owner: MemoryOwner, bytes: Bytes)]
+    /// Most KV blocks that can exist at a time, by `ServingConfiguration.kvMemory`.
+    public let kvBlocks: Int
+    /// One KV block.
+    public let kvBlock: Bytes
     /// The KV blocks of the largest request.
-    public let kv: Bytes
+    public let largestKV: Bytes
     /// Activations and scratch of the largest micro-batch; zero without training.
     public let microBatch: Bytes
-    /// The least device memory: the sum of these.
-    public var device: Bytes { fixed.reduce(Bytes.zero) { $0 + $1.bytes } + kv + microBatch }
+    /// Where the trainer's device is a separate one: the sum of what it must hold.
+    public var trainerDevice: Bytes { hasTrainerDevice ? sum(on: .trainerDevice) + microBatch : .zero }
+    /// The least memory of the serving device.
+    public var device: Bytes { sum(on: .device) + kvBlock + sharedMicroBatch }
+    /// What is enough for the trainer and, at the same time, for the largest request.
+    public var deviceForEveryRequest: Bytes { sum(on: .device) + largestKV + sharedMicroBatch }
+    private var sharedMicroBatch: Bytes { hasTrainerDevice ? .zero : microBatch }
+    private let hasTrainerDevice: Bool
     /// The least host memory.
     public let host: Bytes
 
     public init(configuration: ArmConfiguration, trace: Trace, demand: some MemoryDemand) {
         let footprint = demand.footprint
         let training = configuration.training.enabled
-        var fixed: [(owner: MemoryOwner, bytes: Bytes)] = [
-            (.weights, footprint.weights),
-            (.servingWorkspace, demand.servingWorkspace(tokens: configuration.serving.tokenBudget)),
+        hasTrainerDevice = configuration.hasTrainerDevice
+        var fixed: [(tier: MemoryTier, owner: MemoryOwner, bytes: Bytes)] = [
+            (.device, .weights, footprint.weights),
+            (.device, .servingWorkspace, demand.servingWorkspace(tokens: configuration.serving.tokenBudget)),
         ]
         if training {
-            fixed += [
-                (.adapters, footprint.adapters), (.gradients, footprint.gradients), (.optimizer, footprint.optimizer),
-                (.publishBuffer, footprint.publishBuffer),
-            ]
+            // A buffer for the next weights on either device: they leave from one and arrive in the other.
+            fixed += [(.device, .adapters, footprint.adapters), (.device, .publishBuffer, footprint.publishBuffer)]
+            let tier: MemoryTier
+            if hasTrainerDevice {
+                tier = .trainerDevice
+                fixed += [
+                    (tier, .weights, footprint.weights), (tier, .adapters, footprint.adapters),
+                    (tier, .publishBuffer, footprint.publishBuffer),
+                ]
+            } else {
+                tier = .device
+            }
+            fixed += [(tier, .gradients, footprint.gradients), (tier, .optimizer, footprint.optimizer)]
         }
         self.fixed = fixed
         let block = configuration.serving.kvBlockTokens
         let blocks = trace.requests.map { ($0.promptTokens + $0.outputTokens - 1 + block - 1) / block }.max() ?? 0
-        kv = footprint.kvPerToken * (blocks * block)
+        kvBlock = footprint.kvPerToken * block
+        largestKV = kvBlock * blocks
+        let held = fixed.reduce(Bytes.zero) { $0 + ($1.tier == .device ? $1.bytes : .zero) }
+        let left = configuration.device.usableMemory - held
+        let limit =
+            switch configuration.serving.kvMemory {
+            case .auto: left
+            case .bytes(let bytes): min(bytes, left)
+            case .share(let share):
+                min(
+                    Bytes(Int(share * Double(configuration.device.memory.count))) - footprint.weights
+                        - demand.servingWorkspace(tokens: configuration.serving.tokenBudget), left)
+            }
+        kvBlocks = max(0, limit.count) / max(1, kvBlock.count)
         if training {
             let largest = Self.largestMicroBatch(of: trace, configuration.training)
             let fresh =
@@ -55,10 +88,15 @@ public struct MemoryRequirement: Sendable {
 
     /// - Throws: `SimulationError.tooLittleMemory` when a tier is smaller than what is needed.
     public func check(_ device: DeviceConfiguration) throws(SimulationError) {
-        if device.memory < self.device {
+        for (tier, needed) in [(MemoryTier.device, self.device), (.trainerDevice, trainerDevice)]
+        where device.usableMemory < needed {
             throw .tooLittleMemory(
-                tier: .device, needed: self.device, available: device.memory,
-                purpose: purpose)
+                tier: tier, needed: needed, available: device.usableMemory, purpose: purpose(on: tier))
+        }
+        if kvBlocks < 1 {
+            throw .tooLittleMemory(
+                tier: .device, needed: kvBlock, available: .zero,
+                purpose: "one KV block (serving.kv_memory, device.memory)")
         }
         if device.hostMemory < host {
             throw .tooLittleMemory(
@@ -67,11 +105,17 @@ public struct MemoryRequirement: Sendable {
         }
     }
 
-    /// What needs the device's memory, part by part.
-    private var purpose: String {
-        var parts = fixed.filter { $0.bytes > .zero }.map { "\($0.owner.name) \($0.bytes)" }
-        parts.append("kv of the largest request \(kv)")
-        if microBatch > .zero { parts.append("largest micro-batch \(microBatch)") }
+    private func sum(on tier: MemoryTier) -> Bytes {
+        fixed.reduce(Bytes.zero) { $0 + ($1.tier == tier ? $1.bytes : .zero) }
+    }
+
+    /// What needs a device's memory, part by part.
+    private func purpose(on tier: MemoryTier) -> String {
+        var parts = fixed.filter { $0.tier == tier && $0.bytes > .zero }.map { "\($0.owner.name) \($0.bytes)" }
+        if tier == .device { parts.append("one KV block \(kvBlock)") }
+        if microBatch > .zero, hasTrainerDevice == (tier == .trainerDevice) {
+            parts.append("largest micro-batch \(microBatch)")
+        }
         return "this arm (device.memory: " + parts.joined(separator: ", ") + ")"
     }
 
@@ -91,26 +135,24 @@ public struct MemoryRequirement: Sendable {
             + demand.trainWorkspace(for: recorded, unitRows: recorded.rows)
     }
 
-    /// The largest micro-batch that any samples of the trace can form, wholly recomputed.
+    /// A micro-batch with as many rows as any samples of the trace can fill one with, wholly recomputed: the largest
+    /// sample, and as much of the other largest of a step as the limit lets beside it.
     private static func largestMicroBatch(of trace: Trace, _ training: TrainingConfiguration) -> MicroBatch {
-        let sequences = trace.requests.indices.map { index in
-            let request = trace.requests[index]
+        let lengths = trace.requests.map { request in
             var response = request.outputTokens
             if case .given(let feedback) = request.feedback, let tokens = feedback.tokens {
                 response = max(response, tokens.count)
             }
-            return TrainingSequencePlan(
-                request: index, promptTokens: request.promptTokens, responseTokens: response, edited: false,
-                lossTokens: 0..<request.promptTokens + response - 1, recorded: [])
+            return request.promptTokens + response - 1
         }
-        var chosen: [TrainingSequencePlan] = []
-        var tokens = 0
-        for sequence in sequences.sorted(by: { $0.tokens > $1.tokens }) {
-            guard chosen.isEmpty || tokens + sequence.tokens <= training.microBatchTokens else { continue }
-            guard chosen.count < training.updateEvery else { break }
-            chosen.append(sequence)
-            tokens += sequence.tokens
+        let step = lengths.sorted(by: >).prefix(training.updateEvery)
+        let largest = step.first ?? 0
+        let rows = max(largest, min(training.microBatchTokens, step.reduce(0, +)))
+        let sequences = [largest, rows - largest].filter { $0 > 0 }.map { tokens in
+            TrainingSequencePlan(
+                request: -1, promptTokens: tokens, responseTokens: 1, edited: false, lossTokens: 0..<tokens,
+                recorded: [])
         }
-        return MicroBatch(id: -1, version: 0, sequences: chosen, stepLossTokens: max(tokens, 1))
+        return MicroBatch(id: -1, version: 0, sequences: sequences, stepLossTokens: max(rows, 1))
     }
 }

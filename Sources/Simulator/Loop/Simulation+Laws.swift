@@ -19,15 +19,64 @@ extension Simulation {
         }
         try law(.recorded, on: .device, holds: device)
         try law(.recorded, on: .host, holds: host)
-        let blocks = memory.kv.blockBytes * memory.kv.liveBlocks
-        let running = scheduler.running.reduce(0) { $0 + $1.kvBlocks.count }
-        try law(.kv, on: .device, holds: memory.kv.blockBytes * running)
+        try checkBlocks()
+        for tier in MemoryTier.allCases {
+            let sum = MemoryOwner.allCases.reduce(Bytes.zero) { $0 + memory.ledger.level(of: $1, on: tier) }
+            guard sum <= memory.ledger.capacity(of: tier) else {
+                throw .brokenLaw("at \(now), the \(tier.name) is booked with \(sum.count) bytes, beyond its capacity")
+            }
+        }
+    }
+
+    /// Every KV block has as many references as a walk over sequences and records finds holders, each is in one state, and
+    /// the books hold what the states say.
+    private func checkBlocks() throws(SimulationError) {
+        func law(_ holds: Bool, _ text: @autoclosure () -> String) throws(SimulationError) {
+            if !holds { throw .brokenLaw("at \(now), " + text()) }
+        }
+        let pool = memory.kv
+        let (known, unused) = pool.blockCounts
+        var holders = [(sequences: Int, records: Int)](repeating: (0, 0), count: known)
+        var onHost = 0
+        for sequence in scheduler.liveSequences {
+            for id in sequence.kvBlocks { holders[id].sequences += 1 }
+            onHost += sequence.hostBlocks
+            try law(
+                Set(sequence.kvBlocks).count == sequence.kvBlocks.count,
+                "request \(sequence.request) holds a block twice")
+            try law(
+                sequence.state == .onHost || sequence.kvBlocks.count >= pool.blockCount(for: sequence.computed),
+                "request \(sequence.request) has \(sequence.computed) tokens in \(sequence.kvBlocks.count) blocks")
+        }
+        for (_, chunk) in memory.records.chunks where chunk.layersHoldingKV > 0 {
+            for id in chunk.kvBlocks { holders[id].records += 1 }
+        }
+        let idle = Set(pool.cache.idleBlocks)
+        var states = (sequences: 0, records: 0)
+        for (id, found) in holders.enumerated() {
+            let booked = pool.references(of: id)
+            try law(
+                booked == found,
+                "KV block \(id) is booked with \(booked) references by sequences and records, but has \(found)")
+            let isLive = found.sequences + found.records > 0
+            try law(!isLive || !idle.contains(id), "KV block \(id) is referred to and cached alone")
+            if found.sequences > 0 { states.sequences += 1 } else if isLive { states.records += 1 }
+        }
+        let live = states.sequences + states.records
         try law(
-            .recordedKV, on: .device,
-            holds: blocks - memory.kv.blockBytes * running + (trainer.step?.open?.reloads.kvBytes ?? .zero))
-        let sum = MemoryOwner.allCases.reduce(Bytes.zero) { $0 + memory.ledger.level(of: $1, on: .device) }
-        guard sum <= memory.ledger.capacity(of: .device) else {
-            throw .brokenLaw("at \(now), the device is booked with \(sum.count) bytes, beyond its capacity")
+            live == pool.liveBlocks && states.records == pool.recordOnlyBlocks && idle.count == pool.cachedBlocks
+                && live + idle.count + unused == known && live + idle.count <= pool.capacity,
+            "\(live) blocks are live, \(idle.count) cached and \(unused) unused, of \(known)")
+        let reloaded = trainer.step?.open?.reloads.kvBytes ?? .zero
+        for (owner, tier, expected) in [
+            (MemoryOwner.kv, MemoryTier.device, pool.blockBytes * states.sequences),
+            (.recordedKV, .device, pool.blockBytes * states.records + reloaded),
+            (.cachedKV, .device, pool.blockBytes * idle.count), (.kv, .host, pool.blockBytes * onHost),
+        ] {
+            let booked = memory.ledger.level(of: owner, on: tier)
+            try law(
+                booked == expected,
+                "\(owner.name) on the \(tier.name) is booked with \(booked.count) bytes but holds \(expected.count)")
         }
     }
 
@@ -37,15 +86,16 @@ extension Simulation {
             if !holds { throw .brokenLaw(text()) }
         }
         try law(
-            scheduler.isEmpty, "\(scheduler.running.count) requests run and \(scheduler.waitingCount) wait at the end")
+            scheduler.isEmpty, "\(scheduler.runningCount) requests run and \(scheduler.waitingCount) wait at the end")
         let open = log.requests.filter { $0.outcome == .unfinished }
         try law(open.isEmpty, "\(open.count) requests are neither finished nor refused at the end")
         try law(!trainer.hasWork, "the trainer still has work at the end")
+        try law(publishing == nil, "version \(publishing ?? 0) is still on its way to the server at the end")
         try law(memory.copiesAreIdle, "copies are still under way at the end")
         try law(memory.records.liveChunks == 0, "\(memory.records.liveChunks) record chunks are left at the end")
         try law(memory.kv.liveBlocks == 0, "\(memory.kv.liveBlocks) KV blocks are left at the end")
         for owner in MemoryOwner.allCases where owner.isTransient {
-            let left = memory.ledger.level(of: owner, on: .device) + memory.ledger.level(of: owner, on: .host)
+            let left = MemoryTier.allCases.reduce(Bytes.zero) { $0 + memory.ledger.level(of: owner, on: $1) }
             try law(left == .zero, "\(owner.name) still holds \(left.count) bytes at the end")
         }
         for request in log.requests where request.outcome == .finished {

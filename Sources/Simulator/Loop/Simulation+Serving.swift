@@ -5,48 +5,83 @@ extension Simulation {
 
     mutating func arrive(_ index: Int) {
         log.requests[index].effectiveArrival = now
-        scheduler.enqueue(index)
+        let request = trace.requests[index]
+        guard memory.kv.blockCount(for: request.promptTokens + request.outputTokens - 1) <= memory.kv.capacity else {
+            return refuse(index)
+        }
+        scheduler.enqueue(
+            request: index, promptTokens: request.promptTokens, outputTokens: request.outputTokens,
+            priority: request.priority)
+    }
+
+    /// Turns away a request that no amount of waiting makes fit. Its user goes on as though it had been answered.
+    private mutating func refuse(_ index: Int) {
+        log.requests[index].outcome = .refused
+        openRequests -= 1
+        sendNextTurn(after: index)
+    }
+
+    private mutating func sendNextTurn(after index: Int) {
+        guard let next = nextTurn[index] else { return }
+        let sent = max(trace.requests[next].arrival, now + trace.requests[next].thinkTime)
+        events.schedule(.arrival(next), at: sent, priority: 2)
     }
 
     // MARK: Iterations
 
     /// Starts a serving iteration if there is anything to serve.
     mutating func startServing() throws -> Bool {
-        admitWaiting()
-        var slices = scheduler.nextIteration()
+        guard !scheduler.isEmpty else { return false }
+        var slices = planIteration()
+        for admission in scheduler.takeAdmissions() {
+            log.requests[admission.request].cachedTokens = admission.cachedTokens
+        }
         guard !slices.isEmpty else { return false }
         if configuration.recording.scope == .prefill {
             for index in slices.indices where slices[index].isPrefill { beginRecord(of: &slices[index]) }
         }
         let iteration = ServingIteration(slices: slices, version: servedVersion)
-        for slice in slices where log.requests[slice.request].scheduled == nil {
+        for slice in slices where slice.isPrefill && log.requests[slice.request].scheduled == nil {
             log.requests[slice.request].scheduled = now
         }
         endStall()
-        _ = try execute(.serve(iteration))
-        work = .serving(iteration)
+        let outcome = try execute(.serve(iteration))
+        serverWork = .serving(iteration, outcome)
         return true
     }
 
-    /// Admits in order while KV fits. When nothing runs and the next request still does not fit, records give way:
-    /// serving goes first, and what is dropped will be recomputed.
-    private mutating func admitWaiting() {
-        while let index = scheduler.nextToAdmit {
-            let request = trace.requests[index]
-            let tokens = request.promptTokens + request.outputTokens - 1
-            guard let blocks = memory.openRequest(index, tokens: tokens) else {
-                guard scheduler.running.isEmpty, dropOldestRecord() else { return }
-                continue
+    /// The next iteration's slices. Where blocks are missing, records give way, as what is dropped can be recomputed;
+    /// then sequences do. When nothing runs and the first in line does not fit, records give way, too.
+    private mutating func planIteration() -> [ServingSlice] {
+        scheduler.beginIteration()
+        while true {
+            switch scheduler.plan(&memory) {
+            case .planned: return scheduler.takeSlices()
+            case .stuck(let blocks):
+                guard giveWay(for: blocks) else { return scheduler.takeSlices() }
+            case .short(let blocks):
+                guard !giveWay(for: blocks) else { continue }
+                if let preemption = scheduler.preemptLast(for: blocks, &memory) { note(preemption) }
             }
-            scheduler.admit(
-                Scheduler.Sequence(
-                    request: index, promptTokens: request.promptTokens, outputTokens: request.outputTokens,
-                    kvBlocks: blocks))
         }
+    }
+
+    private mutating func giveWay(for blocks: Int) -> Bool {
+        !scheduler.blocksAreComing(blocks) && memory.recordsCanMakeRoom(for: blocks) && dropOldestRecord()
+    }
+
+    private mutating func note(_ preemption: Scheduler.Preemption) {
+        let bytes = memory.kv.blockBytes * preemption.swappedBlocks
+        log.requests[preemption.request].preemptions += 1
+        log.requests[preemption.request].recomputedTokens += preemption.lostTokens
+        // There and back.
+        log.requests[preemption.request].swappedBytes += bytes * 2
     }
 
     private mutating func beginRecord(of slice: inout ServingSlice) {
         guard let sequence = scheduler.sequence(of: slice.request) else { return }
+        // What has been in the cache before has its record, or had none.
+        guard slice.tokens.lowerBound >= sequence.seen, slice.tokens.lowerBound < sequence.promptTokens else { return }
         let finalRows =
             switch configuration.training.lossTokens {
             case .all: slice.tokens.count
@@ -74,14 +109,13 @@ extension Simulation {
                 recordsByRequest[slice.request]?.removeAll { $0 == chunk }
             }
             guard slice.emitsToken else { continue }
-            if let last = lastToken[slice.request] {
+            if let last = scheduler.noteToken(of: slice.request, at: now) {
                 log.tokenGaps.append(TokenGap(request: Int32(slice.request), gap: now - last))
             } else {
                 log.requests[slice.request].firstToken = now
             }
-            lastToken[slice.request] = now
         }
-        for sequence in scheduler.complete(iteration) { finish(sequence) }
+        for sequence in scheduler.complete(iteration, &memory) { finish(sequence) }
     }
 
     private mutating func finish(_ sequence: Scheduler.Sequence) {
@@ -89,13 +123,9 @@ extension Simulation {
         let request = trace.requests[index]
         log.requests[index].finish = now
         log.requests[index].outcome = .finished
-        lastToken[index] = nil
         openRequests -= 1
         memory.closeRequest(index, blocks: sequence.kvBlocks)
-        if let next = nextTurn[index] {
-            let sent = max(trace.requests[next].arrival, now + trace.requests[next].thinkTime)
-            events.schedule(.arrival(next), at: sent, priority: 2)
-        }
+        sendNextTurn(after: index)
         if recordsByRequest[index] != nil {
             events.schedule(.recordExpiry(index), at: now + configuration.recording.keepFor, priority: 4)
         }

@@ -2,11 +2,14 @@ internal import OrderedCollections
 
 /// One arm of a run: a trace served, recorded and learned from in virtual time.
 ///
-/// Server and trainer share one device. Whenever the compute stream is free the server goes first; the trainer gets
-/// the gaps, in quanta that are predicted to end within `training.quantumMax`. Copies run beside compute.
+/// Server and trainer share one device and its compute stream, or have a device each. The trainer works in quanta that
+/// are predicted to end within `training.quantumMax`; on a shared device the server goes first but for the turns that
+/// `training.sharing` gives the trainer. Copies run beside compute.
 public struct Simulation<Backend: ExecutionBackend> {
     enum Event {
-        case computeDone
+        case computeDone(Stream)
+        /// A separate trainer's weights have reached the server.
+        case published(Int)
         case copyDone(TransferDirection, started: SimTime)
         case arrival(Int)
         case feedback(Int, Feedback)
@@ -14,9 +17,14 @@ public struct Simulation<Backend: ExecutionBackend> {
         case recordExpiry(Int)
     }
 
-    /// What the compute stream is working on.
+    /// A compute stream. A trainer without a device of its own computes on the server's.
+    enum Stream: Int {
+        case server, trainer
+    }
+
+    /// What a compute stream is working on.
     enum Work {
-        case serving(ServingIteration)
+        case serving(ServingIteration, StepOutcome)
         case training(TrainerQuantum, StepOutcome)
     }
 
@@ -29,33 +37,46 @@ public struct Simulation<Backend: ExecutionBackend> {
     var memory: MemorySystem
     var scheduler: Scheduler
     var trainer: Trainer
-    var work: Work?
+    var serverWork: Work?
+    /// On the trainer's own device.
+    var trainerWork: Work?
     var log = ArmLog()
     /// Chunks recorded of a request that is not a sample yet.
     var recordsByRequest: OrderedDictionary<Int, [ChunkID]> = [:]
     /// Version that serving reads.
     var servedVersion = 0
+    /// The version that is on its way to the server.
+    var publishing: Int?
+    var waitsForPublishSince: SimTime?
+    /// The first step that no token has been served with.
+    var unservedStep = 0
+    /// Nanoseconds that a share of the stream owes the trainer.
+    var trainerCredit = 0.0
     /// Since when the trainer has been able to run but for a reload.
     var stalledSince: SimTime?
     var shapeIndices: [PlanShape: Int] = [:]
     var openRequests: Int
     var pendingFeedback = 0
-    var lastToken: [Int: SimTime] = [:]
 
     /// Whether the books are held against the pieces after every event, as tests do.
     package var checksEveryEvent = false
 
     var now: SimTime { events.now }
+    /// Whether server and trainer have a device each.
+    var hasTrainerDevice: Bool { configuration.hasTrainerDevice }
 
     /// - Throws: `SimulationError.tooLittleMemory` when the device or the host can not hold what the run needs.
     public init(configuration: ArmConfiguration, trace: Trace, backend: Backend) throws(SimulationError) {
         self.configuration = configuration
         self.trace = trace
         self.backend = backend
+        let requirement = MemoryRequirement(configuration: configuration, trace: trace, demand: backend)
+        try requirement.check(configuration.device)
         memory = MemorySystem(
             device: configuration.device, kvBlockTokens: configuration.serving.kvBlockTokens,
-            sizes: backend.footprint.recordSizes)
-        scheduler = Scheduler(configuration: configuration.serving)
+            sizes: backend.footprint.recordSizes, kvBlocks: requirement.kvBlocks,
+            hasTrainerDevice: configuration.hasTrainerDevice)
+        scheduler = Scheduler(configuration: configuration.serving, prefixes: Self.prefixes(configuration, trace))
         trainer = Trainer(configuration: configuration.training, model: backend.model)
         var following = [Int?](repeating: nil, count: trace.requests.count)
         for (index, request) in trace.requests.enumerated() {
@@ -64,14 +85,19 @@ public struct Simulation<Backend: ExecutionBackend> {
         nextTurn = following
         openRequests = trace.requests.count
         log.requests = trace.requests.indices.map(RequestRecord.init(index:))
-        let requirement = MemoryRequirement(configuration: configuration, trace: trace, demand: backend)
-        try requirement.check(configuration.device)
-        for (owner, bytes) in requirement.fixed {
-            precondition(memory.reserve(bytes, for: owner), "the fixed owners fit, as has been checked")
+        for (tier, owner, bytes) in requirement.fixed {
+            precondition(memory.reserve(bytes, for: owner, on: tier), "the fixed owners fit, as has been checked")
         }
         for (index, request) in trace.requests.enumerated() where request.previousTurn == nil {
             events.schedule(.arrival(index), at: request.arrival, priority: 2)
         }
+        scopePrefixCache()
+    }
+
+    /// The prefix cache finds what the served weights made, or what any version did.
+    mutating func scopePrefixCache() {
+        let isShared = configuration.serving.prefixCacheAcrossVersions
+        memory.setCacheScope(PrefixCache.Scope(version: isShared ? nil : servedVersion))
     }
 
     /// Runs to the end of the trace, of the feedback it draws, and of the training that this feeds.
@@ -92,14 +118,19 @@ public struct Simulation<Backend: ExecutionBackend> {
                 break
             }
         }
+        // What is left in the prefix cache is of no more use.
+        memory.clearPrefixCache()
+        try flushMovements()
         log.memory = memory.ledger.record
+        log.kvCapacity = memory.kv.capacity
         if log.status == .complete { try checkFinalLaws() }
         return log
     }
 
     private mutating func handle(_ event: Event) throws {
         switch event {
-        case .computeDone: try finishWork()
+        case .computeDone(let stream): try finishWork(on: stream)
+        case .published(let version): try receiveWeights(of: version)
         case .copyDone(let direction, let started): finishCopy(direction, started: started)
         case .arrival(let request): arrive(request)
         case .feedback(let request, let feedback): takeFeedback(feedback, on: request)
@@ -107,13 +138,22 @@ public struct Simulation<Backend: ExecutionBackend> {
         }
     }
 
-    /// Gives the compute stream its next work and starts the copies that can start.
+    /// Gives the compute streams their next work and starts the copies that can start.
     private mutating func dispatch() throws {
-        if work == nil {
-            if try !startServing() { try startTraining() }
+        if serverWork == nil {
+            let turn = trainerTurn()
+            var isTaken = false
+            if let turn { isTaken = try startTraining(within: turn) }
+            if !isTaken { isTaken = try startServing() }
+            if !isTaken, !hasTrainerDevice { _ = try startTraining() }
         }
+        if hasTrainerDevice, trainerWork == nil { _ = try startTraining() }
         startCopies()
         try flushMovements()
+    }
+
+    private static func prefixes(_ configuration: ArmConfiguration, _ trace: Trace) -> PrefixHashes? {
+        configuration.serving.prefixCache ? PrefixHashes(trace, blockTokens: configuration.serving.kvBlockTokens) : nil
     }
 
     mutating func flushMovements() throws {
@@ -128,7 +168,8 @@ public struct Simulation<Backend: ExecutionBackend> {
         let outcome = try backend.execute(plan)
         var record = QuantumRecord(
             kind: .serve, start: now, duration: outcome.duration, predicted: predicted, shape: 0,
-            version: servedVersion, waiting: scheduler.waitingCount)
+            version: servedVersion, waiting: scheduler.waitingCount, kvBlocks: memory.kv.liveBlocks,
+            cachedBlocks: memory.kv.cachedBlocks)
         switch plan {
         case .serve(let iteration):
             record.prefillTokens = iteration.prefillTokens
@@ -145,7 +186,8 @@ public struct Simulation<Backend: ExecutionBackend> {
         record.shape = shapeIndex(of: plan, kind: record.kind)
         log.shapes[record.shape].add(outcome.duration)
         log.quanta.append(record)
-        events.schedule(.computeDone, at: now + outcome.duration, priority: 0)
+        let stream = hasTrainerDevice && record.kind == .train ? Stream.trainer : .server
+        events.schedule(.computeDone(stream), at: now + outcome.duration, priority: 0)
         return outcome
     }
 
@@ -157,13 +199,17 @@ public struct Simulation<Backend: ExecutionBackend> {
         return log.shapes.count - 1
     }
 
-    private mutating func finishWork() throws {
-        guard let finished = work else { return }
-        work = nil
+    private mutating func finishWork(on stream: Stream) throws {
+        let finished = stream == .server ? serverWork : trainerWork
+        if stream == .server { serverWork = nil } else { trainerWork = nil }
         log.end = now
         switch finished {
-        case .serving(let iteration): finishServing(iteration)
+        case .serving(let iteration, let outcome):
+            creditTrainer(for: outcome.duration)
+            finishServing(iteration)
+            noteServed(iteration)
         case .training(let quantum, let outcome): try finishTraining(quantum, outcome)
+        case nil: break
         }
     }
 
@@ -180,6 +226,7 @@ public struct Simulation<Backend: ExecutionBackend> {
         log.transfers.append(
             TransferRecord(
                 direction: direction, queued: entry.queued, start: started, end: now, bytes: entry.bytes,
-                request: Int32(request), layer: Int32(entry.job.layer)))
+                request: Int32(request), layer: Int32(entry.job?.layer ?? TransferRecord.wholeRequest)))
+        if case .sequence(let request) = entry.work { scheduler.finishSwap(of: request, direction, &memory) }
     }
 }

@@ -30,12 +30,22 @@ public struct CopyJob: Sendable, Hashable {
     }
 }
 
+/// What a copy engine works on.
+public enum CopyWork: Sendable, Hashable {
+    case piece(CopyJob)
+    /// All K and V of a request that is swapped out or in.
+    case sequence(request: Int)
+}
+
 /// One direction of the host link: copies run one after the other, in the order in which they were asked for.
 public struct CopyEngine: Sendable {
     public struct Entry: Sendable {
-        public var job: CopyJob
+        public var work: CopyWork
         public var bytes: Bytes
         public var queued: SimTime
+
+        /// The piece that is copied, if it is one.
+        public var job: CopyJob? { if case .piece(let job) = work { job } else { nil } }
     }
 
     public let direction: TransferDirection
@@ -56,7 +66,12 @@ public struct CopyEngine: Sendable {
     public var isIdle: Bool { current == nil && queue.isEmpty }
 
     public mutating func enqueue(_ job: CopyJob, bytes: Bytes, at now: SimTime) {
-        queue.append(Entry(job: job, bytes: bytes, queued: now))
+        queue.append(Entry(work: .piece(job), bytes: bytes, queued: now))
+    }
+
+    /// Queues the copy of a request's K and V. It is always wanted.
+    public mutating func enqueue(request: Int, bytes: Bytes, at now: SimTime) {
+        queue.append(Entry(work: .sequence(request: request), bytes: bytes, queued: now))
     }
 
     /// Starts the next copy if the engine is free. Copies that nobody wants any more are passed over.
@@ -65,7 +80,7 @@ public struct CopyEngine: Sendable {
     public mutating func startNext(wanted: (CopyJob) -> Bool) -> (entry: Entry, duration: SimDuration)? {
         guard current == nil else { return nil }
         while let entry = queue.popFirst() {
-            guard wanted(entry.job) else { continue }
+            if let job = entry.job, !wanted(job) { continue }
             current = entry
             let moving = (Double(entry.bytes.count) * 1e9 / bandwidth).rounded(.up)
             return (entry, SimDuration(nanoseconds: latency.nanoseconds + Int64(moving)))

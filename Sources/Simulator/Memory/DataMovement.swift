@@ -2,11 +2,19 @@
 ///
 /// A backend that only prices work has no bytes and ignores these.
 public enum DataMovement: Sendable, Equatable {
-    /// The request's K and V live in `blocks`, in the order of its tokens.
-    case openRequest(Int, blocks: [Int])
-    /// The request has ended; blocks that records still need stay.
+    /// New blocks follow those that hold the request's K and V so far.
+    case extendRequest(Int, blocks: [Int])
+    /// Blocks that hold K and V already follow those of the request; it only reads them.
+    case shareBlocks(Int, blocks: [Int])
+    /// The first rows of a block are copied into another: the request would write the rest of a block that it shares.
+    case copyBlock(from: Int, to: Int, tokens: Int)
+    /// The request no longer needs its blocks; those that others hold stay.
     case closeRequest(Int)
     case freeBlocks([Int])
+    /// The contents of the request's blocks have been copied to the host, and it no longer needs the blocks.
+    case swappedOut(Int)
+    /// They have been copied back into the blocks that the request has now.
+    case swappedIn(Int)
     /// A copy of the piece is now on the host.
     case copiedToHost(ChunkID, layer: Int)
     /// The device copy of the piece's activations is gone, and with it its hold on the request's KV blocks.

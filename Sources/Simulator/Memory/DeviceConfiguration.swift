@@ -9,5 +9,13 @@ public struct DeviceConfiguration: Sendable, Equatable {
     /// Fixed cost of one transfer.
     public var linkLatency = SimDuration(nanoseconds: 10_000)
 
+    /// Share of `memory` that may be used; the rest is the driver's and others'.
+    public var memoryUtilization = 1.0
+
+    /// What may be used of `memory`.
+    public var usableMemory: Bytes {
+        memoryUtilization == 1 ? memory : Bytes(Int(Double(memory.count) * memoryUtilization))
+    }
+
     public init() {}
 }

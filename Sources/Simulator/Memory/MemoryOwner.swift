@@ -1,15 +1,17 @@
 /// What a byte of memory is for. Every reserved byte has exactly one owner.
 public enum MemoryOwner: Int, Sendable, CaseIterable {
-    /// The weights that serving reads, published adapters included.
+    /// The weights that serving reads, published adapters included; on a trainer's own device, its copy of them.
     case weights
-    /// The buffer that the optimizer writes the next adapters into.
+    /// The buffer that the optimizer writes the next adapters into, or that a separate trainer's arrive in.
     case adapters
     case gradients
     case optimizer
-    /// KV blocks that a request uses.
+    /// KV blocks that a request uses; on the host, those of requests that were swapped out.
     case kv
     /// KV kept only because a record still needs it.
     case recordedKV
+    /// Full KV blocks that only the prefix cache holds: they give way to whoever needs the room.
+    case cachedKV
     /// Pieces of records: on the device, those waiting for their copy or staged for training; on the host, offloaded.
     case recorded
     /// Activations that the trainer's own forward pass saves.
@@ -18,23 +20,24 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     case trainWorkspace
     /// Scratch of a serving iteration.
     case servingWorkspace
-    /// In full tuning, the buffer that the optimizer writes the next weights into.
+    /// In full tuning, the buffer that the optimizer writes the next weights into, or that a separate trainer's arrive
+    /// in.
     case publishBuffer
 
-    /// Whether a byte on the device counts as training memory.
+    /// Whether a byte on a device that serves counts as training memory; on a trainer's own device, every byte does.
     public var isTraining: Bool {
         switch self {
         case .gradients, .optimizer, .adapters, .recorded, .recordedKV, .trainActivations, .trainWorkspace,
             .publishBuffer:
             true
-        case .weights, .kv, .servingWorkspace: false
+        case .weights, .kv, .cachedKV, .servingWorkspace: false
         }
     }
 
     /// Whether it must be back at zero when a run has ended.
     public var isTransient: Bool {
         switch self {
-        case .kv, .recordedKV, .recorded, .trainActivations, .trainWorkspace: true
+        case .kv, .recordedKV, .cachedKV, .recorded, .trainActivations, .trainWorkspace: true
         case .weights, .adapters, .gradients, .optimizer, .servingWorkspace, .publishBuffer: false
         }
     }
@@ -47,6 +50,7 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
         case .optimizer: "optimizer"
         case .kv: "kv"
         case .recordedKV: "recorded_kv"
+        case .cachedKV: "cached_kv"
         case .recorded: "recorded"
         case .trainActivations: "train_activations"
         case .trainWorkspace: "train_workspace"
@@ -58,12 +62,18 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
 
 /// Where bytes live.
 public enum MemoryTier: Int, Sendable, CaseIterable {
-    case device, host
+    /// The device that serves, and trains as well unless the trainer has its own.
+    case device
+    /// The host beside that device.
+    case host
+    /// The trainer's own device, where server and trainer are separate.
+    case trainerDevice
 
     public var name: String {
         switch self {
         case .device: "device"
         case .host: "host"
+        case .trainerDevice: "trainer_device"
         }
     }
 }

@@ -1,15 +1,25 @@
 /// The memory of one device with its host tier and link: books, blocks, records, and the two copy engines.
 public struct MemorySystem: Sendable {
     public internal(set) var ledger: Ledger
-    public private(set) var kv: KVPool
+    public internal(set) var kv: KVPool
     public private(set) var records: RecordStore
-    private var toHost: CopyEngine
-    private var toDevice: CopyEngine
+    /// What blocks must have in common, besides tokens, for the prefix cache to take one for the other.
+    public internal(set) var cacheScope = PrefixCache.Scope(version: nil)
+    var toHost: CopyEngine
+    var toDevice: CopyEngine
     private var movements: [DataMovement] = []
 
-    public init(device: DeviceConfiguration, kvBlockTokens: Int, sizes: RecordSizes) {
-        ledger = Ledger(device: device.memory, host: device.hostMemory)
-        kv = KVPool(blockTokens: kvBlockTokens, bytesPerToken: sizes.kvPerToken * sizes.layers)
+    /// - Parameters:
+    ///   - kvBlocks: most KV blocks that may exist at a time; `nil` leaves it to the device's capacity.
+    ///   - hasTrainerDevice: whether the trainer has a device of its own, with as much memory.
+    public init(
+        device: DeviceConfiguration, kvBlockTokens: Int, sizes: RecordSizes, kvBlocks: Int? = nil,
+        hasTrainerDevice: Bool = false
+    ) {
+        ledger = Ledger(
+            device: device.usableMemory, host: device.hostMemory,
+            trainerDevice: hasTrainerDevice ? device.usableMemory : .zero)
+        kv = KVPool(blockTokens: kvBlockTokens, bytesPerToken: sizes.kvPerToken * sizes.layers, capacity: kvBlocks)
         records = RecordStore(sizes: sizes)
         toHost = CopyEngine(direction: .toHost, bandwidth: device.linkBandwidth, latency: device.linkLatency)
         toDevice = CopyEngine(direction: .toDevice, bandwidth: device.linkBandwidth, latency: device.linkLatency)
@@ -28,32 +38,18 @@ public struct MemorySystem: Sendable {
         records.movements.removeAll(keepingCapacity: true)
     }
 
-    private mutating func note(_ movement: DataMovement) {
+    mutating func note(_ movement: DataMovement) {
         collectMovements()
         movements.append(movement)
     }
 
-    public mutating func reserve(_ bytes: Bytes, for owner: MemoryOwner) -> Bool {
-        ledger.reserve(bytes, for: owner, on: .device)
+    /// Reserves a device's bytes; blocks that only the prefix cache holds give way.
+    public mutating func reserve(_ bytes: Bytes, for owner: MemoryOwner, on tier: MemoryTier = .device) -> Bool {
+        makeRoom(for: bytes, on: tier) && ledger.reserve(bytes, for: owner, on: tier)
     }
 
-    public mutating func release(_ bytes: Bytes, of owner: MemoryOwner) {
-        ledger.release(bytes, of: owner, on: .device)
-    }
-
-    // MARK: Requests
-
-    /// KV blocks for all tokens of a request, or `nil` when they do not fit.
-    public mutating func openRequest(_ request: Int, tokens: Int) -> [Int]? {
-        guard let blocks = kv.allocate(tokens: tokens, ledger: &ledger) else { return nil }
-        note(.openRequest(request, blocks: blocks))
-        return blocks
-    }
-
-    public mutating func closeRequest(_ request: Int, blocks: [Int]) {
-        note(.closeRequest(request))
-        let freed = kv.releaseFromRequest(blocks, ledger: &ledger)
-        if !freed.isEmpty { note(.freeBlocks(freed)) }
+    public mutating func release(_ bytes: Bytes, of owner: MemoryOwner, on tier: MemoryTier = .device) {
+        ledger.release(bytes, of: owner, on: tier)
     }
 
     // MARK: Records
@@ -63,9 +59,13 @@ public struct MemorySystem: Sendable {
         request: Int, tokens: Range<Int>, finalRows: Int, versions: ClosedRange<Int>, blocks: [Int]
     ) -> ChunkID? {
         let used = tokens.lowerBound / kv.blockTokens..<kv.blockCount(for: tokens.upperBound)
+        let sizes = records.sizes
+        _ = makeRoom(
+            for: sizes.activations(tokens: tokens.count, finalRows: finalRows) + sizes.finalPerToken * finalRows)
+        // An array of its own: a slice of the sequence's table would have the table copied when it grows.
         return records.begin(
-            request: request, tokens: tokens, finalRows: finalRows, versions: versions, kvBlocks: blocks[used],
-            pool: &kv, ledger: &ledger)
+            request: request, tokens: tokens, finalRows: finalRows, versions: versions,
+            kvBlocks: ArraySlice(Array(blocks[used])), pool: &kv, ledger: &ledger)
     }
 
     /// Queues the copies of a chunk to the host in forward order. Returns false, with the chunk dropped, when the host
@@ -111,16 +111,20 @@ public struct MemorySystem: Sendable {
 
     /// Ends the copy under way in one direction and returns what it moved, and for which request.
     public mutating func finishCopy(_ direction: TransferDirection) -> (entry: CopyEngine.Entry, request: Int)? {
-        switch direction {
-        case .toHost:
-            guard let entry = toHost.finish() else { return nil }
-            let request = records[entry.job.chunk]?.request ?? -1
-            records.arrivedOnHost(entry.job, pool: &kv, ledger: &ledger)
-            return (entry, request)
-        case .toDevice:
-            guard let entry = toDevice.finish() else { return nil }
-            let request = records[entry.job.chunk]?.request ?? -1
-            records.arrivedOnDevice(entry.job)
+        let finished =
+            switch direction {
+            case .toHost: toHost.finish()
+            case .toDevice: toDevice.finish()
+            }
+        guard let entry = finished else { return nil }
+        switch entry.work {
+        case .sequence(let request): return (entry, request)
+        case .piece(let job):
+            let request = records[job.chunk]?.request ?? -1
+            switch direction {
+            case .toHost: records.arrivedOnHost(job, pool: &kv, ledger: &ledger)
+            case .toDevice: records.arrivedOnDevice(job)
+            }
             return (entry, request)
         }
     }

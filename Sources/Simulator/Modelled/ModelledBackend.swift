@@ -4,13 +4,15 @@ public struct ModelledBackend<Demand: MemoryDemand>: ExecutionBackend {
     private let pricer: OperatorPricer
 
     /// - Parameter demand: what the work keeps in memory, the same as where it is really done.
-    public init(profile: HardwareProfile, demand: Demand) {
+    public init(hardware: Hardware, demand: Demand) {
         self.demand = demand
-        pricer = OperatorPricer(profile, OperatorList(demand.footprint))
+        model = demand.model
+        footprint = demand.footprint
+        pricer = OperatorPricer(hardware, hardware.operators(of: demand.footprint))
     }
 
-    public var model: ModelShape { demand.model }
-    public var footprint: Footprint { demand.footprint }
+    public let model: ModelShape
+    public let footprint: Footprint
     public func servingWorkspace(tokens: Int) -> Bytes { demand.servingWorkspace(tokens: tokens) }
     public func trainWorkspace(for microBatch: MicroBatch, unitRows: Int) -> Bytes {
         demand.trainWorkspace(for: microBatch, unitRows: unitRows)
@@ -44,6 +46,7 @@ public struct ModelledBackend<Demand: MemoryDemand>: ExecutionBackend {
     }
 
     public func apply(_ movements: [DataMovement]) {}
+    public func advance(version: Int) {}
     public func publish(version: Int) {}
     public func open(_ microBatch: MicroBatch, unitRows: Int) {}
     public func close(_ microBatch: MicroBatch) {}

@@ -21,8 +21,15 @@ public struct Price: Sendable, Equatable {
 /// Prices that depend on a number of rows alone are remembered, because serving asks for the same ones over and over. So
 /// are the units of the last micro-batch, whose layers are alike and which is asked about while it is planned and run.
 public final class OperatorPricer {
-    public let profile: HardwareProfile
+    /// Where times of single operators come from.
+    private enum Costs {
+        case surfaces(HardwareProfile)
+        case formulas(AcceleratorPricer)
+    }
+
     public let list: OperatorList
+    private let costs: Costs
+    private let limits: PhysicalLimits
     private var ofRows: [RowCounts: Price] = [:]
     private var ofEmitted: [Int: Price] = [:]
     private var microBatch: [TrainingSequencePlan] = []
@@ -33,10 +40,19 @@ public final class OperatorPricer {
         let wanted: Int
     }
 
-    public init(_ profile: HardwareProfile, _ list: OperatorList) {
-        self.profile = profile
+    /// - Parameter list: the operators as `hardware` executes them.
+    public init(_ hardware: Hardware, _ list: OperatorList) {
         self.list = list
+        limits = hardware.limits
+        costs =
+            switch hardware {
+            case .machine(let profile): .surfaces(profile)
+            case .accelerator(let accelerator, let setting): .formulas(AcceleratorPricer(accelerator, setting, list))
+            }
     }
+
+    /// A pricer by a measured profile.
+    public convenience init(_ profile: HardwareProfile, _ list: OperatorList) { self.init(.machine(profile), list) }
 
     // MARK: Plans
 
@@ -57,7 +73,7 @@ public final class OperatorPricer {
         if let price = ofUnits[unit] { return price }
         var sum = Price.zero
         list.forEachOperator(of: unit, in: microBatch) { sum += price(of: $0) }
-        let corrected = corrected(sum, WorkPhase(unit.phase))
+        let corrected = corrected(sum, WorkPhase(unit.phase), sequences: 0)
         ofUnits[unit] = corrected
         return corrected
     }
@@ -94,10 +110,9 @@ public final class OperatorPricer {
         list.forEachOperator(of: decoding) { sum += price(of: $0) }
         if emitted > 0 { sum += remembered(emitted, in: &ofEmitted) { list.forEachOperator(ofEmitted: emitted, $0) } }
         // All weights of the layers are read, whatever is in the caches: more than these hold comes from memory.
-        let weights = Double(list.model.layers * list.model.parametersPerLayer * list.valueBytes)
-        let limits = profile.limits
+        let weights = Double(list.model.layers * list.model.matrixParametersPerLayer * list.widths.weights)
         sum.floor = max(sum.floor, max(0, weights - limits.cacheBytes) / limits.bytesPerSecond)
-        return corrected(sum, WorkPhase(iteration))
+        return corrected(sum, WorkPhase(iteration), sequences: iteration.slices.count)
     }
 
     private func remembered<Size: Hashable>(
@@ -110,42 +125,33 @@ public final class OperatorPricer {
         return sum
     }
 
-    private func corrected(_ sum: Price, _ phase: WorkPhase) -> Price {
-        let correction = profile.corrections[phase] ?? .none
-        return Price(seconds: correction.overhead + correction.scale * sum.seconds, floor: sum.floor)
+    /// What a piece of work takes beside its operators.
+    ///
+    /// - Parameter sequences: of a serving iteration; zero for a unit of training.
+    private func corrected(_ sum: Price, _ phase: WorkPhase, sequences: Int) -> Price {
+        switch costs {
+        case .surfaces(let profile):
+            let correction = profile.corrections[phase] ?? .none
+            return Price(seconds: correction.overhead + correction.scale * sum.seconds, floor: sum.floor)
+        case .formulas(let pricer):
+            let host = pricer.accelerator.constants.host
+            let overhead = sequences > 0 ? host.iteration + Double(sequences) * host.sequence : host.unit
+            return Price(seconds: sum.seconds + overhead, floor: sum.floor)
+        }
     }
 
     // MARK: Operators
 
     /// All executions of an operator by itself.
     public func price(of op: Operator) -> Price {
-        Price(seconds: Double(op.count) * seconds(of: op), floor: profile.limits.floor(of: op))
+        Price(seconds: Double(op.count) * seconds(of: op), floor: limits.floor(of: op))
     }
 
-    /// One execution of an operator by itself, in seconds. An operator that the profile has no figure for is priced at
-    /// the hardware's limits.
+    /// One execution of an operator by itself, in seconds.
     public func seconds(of op: Operator) -> Double {
-        switch op.kind {
-        case .product(let orientation, let m, let n, let k):
-            if let surface = profile.products[orientation] { return surface.price(Double(m), Double(n), Double(k)) }
-        case .attention(let queries, let pairs): return attention(profile.attention, queries, pairs, ofQueries: true)
-        case .attentionBackward(let queries, let pairs):
-            return attention(profile.attentionBackward, queries, pairs, ofQueries: true)
-        case .decodeAttention(let sequences, let pairs):
-            return attention(profile.decodeAttention, sequences, pairs, ofQueries: false)
-        case .pass(let values):
-            if let curve = profile.passes[op.role] { return curve.price(Double(values)) }
+        switch costs {
+        case .surfaces(let profile): profile.seconds(of: op, model: list.model)
+        case .formulas(let pricer): pricer.seconds(of: op)
         }
-        return profile.limits.floor(of: op) / Double(op.count)
-    }
-
-    /// - Parameter ofQueries: whether the cost goes by the width of queries, or by that of keys and values.
-    private func attention(_ surface: CostSurface, _ queries: Int, _ pairs: Int, ofQueries: Bool) -> Double {
-        guard queries > 0 else { return 0 }
-        let width =
-            ofQueries
-            ? Double(list.model.queryWidth) / Double(profile.heads.queryWidth)
-            : Double(list.model.kvWidth) / Double(profile.heads.kvWidth)
-        return width * surface.price(Double(queries), Double(pairs) / Double(queries))
     }
 }

@@ -18,21 +18,23 @@ public struct ReplayBackend<Demand: MemoryDemand>: ExecutionBackend {
     private var met: [PlanShape: (key: String, count: Int)] = [:]
 
     /// - Parameters:
-    ///   - profile: what estimates were made from.
+    ///   - hardware: what estimates were made from.
     ///   - fallback: prices plans that the table does not have; nil makes them an error.
     public init(
-        table: ReplayTable, choice: Choice, profile: HardwareProfile, fallback: HardwareProfile?, demand: Demand
+        table: ReplayTable, choice: Choice, hardware: Hardware, fallback: Hardware?, demand: Demand
     ) {
         self.demand = demand
+        model = demand.model
+        footprint = demand.footprint
         self.table = table
         self.choice = choice
-        let list = OperatorList(demand.footprint)
-        pricer = OperatorPricer(profile, list)
+        let list = hardware.operators(of: demand.footprint)
+        pricer = OperatorPricer(hardware, list)
         self.fallback = fallback.map { OperatorPricer($0, list) }
     }
 
-    public var model: ModelShape { demand.model }
-    public var footprint: Footprint { demand.footprint }
+    public let model: ModelShape
+    public let footprint: Footprint
     public func servingWorkspace(tokens: Int) -> Bytes { demand.servingWorkspace(tokens: tokens) }
     public func trainWorkspace(for microBatch: MicroBatch, unitRows: Int) -> Bytes {
         demand.trainWorkspace(for: microBatch, unitRows: unitRows)
@@ -70,6 +72,7 @@ public struct ReplayBackend<Demand: MemoryDemand>: ExecutionBackend {
     }
 
     public func apply(_ movements: [DataMovement]) {}
+    public func advance(version: Int) {}
     public func publish(version: Int) {}
     public func open(_ microBatch: MicroBatch, unitRows: Int) {}
     public func close(_ microBatch: MicroBatch) {}

@@ -1,95 +1,190 @@
-internal import DequeModule
+internal import HeapModule
 
-/// Continuous batching with chunked prefill: who is served in the next iteration.
+/// Continuous batching over paged KV: who is served in the next iteration, who is admitted, and who gives way.
 ///
-/// Requests are admitted first come, first served, when their KV fits and the batch has a place. An iteration decodes
-/// every running sequence by one token and spends what is left of the token budget on the prompts, oldest first.
+/// Sequences have a rank, by `ServingConfiguration.admission`. Within each kind of work (`BatchPolicy`) an iteration
+/// serves them in the order of rank, and requests are admitted in that order while their prompts fit. Blocks are taken
+/// as tokens are computed. Where none is left, cached ones give way, then records (the caller decides which), then the
+/// sequence of the last rank; so the first in rank always goes on.
+///
+/// An iteration is planned in steps: `beginIteration`, then `plan` until it has planned all there is, with
+/// `preemptLast` or room made by the caller whenever it is short of blocks; then `takeSlices` is the iteration.
 public struct Scheduler: Sendable {
-    /// A request that holds KV blocks.
-    public struct Sequence: Sendable {
+    /// How far planning has come.
+    public enum Progress: Sendable, Equatable {
+        case planned
+        /// A running sequence needs so many blocks that are not there.
+        case short(blocks: Int)
+        /// Nothing runs, and the first in line does not fit.
+        case stuck(blocks: Int)
+    }
+
+    /// A sequence that has given its blocks up.
+    public struct Preemption: Sendable, Equatable {
         public var request: Int
-        public var promptTokens: Int
-        public var outputTokens: Int
-        /// Positions whose K and V are in the cache.
-        public var computed = 0
-        /// Output tokens that exist.
-        public var generated = 0
-        public var kvBlocks: [Int]
-        /// Oldest version of the weights among its K and V; `nil` before the first chunk.
-        public var oldestKV: Int?
+        /// Positions that have to be prefilled again; zero for one that is swapped.
+        public var lostTokens: Int
+        /// Blocks that are copied to the host.
+        public var swappedBlocks: Int
+    }
 
-        public init(request: Int, promptTokens: Int, outputTokens: Int, kvBlocks: [Int]) {
-            self.request = request
-            self.promptTokens = promptTokens
-            self.outputTokens = outputTokens
-            self.kvBlocks = kvBlocks
-        }
+    /// A request that takes blocks for the first time.
+    public struct Admission: Sendable, Equatable {
+        public var request: Int
+        /// Prompt tokens found in the prefix cache.
+        public var cachedTokens: Int
+    }
 
-        /// Tokens that are ever run: the last output token is not fed back.
-        public var totalTokens: Int { promptTokens + outputTokens - 1 }
-        public var isPrefilling: Bool { computed < promptTokens }
-        public var isFinished: Bool { generated == outputTokens }
+    struct Waiting: Comparable, Sendable {
+        let rank: Rank
+        let slot: Int
+
+        static func < (a: Waiting, b: Waiting) -> Bool { a.rank < b.rank }
     }
 
     public let configuration: ServingConfiguration
-    private var waiting = Deque<Int>()
-    public private(set) var running: [Sequence] = []
+    let prefixes: PrefixHashes?
+    /// Sequences by slot; slots are used again.
+    var sequences: [Sequence] = []
+    private var unusedSlots: [Int] = []
+    /// Slots by request, or -1.
+    private var slots: [Int32] = []
+    var waiting = Heap<Waiting>()
+    /// Slots of the admitted sequences, first in rank first.
+    var running: [Int] = []
+    private var arrivals = 0
+    /// Blocks that running sequences still need for what they prefill.
+    var promised = 0
+    /// Blocks of sequences that are on their way to the host.
+    var leavingBlocks = 0
+    /// Requests admitted for the first time since the last call of `takeAdmissions`.
+    var admissions: [Admission] = []
 
-    public init(configuration: ServingConfiguration) { self.configuration = configuration }
+    // The iteration that is being planned.
+    var slices: [ServingSlice] = []
+    var budget = 0
+    var isSecond = false
+    var cursor = 0
+    var hasPreempted = false
+    /// Slot of the running sequence that was last short of blocks and has not got them yet. Until then nobody is admitted,
+    /// or those who gave way could take the blocks back before it has had its turn.
+    var starving = -1
+
+    /// - Parameter prefixes: what blocks hold, where they are to be found again.
+    public init(configuration: ServingConfiguration, prefixes: PrefixHashes? = nil) {
+        self.configuration = configuration
+        self.prefixes = prefixes
+    }
 
     public var waitingCount: Int { waiting.count }
+    public var runningCount: Int { running.count }
     public var isEmpty: Bool { waiting.isEmpty && running.isEmpty }
 
-    public mutating func enqueue(_ request: Int) { waiting.append(request) }
-
-    /// The request that is admitted next, if the batch has a place.
-    public var nextToAdmit: Int? { running.count < configuration.maxBatch ? waiting.first : nil }
-
-    /// Admits the next request in line, whose KV blocks are `sequence.kvBlocks`.
-    public mutating func admit(_ sequence: Sequence) {
-        precondition(waiting.first == sequence.request, "requests are admitted in order")
-        waiting.removeFirst()
-        running.append(sequence)
+    /// Every sequence that has arrived and is not finished.
+    package var liveSequences: [Sequence] {
+        running.map { sequences[$0] } + waiting.unordered.map { sequences[$0.slot] }
     }
 
-    /// The slices of the next iteration; empty when nothing runs.
-    public func nextIteration() -> [ServingSlice] {
-        var budget = configuration.tokenBudget
-        var slices: [ServingSlice] = []
-        for sequence in running where !sequence.isPrefilling && budget > 0 {
-            slices.append(
-                ServingSlice(
-                    request: sequence.request, tokens: sequence.computed..<sequence.computed + 1, isPrefill: false,
-                    emitsToken: true))
-            budget -= 1
-        }
-        for sequence in running where sequence.isPrefilling && budget > 0 {
-            let end = min(sequence.promptTokens, sequence.computed + budget)
-            slices.append(
-                ServingSlice(
-                    request: sequence.request, tokens: sequence.computed..<end, isPrefill: true,
-                    emitsToken: end == sequence.promptTokens))
-            budget -= end - sequence.computed
-        }
-        return slices
+    /// Oldest version of the weights among the K and V of all sequences.
+    public var oldestKV: Int? {
+        var oldest = Int.max
+        for slot in running { oldest = min(oldest, sequences[slot].oldestKV ?? .max) }
+        for entry in waiting.unordered { oldest = min(oldest, sequences[entry.slot].oldestKV ?? .max) }
+        return oldest == .max ? nil : oldest
     }
 
-    /// The running sequence of `request`.
-    public func sequence(of request: Int) -> Sequence? { running.first { $0.request == request } }
+    /// Slots of the waiting sequences, first in line first; `nil` when there are more than `count`.
+    func waitingInOrder(atMost count: Int) -> [Int]? {
+        waiting.count <= count ? waiting.unordered.sorted().map(\.slot) : nil
+    }
+
+    // MARK: Arrivals
+
+    /// A request has arrived.
+    public mutating func enqueue(request: Int, promptTokens: Int, outputTokens: Int, priority: Int = 0) {
+        let rank = configuration.admission.rank(priority: priority, arrival: arrivals)
+        arrivals += 1
+        let sequence = Sequence(request: request, promptTokens: promptTokens, outputTokens: outputTokens, rank: rank)
+        let slot: Int
+        if let unused = unusedSlots.popLast() {
+            slot = unused
+            sequences[slot] = sequence
+        } else {
+            slot = sequences.count
+            sequences.append(sequence)
+        }
+        if request >= slots.count {
+            slots += repeatElement(-1, count: max(request + 1, 2 * slots.count) - slots.count)
+        }
+        slots[request] = Int32(slot)
+        waiting.insert(Waiting(rank: rank, slot: slot))
+    }
+
+    func slot(of request: Int) -> Int? {
+        guard slots.indices.contains(request), slots[request] >= 0 else { return nil }
+        return Int(slots[request])
+    }
+
+    /// The sequence of a request that has arrived and is not finished.
+    public func sequence(of request: Int) -> Sequence? { slot(of: request).map { sequences[$0] } }
+
+    public mutating func takeAdmissions() -> [Admission] {
+        defer { admissions.removeAll(keepingCapacity: true) }
+        return admissions
+    }
+
+    // MARK: Progress
+
+    /// Notes that a request's next output token is there; returns when the one before was.
+    public mutating func noteToken(of request: Int, at now: SimTime) -> SimTime? {
+        guard let slot = slot(of: request) else { return nil }
+        defer { sequences[slot].lastToken = now }
+        return sequences[slot].lastToken
+    }
 
     /// Books a finished iteration and returns the sequences that it finished, which no longer run.
-    public mutating func complete(_ iteration: ServingIteration) -> [Sequence] {
-        var progress: [Int: ServingSlice] = [:]
-        for slice in iteration.slices { progress[slice.request] = slice }
-        for index in running.indices {
-            guard let slice = progress[running[index].request] else { continue }
-            precondition(slice.tokens.lowerBound == running[index].computed, "a slice that skips positions")
-            running[index].computed = slice.tokens.upperBound
-            running[index].oldestKV = min(running[index].oldestKV ?? iteration.version, iteration.version)
-            if slice.emitsToken { running[index].generated += 1 }
+    public mutating func complete(_ iteration: ServingIteration, _ memory: inout MemorySystem) -> [Sequence] {
+        var finished: [Sequence] = []
+        for slice in iteration.slices {
+            guard let slot = slot(of: slice.request) else { continue }
+            precondition(slice.tokens.lowerBound == sequences[slot].computed, "a slice that skips positions")
+            sequences[slot].computed = slice.tokens.upperBound
+            sequences[slot].oldestKV = min(sequences[slot].oldestKV ?? iteration.version, iteration.version)
+            if slice.isPrefill {
+                let seen = min(slice.tokens.upperBound, sequences[slot].promptTokens)
+                sequences[slot].seen = max(sequences[slot].seen, seen)
+            }
+            if sequences[slot].hashes != nil { register(slot, version: iteration.version, &memory) }
+            guard slice.emitsToken else { continue }
+            sequences[slot].generated += 1
+            if sequences[slot].isFinished { finished.append(sequences[slot]) }
         }
-        let finished = running.filter(\.isFinished)
-        if !finished.isEmpty { running.removeAll(where: \.isFinished) }
+        guard !finished.isEmpty else { return finished }
+        running.removeAll { sequences[$0].isFinished }
+        for sequence in finished {
+            if let slot = slot(of: sequence.request) {
+                promised -= sequences[slot].promised
+                sequences[slot].kvBlocks = []
+                sequences[slot].hashes = nil
+                unusedSlots.append(slot)
+            }
+            slots[sequence.request] = -1
+        }
         return finished
+    }
+
+    /// Lets the prefix cache know the blocks that have become full.
+    private mutating func register(_ slot: Int, version: Int, _ memory: inout MemorySystem) {
+        let full = sequences[slot].computed / memory.kv.blockTokens
+        guard full > sequences[slot].registered, let hashes = sequences[slot].hashes else { return }
+        let oldest = sequences[slot].oldestKV ?? version
+        // Without sharing across versions only what one version made throughout, and is served now, can be found.
+        let isCurrent = memory.cacheScope.version.map { $0 == version && $0 == oldest } ?? true
+        if isCurrent {
+            for block in sequences[slot].registered..<full {
+                memory.register(sequences[slot].kvBlocks[block], as: hashes[block], oldestVersion: oldest)
+            }
+        }
+        sequences[slot].registered = full
     }
 }

@@ -54,6 +54,7 @@ struct RateBackend: ExecutionBackend {
     }
 
     mutating func apply(_ movements: [DataMovement]) throws { for movement in movements { books.follow(movement) } }
+    mutating func advance(version: Int) throws {}
     mutating func publish(version: Int) throws {}
     mutating func open(_ microBatch: MicroBatch, unitRows: Int) throws {}
     mutating func close(_ microBatch: MicroBatch) throws {}
@@ -77,6 +78,7 @@ struct ByteBooks {
     }
 
     var requests: [Int: [Int]] = [:]
+    var swapped: [Int: Int] = [:]
     var liveBlocks: Set<Int> = []
     var pieces: [ChunkID: [Int: Piece]] = [:]
     var problems: [String] = []
@@ -114,14 +116,31 @@ struct ByteBooks {
 
     mutating func follow(_ movement: DataMovement) {
         switch movement {
-        case .openRequest(let request, let blocks):
-            requests[request] = blocks
+        case .extendRequest(let request, let blocks):
+            requests[request, default: []] += blocks
             for block in blocks where !liveBlocks.insert(block).inserted { problems.append("block \(block) is taken") }
+        case .shareBlocks(let request, let blocks):
+            requests[request, default: []] += blocks
+            for block in blocks where !liveBlocks.contains(block) { problems.append("block \(block) is not there") }
+        case .copyBlock(let source, let target, _):
+            for block in [source, target] where !liveBlocks.contains(block) {
+                problems.append("block \(block) is not there to be copied")
+            }
         case .closeRequest(let request):
             if requests.removeValue(forKey: request) == nil { problems.append("request \(request) closes twice") }
         case .freeBlocks(let blocks):
             for block in blocks where liveBlocks.remove(block) == nil {
                 problems.append("block \(block) is freed twice")
+            }
+        case .swappedOut(let request):
+            guard let blocks = requests.removeValue(forKey: request) else {
+                problems.append("request \(request) is swapped out, but has no blocks")
+                return
+            }
+            swapped[request] = blocks.count
+        case .swappedIn(let request):
+            if swapped.removeValue(forKey: request) != requests[request]?.count {
+                problems.append("request \(request) is swapped in to other blocks than it had")
             }
         case .copiedToHost(let chunk, let layer):
             if pieces[chunk]?[layer]?.device != true {
@@ -147,5 +166,5 @@ struct ByteBooks {
         }
     }
 
-    var isEmpty: Bool { requests.isEmpty && liveBlocks.isEmpty && pieces.isEmpty }
+    var isEmpty: Bool { requests.isEmpty && swapped.isEmpty && liveBlocks.isEmpty && pieces.isEmpty }
 }

@@ -1,0 +1,115 @@
+/// The K and V of sequences: blocks that come as tokens are computed, are shared, move to the host, and go.
+extension MemorySystem {
+    /// Appends `count` new blocks to a sequence's table, or changes nothing and returns false when there is no room.
+    public mutating func extend(_ request: Int, _ table: inout [Int], by count: Int) -> Bool {
+        let first = table.count
+        var evicted: [Int] = []
+        guard kv.allocate(count, to: &table, ledger: &ledger, freed: &evicted) else { return false }
+        if !evicted.isEmpty { note(.freeBlocks(evicted)) }
+        note(.extendRequest(request, blocks: Array(table[first...])))
+        return true
+    }
+
+    /// Appends known blocks to a sequence's table.
+    public mutating func share(_ blocks: [Int], with request: Int, _ table: inout [Int]) {
+        for id in blocks { kv.share(id, ledger: &ledger) }
+        table += blocks
+        note(.shareBlocks(request, blocks: blocks))
+    }
+
+    /// Gives a sequence a block of its own with the first `tokens` rows of `shared`, which it does not hold, appended
+    /// to its table; false, with nothing changed, when there is no room.
+    public mutating func copy(_ shared: Int, tokens: Int, for request: Int, _ table: inout [Int]) -> Bool {
+        // Held meanwhile, so that making room does not evict it.
+        kv.share(shared, ledger: &ledger)
+        let fits = extend(request, &table, by: 1)
+        if fits { note(.copyBlock(from: shared, to: table[table.count - 1], tokens: tokens)) }
+        let freed = kv.releaseFromRequest([shared], ledger: &ledger)
+        precondition(freed.isEmpty, "a block that is found in the cache stays there")
+        return fits
+    }
+
+    /// A sequence gives its blocks up, because it has ended or is to be computed again.
+    public mutating func closeRequest(_ request: Int, blocks: [Int]) {
+        note(.closeRequest(request))
+        free(blocks)
+    }
+
+    private mutating func free(_ blocks: [Int]) {
+        let freed = kv.releaseFromRequest(blocks, ledger: &ledger)
+        if !freed.isEmpty { note(.freeBlocks(freed)) }
+    }
+
+    /// Evicts cached blocks until `bytes` of the device are free; false if they can not be.
+    public mutating func makeRoom(for bytes: Bytes, on tier: MemoryTier = .device) -> Bool {
+        // Only the device that serves has blocks to give up.
+        guard tier == .device else { return ledger.free(on: tier) >= bytes }
+        while ledger.free(on: .device) < bytes {
+            guard let id = kv.evictOldest(ledger: &ledger) else { return false }
+            note(.freeBlocks([id]))
+        }
+        return true
+    }
+
+    /// Whether a record that gives way can make room for `count` blocks: not where the pool is at its own limit and
+    /// records hold no block by themselves.
+    public func recordsCanMakeRoom(for count: Int) -> Bool {
+        !kv.isAtLimit(for: count) || kv.recordOnlyBlocks > 0
+    }
+
+    // MARK: Prefix cache
+
+    /// Lets the prefix cache know what a full block holds.
+    public mutating func register(_ id: Int, as hash: BlockHash, oldestVersion: Int) {
+        let key = hash.keyed(by: cacheScope)
+        if let freed = kv.register(id, as: key, oldestVersion: oldestVersion, ledger: &ledger) {
+            note(.freeBlocks([freed]))
+        }
+    }
+
+    /// The block that holds what `hash` says, if the prefix cache knows one.
+    public func block(for hash: BlockHash) -> Int? { kv.cache.block(for: hash.keyed(by: cacheScope)) }
+
+    /// From now on the prefix cache finds only what `scope` says; what it knew under another goes.
+    public mutating func setCacheScope(_ scope: PrefixCache.Scope) {
+        guard scope != cacheScope else { return }
+        clearPrefixCache()
+        cacheScope = scope
+    }
+
+    /// The prefix cache forgets everything.
+    public mutating func clearPrefixCache() {
+        let freed = kv.clearCache(ledger: &ledger)
+        if !freed.isEmpty { note(.freeBlocks(freed)) }
+    }
+
+    // MARK: Swapping
+
+    /// Queues the copy of a sequence's blocks to the host; false, with nothing changed, when the host has no room. The
+    /// blocks stay until the copy is done.
+    public mutating func swapOut(_ request: Int, blocks: [Int], at now: SimTime) -> Bool {
+        let bytes = kv.blockBytes * blocks.count
+        guard ledger.reserve(bytes, for: .kv, on: .host) else { return false }
+        toHost.enqueue(request: request, bytes: bytes, at: now)
+        return true
+    }
+
+    /// The copy of a sequence's blocks to the host is done.
+    public mutating func swappedOut(_ request: Int, blocks: [Int]) {
+        note(.swappedOut(request))
+        free(blocks)
+    }
+
+    /// Queues the copy of a sequence's `blocks` blocks back to the device, into new ones; false when there is no room.
+    public mutating func swapIn(_ request: Int, blocks: Int, to table: inout [Int], at now: SimTime) -> Bool {
+        guard extend(request, &table, by: blocks) else { return false }
+        toDevice.enqueue(request: request, bytes: kv.blockBytes * blocks, at: now)
+        return true
+    }
+
+    /// The copy of a sequence's blocks back to the device is done.
+    public mutating func swappedIn(_ request: Int, blocks: Int) {
+        ledger.release(kv.blockBytes * blocks, of: .kv, on: .host)
+        note(.swappedIn(request))
+    }
+}

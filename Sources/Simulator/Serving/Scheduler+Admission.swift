@@ -1,0 +1,97 @@
+internal import HeapModule
+
+extension Scheduler {
+    /// Blocks that a waiting sequence needs without what the prefix cache may have.
+    func blocksToAdmit(_ slot: Int, _ memory: MemorySystem) -> Int {
+        memory.kv.blockCount(for: max(sequences[slot].prefillEnd, sequences[slot].computed))
+    }
+
+    private func fits(_ blocks: Int, beside taken: Int, _ memory: MemorySystem) -> Bool {
+        let left = memory.kv.available(memory.ledger) - taken - promised - blocks
+        guard !running.isEmpty, memory.kv.capacity < .max else { return left >= 0 }
+        return left >= Int(configuration.kvWatermark * Double(memory.kv.capacity))
+    }
+
+    /// Admits the first in line if its prompt fits; its blocks come as it is computed.
+    mutating func admit(_ slot: Int, _ memory: inout MemorySystem) -> Bool {
+        switch sequences[slot].state {
+        case .leaving, .running, .returning: return false
+        case .onHost:
+            let blocks = sequences[slot].hostBlocks
+            let whole = max(blocks, memory.kv.blockCount(for: sequences[slot].prefillEnd))
+            guard fits(whole, beside: 0, memory) else { return false }
+            let request = sequences[slot].request
+            guard memory.swapIn(request, blocks: blocks, to: &sequences[slot].kvBlocks, at: memory.ledger.now) else {
+                return false
+            }
+            sequences[slot].state = .returning
+            promise(slot, whole - blocks)
+        case .waiting:
+            guard takePrefix(slot, &memory) else { return false }
+            sequences[slot].state = .running
+            promise(slot, memory.kv.blockCount(for: sequences[slot].prefillEnd) - sequences[slot].kvBlocks.count)
+        }
+        _ = waiting.popMin()
+        let rank = sequences[slot].rank
+        var place = running.count
+        while place > 0, rank < sequences[running[place - 1]].rank { place -= 1 }
+        running.insert(slot, at: place)
+        return true
+    }
+
+    private mutating func promise(_ slot: Int, _ blocks: Int) {
+        sequences[slot].promised = blocks
+        promised += blocks
+    }
+
+    /// Takes the blocks that the prefix cache has of a sequence; false, with nothing changed, when the rest of what it
+    /// prefills does not fit.
+    ///
+    /// The last token is always computed. When the cache has its block, too, the sequence gets a copy to write it in.
+    private mutating func takePrefix(_ slot: Int, _ memory: inout MemorySystem) -> Bool {
+        let end = sequences[slot].prefillEnd
+        let needed = memory.kv.blockCount(for: end)
+        var hits = knownBlocks(of: slot, memory)
+        var copied: Int?
+        if hits.count * memory.kv.blockTokens == end {
+            copied = hits.popLast()
+            if memory.kv.blockTokens == 1 { copied = nil }
+        }
+        let idle = hits.count { memory.kv.isIdle($0) }
+        if let id = copied, !fits(needed - hits.count, beside: idle + (memory.kv.isIdle(id) ? 1 : 0), memory) {
+            copied = nil
+        }
+        guard fits(needed - hits.count, beside: idle, memory) else { return false }
+        let request = sequences[slot].request
+        if !hits.isEmpty {
+            memory.share(hits, with: request, &sequences[slot].kvBlocks)
+            sequences[slot].computed = hits.count * memory.kv.blockTokens
+            sequences[slot].registered = hits.count
+        }
+        if let id = copied,
+            memory.copy(id, tokens: memory.kv.blockTokens - 1, for: request, &sequences[slot].kvBlocks)
+        {
+            sequences[slot].computed = end - 1
+            hits.append(id)
+        }
+        sequences[slot].oldestKV = hits.map { memory.kv.cache.oldestVersion(of: $0) }.min()
+        if sequences[slot].generated == 0, sequences[slot].seen == 0 {
+            admissions.append(Admission(request: request, cachedTokens: sequences[slot].computed))
+        }
+        sequences[slot].seen = max(sequences[slot].seen, min(sequences[slot].computed, sequences[slot].promptTokens))
+        return true
+    }
+
+    /// The blocks that the prefix cache has of what a sequence prefills, from the first on.
+    private mutating func knownBlocks(of slot: Int, _ memory: MemorySystem) -> [Int] {
+        guard let prefixes else { return [] }
+        let hashes = sequences[slot].hashes ?? prefixes.hashes(of: sequences[slot].request)
+        sequences[slot].hashes = hashes
+        var known: [Int] = []
+        for hash in hashes.prefix(sequences[slot].prefillEnd / memory.kv.blockTokens) {
+            guard let id = memory.block(for: hash) else { break }
+            known.append(id)
+        }
+        return known
+    }
+}

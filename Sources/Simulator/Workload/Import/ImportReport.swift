@@ -1,0 +1,31 @@
+/// What an import read, wrote and left out.
+public struct ImportReport: Sendable, Equatable {
+    /// Why something of the source is not in the trace.
+    public enum DropReason: String, Sendable, CaseIterable {
+        case emptyPrompt = "rows without prompt tokens"
+        case emptyOutput = "rows without output tokens, as failed requests have"
+        case tooLong = "requests beyond --max-context"
+        case noPair = "conversations without a question and an answer"
+        case unknownRole = "conversations with a role that is neither the user's, the model's nor the system's"
+        case answerFirst = "messages of the model without a question before"
+        case emptyText = "turns with an empty text"
+        case laterTurn = "turns after the first"
+        case beyondLongTurn = "turns behind one beyond --max-context"
+    }
+
+    public var format: ImportFormat
+    /// Rows of a table, or conversations.
+    public var rows = 0
+    public var requests = 0
+    public var promptTokens = 0
+    public var outputTokens = 0
+    public private(set) var dropped: [DropReason: Int] = [:]
+    /// Whether arrivals are those of the source.
+    public var hasArrivals = true
+    /// Whether `limit` ended the import before the source did.
+    public var isCut = false
+
+    public init(format: ImportFormat) { self.format = format }
+
+    mutating func drop(_ reason: DropReason, _ count: Int = 1) { dropped[reason, default: 0] += count }
+}

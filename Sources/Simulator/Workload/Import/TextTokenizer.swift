@@ -1,0 +1,12 @@
+/// Turns texts into token ids.
+public protocol TextTokenizer {
+    /// The ids of each text, none for an empty one.
+    mutating func tokens(of texts: [String]) throws(TraceError) -> [[Int32]]
+}
+
+/// One token a byte of UTF-8: ids 0 to 255.
+public struct ByteTokenizer: TextTokenizer {
+    public init() {}
+
+    public func tokens(of texts: [String]) -> [[Int32]] { texts.map { $0.utf8.map { Int32($0) } } }
+}

@@ -1,0 +1,207 @@
+import AlchemistSim
+public import ArgumentParser
+public import Simulator
+
+struct GenerateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "generate",
+        abstract: "Generates a trace: conversations, arrivals and feedback from a seed.",
+        discussion: """
+            Lengths are lognormal in ShareGPT's proportions, of a named fit, or those of another trace; texts are of a \
+            synthetic language that a model can learn. The same options give the same file. docs/traces.md says what each \
+            fit rests on and how well it is met.
+
+            EXAMPLES
+              alchemist-sim trace generate --requests 1000 --rate 5 -o traces/my.jsonl
+              alchemist-sim trace generate --target-p 0.9 --turns 4 --max-context 2048 -o traces/chat.jsonl
+              alchemist-sim trace generate --lengths azure-conversation --content counts --arrivals gamma --cv 3 -o a.jsonl
+              alchemist-sim trace generate --feedback-kind group --group-size 8 --shift 0.5 -o traces/drift.jsonl
+            """)
+
+    @Option(name: .shortAndLong, help: "The file to write.")
+    var output: String
+
+    @Option(help: "Number of requests.")
+    var requests = TraceGeneratorOptions.sample.requests
+
+    @Option(
+        help: ArgumentHelp(
+            "lognormal, \(NamedFit.allCases.map(\.rawValue).joined(separator: ", ")), or a trace whose lengths are drawn.",
+            valueName: "model"))
+    var lengths = "lognormal"
+
+    @Option(
+        help: """
+            Mean number of turns of a conversation, before --max-context ends some early. (default: the fit's, \
+            \(TraceGeneratorOptions.sample.meanTurns) for lognormal, 1 for a trace's)
+            """)
+    var turns: Double?
+
+    @Option(help: "Factor on lengths. (default: \(TraceGeneratorOptions.sample.scale) for lognormal, else 1)")
+    var scale: Double?
+
+    @Option(help: "Token-weighted share of prompts, met by longer user texts and shorter answers or the reverse.")
+    var targetP: Double?
+
+    @OptionGroup(title: "Arrivals") var arrivals: ArrivalOptions
+
+    @Option(help: "Mean seconds between a turn and the next, exponential.")
+    var thinkTime = TraceGeneratorOptions.sample.meanThinkTime
+
+    @OptionGroup(title: "Feedback") var feedback: FeedbackOptions
+
+    @Option(help: "Tokens of a beginning that conversations share, such as a system prompt. (default: none)")
+    var prefixTokens: Int?
+
+    @Option(help: "How many such beginnings there are; the one of rank r is drawn with weight 1 / r.")
+    var prefixGroups = 1
+
+    @Option(
+        help: """
+            Longest prompt and output together. (default: the fit's, \(TraceGeneratorOptions.sample.maxContext) for \
+            lognormal, any for a trace's)
+            """)
+    var maxContext: Int?
+
+    @Option(help: "Number of different token ids.")
+    var vocabulary = TraceGeneratorOptions.sample.language.vocabulary
+
+    @Option(help: "ids: requests carry token ids; counts: only how many.")
+    var content = TraceGeneratorOptions.sample.content
+
+    @Option(help: "Share of contexts in which later conversations' language differs from the earlier ones'. (default: none)")
+    var shift: Double?
+
+    @Option(help: "Share of the requests before the language shifts.")
+    var shiftAt = 0.5
+
+    @Option(help: "Seed of arrivals, lengths, texts and feedback.")
+    var seed = TraceGeneratorOptions.sample.seed
+
+    func run() throws {
+        do {
+            let trace = try TraceGenerator(try options()).generate()
+            try TraceWriter.write(trace, to: output)
+            try Terminal.print(TraceSummary(trace).table(source: output) + "written to \(output)\n")
+        } catch let error as TraceGeneratorError {
+            throw Failure(error.description, .usage)
+        } catch {
+            throw Failure(error)
+        }
+    }
+
+    private func options() throws -> TraceGeneratorOptions {
+        var options = try base()
+        options.requests = requests
+        options.meanTurns = turns ?? options.meanTurns
+        options.scale = scale ?? options.scale
+        options.maxContext = maxContext ?? options.maxContext
+        options.targetPrefillShare = targetP
+        options.arrivals = try arrivals.model()
+        options.meanThinkTime = thinkTime
+        options.feedback = feedback.model
+        options.sharedPrefix = prefixTokens.map { .init(tokens: $0, groups: prefixGroups) }
+        options.language.vocabulary = vocabulary
+        options.content = content
+        options.languageShift = shift.map { .init(share: $0, start: shiftAt) }
+        options.seed = seed
+        return options
+    }
+
+    private func base() throws -> TraceGeneratorOptions {
+        if let fit = NamedFit(rawValue: lengths) { return TraceGeneratorOptions(fit) }
+        var options = TraceGeneratorOptions()
+        if lengths == "lognormal" {
+            let sample = TraceGeneratorOptions.sample
+            (options.meanTurns, options.scale, options.maxContext) = (sample.meanTurns, sample.scale, sample.maxContext)
+            return options
+        }
+        var pairs: [LengthPair] = []
+        try TraceReader.forEachRequest(path: lengths) {
+            pairs.append(LengthPair(user: $0.promptTokens, answer: $0.outputTokens))
+        }
+        options.lengths = .empirical(pairs)
+        options.meanTurns = 1
+        options.maxContext = Int(Int32.max)
+        return options
+    }
+}
+
+/// When requests arrive.
+struct ArrivalOptions: ParsableArguments {
+    enum Kind: String, CaseIterable, ExpressibleByArgument {
+        case poisson, gamma, bursts, diurnal, replay
+    }
+
+    @Option(help: "How requests arrive.")
+    var arrivals = Kind.poisson
+
+    @Option(help: "Requests per second, on average.")
+    var rate = 3.0
+
+    @Option(help: "gamma: standard deviation / mean of the gaps, met in the trace.")
+    var cv = 2.0
+
+    @Option(help: "bursts: the rate in a burst over the rate in a calm.")
+    var burstFactor = 10.0
+
+    @Option(help: "bursts: mean seconds of a calm, exponential.")
+    var calmTime = 30.0
+
+    @Option(help: "bursts: mean seconds of a burst, exponential.")
+    var burstTime = 5.0
+
+    @Option(help: "diurnal: the swing of the rate as a share of it.")
+    var amplitude = 0.8
+
+    @Option(help: "diurnal: seconds of one swing.")
+    var period = 86400.0
+
+    @Option(help: "replay: the trace whose arrivals are taken.")
+    var replay: String?
+
+    func model() throws -> ArrivalModel {
+        guard (replay != nil) == (arrivals == .replay) else {
+            throw Failure("--replay: expected with --arrivals replay, and only then", .usage)
+        }
+        switch arrivals {
+        case .poisson: return .poisson(rate: rate)
+        case .gamma: return .gamma(rate: rate, variation: cv)
+        case .bursts: return .bursts(rate: rate, factor: burstFactor, meanCalm: calmTime, meanBurst: burstTime)
+        case .diurnal: return .diurnal(rate: rate, amplitude: amplitude, period: period)
+        case .replay:
+            var times: [SimTime] = []
+            try TraceReader.forEachRequest(path: replay ?? "") { times.append($0.arrival) }
+            return .replay(times)
+        }
+    }
+}
+
+/// What users say.
+struct FeedbackOptions: ParsableArguments {
+    @Option(help: "Share of requests with feedback; the trace says that the others have none.")
+    var feedbackRate = 0.7
+
+    @Option(help: "Mean seconds from an answer to its feedback, exponential.")
+    var feedbackDelay = 1.5
+
+    @Option(help: "sft: learn the answer; dpo: prefer one of two; group: weigh several.")
+    var feedbackKind = Feedback.Kind.sft
+
+    @Option(help: "sft: share of feedback with an edited answer.")
+    var feedbackEdits = 0.0
+
+    @Option(help: "group: answers to a prompt, the one served among them.")
+    var groupSize = 4
+
+    var model: TraceGeneratorOptions.FeedbackModel {
+        var model = TraceGeneratorOptions.FeedbackModel(rate: feedbackRate, meanDelay: feedbackDelay)
+        model.kind = feedbackKind
+        model.editedShare = feedbackEdits
+        model.groupSize = groupSize
+        return model
+    }
+}
+
+extension TraceContent: ExpressibleByArgument {}
+extension Feedback.Kind: ExpressibleByArgument {}

@@ -1,0 +1,8 @@
+import ArgumentParser
+
+struct TraceCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "trace",
+        abstract: "Makes, imports, examines and checks traces.",
+        subcommands: [GenerateCommand.self, ImportCommand.self, StatsCommand.self, TraceValidateCommand.self])
+}

@@ -1,0 +1,154 @@
+import Simulator
+
+/// A small scenario with its trace, made of plain numbers: it can be drawn, cut down, and printed as the literal that
+/// makes it again.
+struct ServingCase: Equatable, CustomStringConvertible {
+    /// A request, or the next turn of a conversation.
+    struct Item: Equatable {
+        /// Nanoseconds after the arrival of the one before.
+        var gap = 0
+        /// New tokens of its prompt.
+        var user = 1
+        var output = 1
+        /// Index of the turn before.
+        var after: Int?
+        var think = 0
+        var priority = 0
+        /// Delay of the feedback, if there is any.
+        var feedback: Int?
+    }
+
+    /// Whether the trace tells token ids; then conversations of the same residue modulo 3 begin alike.
+    var ids = false
+    var items: [Item] = []
+    var budget = 16
+    var batch = 4
+    var block = 4
+    var policy = BatchPolicy.chunked
+    var admission = AdmissionPolicy.fcfs
+    var preemption = PreemptionPolicy.recompute
+    var prefixCache = false
+    var acrossVersions = false
+    var watermark = 0.0
+    /// Blocks beyond those of the largest request; negative ones make it refused. `nil` leaves all memory to KV.
+    var spareBlocks: Int?
+    /// Device memory beyond what is needed, in blocks.
+    var spareDevice = 0
+    /// Host memory beyond what records need, in blocks.
+    var spareHost = 0
+    var bandwidth = 1e9
+    var trains = false
+    var reuses = false
+    var offloads = false
+    var updateEvery = 1
+    var lossOnAll = false
+    var keepFor = 1_000_000
+
+    var description: String {
+        let defaults = ServingCase()
+        var parts: [String] = []
+        func add<Value: Equatable>(_ name: String, _ key: KeyPath<ServingCase, Value>, _ text: (Value) -> String) {
+            if self[keyPath: key] != defaults[keyPath: key] { parts.append("\(name): \(text(self[keyPath: key]))") }
+        }
+        add("ids", \.ids) { "\($0)" }
+        parts.append("items: [" + items.map(\.description).joined(separator: ", ") + "]")
+        add("budget", \.budget) { "\($0)" }
+        add("batch", \.batch) { "\($0)" }
+        add("block", \.block) { "\($0)" }
+        add("policy", \.policy) { ".\($0)" }
+        add("admission", \.admission) { ".\($0)" }
+        add("preemption", \.preemption) { ".\($0)" }
+        add("prefixCache", \.prefixCache) { "\($0)" }
+        add("acrossVersions", \.acrossVersions) { "\($0)" }
+        add("watermark", \.watermark) { "\($0)" }
+        add("spareBlocks", \.spareBlocks) { $0.map(String.init) ?? "nil" }
+        add("spareDevice", \.spareDevice) { "\($0)" }
+        add("spareHost", \.spareHost) { "\($0)" }
+        add("bandwidth", \.bandwidth) { "\($0)" }
+        add("trains", \.trains) { "\($0)" }
+        add("reuses", \.reuses) { "\($0)" }
+        add("offloads", \.offloads) { "\($0)" }
+        add("updateEvery", \.updateEvery) { "\($0)" }
+        add("lossOnAll", \.lossOnAll) { "\($0)" }
+        add("keepFor", \.keepFor) { "\($0)" }
+        return "ServingCase(" + parts.joined(separator: ", ") + ")"
+    }
+
+    // MARK: Meaning
+
+    var trace: Trace {
+        var requests: [Request] = []
+        var arrival = SimTime.zero
+        var texts: [[Int32]] = []
+        var conversations: [Int] = []
+        for (index, item) in items.enumerated() {
+            arrival = arrival + SimDuration(nanoseconds: Int64(item.gap))
+            let before = item.after.map { requests[$0] }
+            conversations.append(item.after.map { conversations[$0] } ?? index)
+            let history = before.map { $0.promptTokens + $0.outputTokens } ?? 0
+            let prompt = history + item.user
+            var text = item.after.map { texts[$0] } ?? []
+            // The first dozen tokens of a text are common to all of its kind, in blocks that repeat.
+            for position in text.count..<prompt + item.output {
+                let id = position < 12 ? conversations[index] % 3 * 10 + position % 5 : 100 + conversations[index]
+                text.append(Int32(id))
+            }
+            texts.append(text)
+            requests.append(
+                Request(
+                    id: "r\(index)", arrival: arrival, promptTokens: prompt, outputTokens: item.output,
+                    prompt: ids ? Array(text[..<prompt]) : nil, output: ids ? Array(text[prompt...]) : nil,
+                    conversation: "c\(conversations[index])", turn: (before?.turn ?? -1) + 1, previousTurn: item.after,
+                    thinkTime: SimDuration(nanoseconds: Int64(item.think)), priority: item.priority,
+                    feedback: item.feedback.map {
+                        .given(Feedback(delay: SimDuration(nanoseconds: Int64($0)), kind: .sft))
+                    } ?? .none))
+        }
+        return Trace(source: "property", requests: requests)
+    }
+
+    func configuration(for trace: Trace, demand: some MemoryDemand) -> ArmConfiguration {
+        var configuration = ArmConfiguration(seed: 1)
+        configuration.serving.tokenBudget = budget
+        configuration.serving.maxBatch = batch
+        configuration.serving.kvBlockTokens = block
+        configuration.serving.policy = policy
+        configuration.serving.admission = admission
+        configuration.serving.preemption = preemption
+        configuration.serving.prefixCache = prefixCache
+        configuration.serving.prefixCacheAcrossVersions = acrossVersions
+        configuration.serving.kvWatermark = watermark
+        configuration.device.linkBandwidth = bandwidth
+        configuration.device.linkLatency = SimDuration(nanoseconds: 100)
+        configuration.training.enabled = trains
+        configuration.training.reuse = trains && reuses
+        configuration.training.updateEvery = updateEvery
+        configuration.training.microBatchTokens = 40
+        configuration.training.lossTokens = lossOnAll ? .all : .completion
+        configuration.training.staleness = .any
+        configuration.training.quantumMax = SimDuration(nanoseconds: 5_000)
+        configuration.recording.scope = trains && reuses ? .prefill : .none
+        configuration.recording.offload = offloads ? .eager : .none
+        configuration.recording.keepFor = SimDuration(nanoseconds: Int64(keepFor))
+        let least = MemoryRequirement(configuration: configuration, trace: trace, demand: demand)
+        let largest = least.largestKV.count / least.kvBlock.count
+        if let spareBlocks {
+            configuration.serving.kvMemory = .bytes(least.kvBlock * max(1, largest + spareBlocks))
+        }
+        let auto = max(least.device, least.deviceForEveryRequest + least.kvBlock * min(0, spareBlocks ?? 0))
+        configuration.device.memory = auto + least.kvBlock * spareDevice
+        configuration.device.hostMemory = least.host + least.kvBlock * spareHost
+        return configuration
+    }
+}
+
+extension ServingCase.Item: CustomStringConvertible {
+    var description: String {
+        var parts = ["gap: \(gap)", "user: \(user)", "output: \(output)"]
+        if let after { parts.append("after: \(after)") }
+        if think != 0 { parts.append("think: \(think)") }
+        if priority != 0 { parts.append("priority: \(priority)") }
+        if let feedback { parts.append("feedback: \(feedback)") }
+        return ".init(" + parts.joined(separator: ", ") + ")"
+    }
+}

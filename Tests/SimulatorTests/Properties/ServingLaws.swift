@@ -1,0 +1,139 @@
+import Simulator
+
+/// What every run must keep, whatever its policies and however tight its memory.
+enum ServingLaws {
+    /// What was seen of a case, to tell whether the drawn cases reach what they should.
+    struct Seen {
+        var preemptions = 0
+        var swaps = 0
+        var cachedTokens = 0
+        var refused = 0
+        var steps = 0
+        var dropped = 0
+
+        static func += (a: inout Seen, b: Seen) {
+            a.preemptions += b.preemptions
+            a.swaps += b.swaps
+            a.cachedTokens += b.cachedTokens
+            a.refused += b.refused
+            a.steps += b.steps
+            a.dropped += b.dropped
+        }
+    }
+
+    /// The first law that the case breaks, in words; `nil` if it keeps all of them.
+    static func broken(by drawn: ServingCase, seen: inout Seen) -> String? {
+        let trace = drawn.trace
+        let demand = ContentBackend(trace, blockTokens: drawn.block, sharesVersions: drawn.acrossVersions)
+        let configuration = drawn.configuration(for: trace, demand: demand)
+        do {
+            let (log, backend) = try run(configuration, trace, demand, checked: true)
+            note(log, &seen)
+            guard log.status == .complete else { return "the run does not end" }
+            if let problem = backend.allProblems.first { return problem }
+            if let problem = problem(of: log, configuration, trace, demand) { return problem }
+            let again = try run(configuration, trace, demand, checked: false).log
+            if !isSame(log, again) { return "a second run differs" }
+            if !drawn.trains, let problem = try problemOfIdleSettings(drawn, log, trace, demand) { return problem }
+            return nil
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    private static func note(_ log: ArmLog, _ seen: inout Seen) {
+        for request in log.requests {
+            seen.preemptions += request.preemptions
+            seen.swaps += request.swappedBytes > .zero ? 1 : 0
+            seen.cachedTokens += request.cachedTokens
+            seen.refused += request.outcome == .refused ? 1 : 0
+            seen.dropped += request.droppedTokens
+        }
+        seen.steps += log.steps.count
+    }
+
+    private static func run(
+        _ configuration: ArmConfiguration, _ trace: Trace, _ backend: ContentBackend, checked: Bool
+    ) throws -> (log: ArmLog, backend: ContentBackend) {
+        var simulation = try Simulation(configuration: configuration, trace: trace, backend: backend)
+        simulation.checksEveryEvent = checked
+        // A run that neither ends nor stops for want of events would go on for ever.
+        let tokens = trace.requests.reduce(0) { $0 + $1.promptTokens + $1.outputTokens }
+        var events = 0
+        var last = SimTime.zero
+        var wentBack = false
+        let log = try simulation.run(
+            progress: { _, now in
+                wentBack = wentBack || now < last
+                last = now
+            },
+            shouldStop: {
+                events += 1
+                return events > 10_000 + 100 * tokens
+            })
+        if wentBack { throw SimulationError.brokenLaw("time went back") }
+        return (log, simulation.backend)
+    }
+
+    private static func problem(
+        of log: ArmLog, _ configuration: ArmConfiguration, _ trace: Trace, _ demand: ContentBackend
+    ) -> String? {
+        let capacity = MemoryRequirement(configuration: configuration, trace: trace, demand: demand).kvBlocks
+        let block = configuration.serving.kvBlockTokens
+        for (record, request) in zip(log.requests, trace.requests) {
+            let blocks = (request.promptTokens + request.outputTokens - 1 + block - 1) / block
+            let expected: RequestRecord.Outcome = blocks > capacity ? .refused : .finished
+            if record.outcome != expected { return "request \(record.index) is \(record.outcome), not \(expected)" }
+        }
+        for (a, b) in zip(log.quanta, log.quanta.dropFirst()) where a.start + a.duration > b.start {
+            return "two quanta overlap on the compute stream"
+        }
+        if log.memory.device.peak > configuration.device.memory { return "more device memory than there is" }
+        if log.memory.host.peak > configuration.device.hostMemory { return "more host memory than there is" }
+        if log.quanta.contains(where: { $0.kvBlocks + $0.cachedBlocks > capacity }) {
+            return "more KV blocks than may be"
+        }
+        for quantum in log.quanta where quantum.kind == .serve {
+            let tokens = quantum.prefillTokens + quantum.decodeTokens
+            if tokens > configuration.serving.tokenBudget || tokens == 0 { return "an iteration of \(tokens) tokens" }
+        }
+        let prefilled = log.quanta.reduce(0) { $0 + $1.prefillTokens }
+        let finished = log.requests.filter { $0.outcome == .finished }
+        let computed = finished.reduce(0) { $0 + trace.requests[$1.index].promptTokens }
+        let lost = finished.reduce(0) { $0 + $1.recomputedTokens + $1.preemptions }
+        if prefilled > computed + lost { return "\(prefilled) tokens prefilled, of \(computed) and \(lost) lost ones" }
+        if configuration.serving.admission == .fcfs, log.requests.allSatisfy({ $0.preemptions == 0 }) {
+            let order = finished.sorted {
+                ($0.effectiveArrival ?? .zero, $0.scheduled ?? .zero) < (
+                    $1.effectiveArrival ?? .zero, $1.scheduled ?? .zero
+                )
+            }
+            for (a, b) in zip(order, order.dropFirst())
+            where a.effectiveArrival != b.effectiveArrival && (a.scheduled ?? .zero) > (b.scheduled ?? .zero) {
+                return "request \(b.index) came after request \(a.index) but was served first"
+            }
+        }
+        return nil
+    }
+
+    private static func isSame(_ a: ArmLog, _ b: ArmLog) -> Bool {
+        a.end == b.end && a.requests.map(\.finish) == b.requests.map(\.finish)
+            && a.requests.map(\.firstToken) == b.requests.map(\.firstToken)
+            && a.quanta.map(\.start) == b.quanta.map(\.start) && a.steps.map(\.end) == b.steps.map(\.end)
+    }
+
+    /// Without training, settings of recording and training that are not in use change nothing.
+    private static func problemOfIdleSettings(
+        _ drawn: ServingCase, _ log: ArmLog, _ trace: Trace, _ demand: ContentBackend
+    ) throws -> String? {
+        var configuration = drawn.configuration(for: trace, demand: demand)
+        configuration.training.updateEvery = 7
+        configuration.training.quantumMax = SimDuration(nanoseconds: 1)
+        configuration.training.reuse = true
+        configuration.recording.offload = drawn.offloads ? .none : .eager
+        configuration.recording.keepFor = .zero
+        configuration.feedback.rate = 1
+        let other = try run(configuration, trace, demand, checked: false).log
+        return isSame(log, other) ? nil : "settings that are not in use change the run"
+    }
+}
