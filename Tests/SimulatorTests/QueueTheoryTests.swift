@@ -29,6 +29,7 @@ import Testing
             return StepOutcome(duration: services[slice.request])
         }
         mutating func apply(_ movements: [DataMovement]) throws {}
+        mutating func advance(version: Int) throws {}
         mutating func publish(version: Int) throws {}
         mutating func open(_ microBatch: MicroBatch, unitRows: Int) throws {}
         mutating func close(_ microBatch: MicroBatch) throws {}

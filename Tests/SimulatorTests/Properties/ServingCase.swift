@@ -101,7 +101,7 @@ struct ServingCase: Equatable, CustomStringConvertible {
                     conversation: "c\(conversations[index])", turn: (before?.turn ?? -1) + 1, previousTurn: item.after,
                     thinkTime: SimDuration(nanoseconds: Int64(item.think)), priority: item.priority,
                     feedback: item.feedback.map {
-                        .given(Feedback(delay: SimDuration(nanoseconds: Int64($0)), kind: .sft))
+                        .given(Feedback(delay: SimDuration(nanoseconds: Int64($0))))
                     } ?? .none))
         }
         return Trace(source: "property", requests: requests)
