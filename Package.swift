@@ -76,8 +76,10 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Bench", swiftSettings: kernels),
+        .target(name: "CAllocationCount", path: "Tests/CAllocationCount"),
         .testTarget(
-            name: "EngineTests", dependencies: ["Engine"], resources: [.copy("Goldens"), .copy("Checkpoints")],
+            name: "EngineTests", dependencies: ["Engine", "CAllocationCount"],
+            resources: [.copy("Goldens"), .copy("Checkpoints")],
             swiftSettings: common),
         .testTarget(name: "SimulatorTests", dependencies: ["Simulator"], swiftSettings: common),
         .testTarget(name: "ResultsTests", dependencies: ["Results", "Simulator"], swiftSettings: common),
@@ -99,5 +101,5 @@ let package = Package(
 // all tests. The dependencies stay listed, or their pinned versions would be forgotten.
 if Context.environment["ALCHEMIST_ENGINE_ONLY"] != nil {
     package.products = []
-    package.targets.removeAll { !["COpenBLAS", "Engine", "EngineTests"].contains($0.name) }
+    package.targets.removeAll { !["COpenBLAS", "CAllocationCount", "Engine", "EngineTests"].contains($0.name) }
 }

@@ -21,7 +21,9 @@ struct ServingSetup {
                 wantsLogits: true)
             if recorded {
                 slice.record = SliceRecord(
-                    layers: (0..<config.layers).map { _ in ActivationBlock(config, rows: length) },
+                    layers: (0..<config.layers).map { layer in
+                        ActivationBlock(config, rows: length, queryRows: layer + 1 < config.layers ? length : 1)
+                    },
                     final: FinalBlock(config, rows: 1))
             }
             return slice

@@ -111,12 +111,13 @@ struct AttentionBench {
                         return
                     }
                     attention.backward(
-                        q: q, lse: lse, positions: positions, spans: spans,
+                        q: q, lse: lse, positions: positions,
+                        spans: spans.indices.map {
+                            Attention.GradientSpan(spans[$0], own: target(gradients[$0]), group: $0)
+                        },
                         gradients: Attention.Gradients(
                             dOutput: view(planes[2], width), projections: view(sums[1], config.heads),
-                            dq: planes.dropFirst(3).map { view($0, width) }),
-                        dKeys: gradients.map { keyGradient($0, columns: 0) },
-                        dValues: gradients.map { keyGradient($0, columns: config.keyWidth) })
+                            dq: [view(planes[3], width), view(planes[4], width)]))
                 }
             }
         }
@@ -126,6 +127,11 @@ struct AttentionBench {
         var sum: Float = 0
         for index in stride(from: 0, to: weights.count, by: 16) { sum += weights.base[index] }
         withExtendedLifetime(sum) {}
+    }
+
+    private func target(_ gradient: FloatBuffer) -> Attention.GradientSpan.Target {
+        Attention.GradientSpan.Target(
+            keys: keyGradient(gradient, columns: 0), values: keyGradient(gradient, columns: config.keyWidth))
     }
 
     private func keyGradient(_ buffer: FloatBuffer, columns: Int) -> Matrix {

@@ -36,7 +36,7 @@ extension MeasuredBackend {
     ) throws {
         let pass = TrainingPass(
             engine.auditWorkspace(rows: microBatch.rows), parameters: current,
-            sequences: sequences(of: microBatch, recorded: replayingRecords), gradients: target)
+            sequences: sequences(of: microBatch, recorded: replayingRecords), gradients: target, plan: auditPlan)
         var replays: [(index: Int, record: RecordedSequence)] = []
         if replayingRecords {
             for (index, sequence) in microBatch.sequences.enumerated() where !sequence.recorded.isEmpty {
@@ -49,6 +49,12 @@ extension MeasuredBackend {
         _ = pass.backwardWhole()
     }
 
+    /// The pass keeps everything of its own rows. Records leave out what the arm's do: that is computed again at the
+    /// present weights, in both.
+    private var auditPlan: PassPlan {
+        PassPlan(SavePlans(recorded: footprint.plans.recorded), layers: model.layers)
+    }
+
     /// Serves a request's prompt again, part by part, each at the version that served it; as often from the start as it
     /// was begun.
     private func replay(_ sequence: TrainingSequencePlan) throws -> [RecordedSequence] {
@@ -56,7 +62,11 @@ extension MeasuredBackend {
         var missing = sequence.recorded.map(\.tokens)
         let ids = tokens.sequence(of: sequence.request)
         for (range, version) in prefills[sequence.request] ?? [] {
-            if range.lowerBound == 0 { runs.append(RecordedSequence(engine.config, capacity: ids.count)) }
+            if range.lowerBound == 0 {
+                runs.append(
+                    RecordedSequence(
+                        engine.config, capacity: ids.count, plan: auditPlan, lossStart: sequence.lossTokens.lowerBound))
+            }
             guard let parameters = parameters(at: version), !runs.isEmpty else {
                 throw MeasuredBackendError.missing("version \(version), which served request \(sequence.request),")
             }

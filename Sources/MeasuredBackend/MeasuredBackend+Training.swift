@@ -34,7 +34,7 @@ extension MeasuredBackend {
     public func open(_ microBatch: MicroBatch, unitRows: Int) throws {
         let pass = TrainingPass(
             engine.workspace(unitRows: unitRows), parameters: current, sequences: sequences(of: microBatch),
-            gradients: gradients, unitRows: unitRows)
+            gradients: gradients, plan: PassPlan(footprint.plans, layers: model.layers), unitRows: unitRows)
         pass.reserve()
         self.pass = OpenPass(pass, microBatch)
     }
@@ -80,6 +80,7 @@ extension MeasuredBackend {
         switch unit {
         case .forward(let layer, let rows): pass?.pass.forward(layer: layer, rows: rows)
         case .loss(let rows): return pass?.pass.loss(rows: rows) ?? 0
+        case .recompute(let layer, let rows): pass?.pass.recompute(layer: layer, rows: rows)
         case .backward(let layer, let rows): pass?.pass.backward(layer: layer, rows: rows)
         case .gradientNorm:
             let norm = gradients.norm(pool: engine.pool)
@@ -107,7 +108,7 @@ extension MeasuredBackend {
         guard let open = pass else { return }
         switch unit {
         case .forward(let layer, _): try attachKV(layer, open)
-        case .backward(let layer, _):
+        case .recompute(let layer, _), .backward(let layer, _):
             try attachKV(layer, open)
             try attachActivations(layer, open)
         case .loss: try attachFinal(open)

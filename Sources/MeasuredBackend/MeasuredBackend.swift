@@ -49,9 +49,11 @@ public final class MeasuredBackend: ExecutionBackend {
         self.tokens = tokens
         demand = MeasuredDemand(engine.config, options, threads: engine.pool.width)
         probe = SpeedProbe(pool: engine.pool)
-        pricer = OperatorPricer(profile, OperatorList(model: demand.model, tuning: options.training.tuning))
+        pricer = OperatorPricer(profile, OperatorList(demand.footprint))
         tuning = TuningMode(options.training.tuning)
-        arena = RecordArena(engine.config, blockTokens: options.kvBlockTokens)
+        arena = RecordArena(
+            engine.config, plan: PassPlan(demand.footprint.plans, layers: demand.model.layers),
+            blockTokens: options.kvBlockTokens)
         switch tuning {
         case .full:
             current = ModelParameters(
@@ -170,6 +172,8 @@ public final class MeasuredBackend: ExecutionBackend {
 public struct MeasuredOptions: Sendable {
     public var seed: UInt64
     public var training: TrainingConfiguration
+    /// What is kept of recorded tokens.
+    public var recordPlan: LayerPlans
     public var kvBlockTokens: Int
     public var maxBatch: Int
     /// When set, durations are told as they would be at the speed at which a probe takes this many seconds: the machine's
@@ -179,6 +183,7 @@ public struct MeasuredOptions: Sendable {
     public init(_ configuration: ArmConfiguration) {
         seed = configuration.seed
         training = configuration.training
+        recordPlan = configuration.recording.plan
         kvBlockTokens = configuration.serving.kvBlockTokens
         maxBatch = configuration.serving.maxBatch
     }

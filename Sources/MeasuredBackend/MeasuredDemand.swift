@@ -16,7 +16,9 @@ public struct MeasuredDemand: MemoryDemand {
         self.options = options
         self.threads = threads
         model = ModelShape(config)
-        footprint = Footprint(model: model, tuning: options.training.tuning)
+        footprint = Footprint(
+            model: model, tuning: options.training.tuning,
+            plans: SavePlans(checkpointing: options.training.checkpointing, recorded: options.recordPlan))
     }
 
     public func servingWorkspace(tokens: Int) -> Bytes {
@@ -31,6 +33,8 @@ public struct MeasuredDemand: MemoryDemand {
         Bytes(
             TrainingWorkspace.byteCount(
                 config, TuningMode(options.training.tuning), rows: microBatch.rows, unitRows: unitRows,
-                lossChunk: EngineContext.lossChunk, threads: threads))
+                lossChunk: EngineContext.lossChunk, threads: threads)
+                + TrainingWorkspace.recomputeByteCount(
+                    config, PassPlan(footprint.plans, layers: model.layers), PassRows(microBatch)))
     }
 }

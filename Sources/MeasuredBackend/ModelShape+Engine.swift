@@ -12,6 +12,36 @@ extension ModelShape {
     }
 }
 
+extension Engine.SavePlan {
+    /// The engine's form of the simulator's save plan.
+    public init(_ plan: Simulator.SavePlan) {
+        switch plan {
+        case .full: self = .full
+        case .lean: self = .lean
+        case .boundary: self = .boundary
+        }
+    }
+}
+
+extension PassPlan {
+    /// The engine's form of the simulator's save plans, for a model of `layers` layers.
+    public init(_ plans: SavePlans, layers: Int) {
+        self.init(
+            own: Engine.SavePlan(plans.own), keepsDerived: plans.checkpointing == .none,
+            recorded: (0..<layers).map { Engine.SavePlan(plans.recorded[$0]) })
+    }
+}
+
+extension PassRows {
+    /// The rows of a micro-batch in numbers.
+    public init(_ microBatch: MicroBatch) {
+        self.init(
+            fresh: microBatch.freshRows, freshLoss: microBatch.freshLossRows,
+            recorded: microBatch.rows - microBatch.freshRows,
+            recordedLoss: microBatch.lossRows - microBatch.freshLossRows)
+    }
+}
+
 extension TuningMode {
     /// The engine's form of the simulator's tuning mode.
     public init(_ tuning: Tuning) {

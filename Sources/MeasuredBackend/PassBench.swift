@@ -186,7 +186,7 @@ struct PassBench {
 
     /// Rows of a layer's activations copied to memory that has not been touched for long.
     private func recordCopy() -> CostSurface {
-        let width = ActivationBlock.floatsPerToken(config)
+        let width = ActivationBlock.floatCount(config, rows: 1)
         var offset = 0
         let counts = rows.filter { $0 <= 256 }
         let source = FloatBuffer.filled(256 * width)

@@ -23,12 +23,14 @@ struct QuantumBench {
         var configuration = ArmConfiguration(serving: serving, training: training)
         configuration.training.enabled = true
         configuration.training.auditEvery = 0
+        // What is computed again costs what it cost the first time.
+        configuration.training.checkpointing = .selective
         tokens = SampleTokens(longest: engine.config.maxContext)
         var options = MeasuredOptions(configuration)
         options.steadyProbe = profile.probe
         backend = MeasuredBackend(
             engine: engine, profile: profile, tokens: tokens, options: options)
-        pricer = OperatorPricer(profile, OperatorList(model: backend.model, tuning: training.tuning))
+        pricer = OperatorPricer(profile, OperatorList(backend.footprint))
     }
 
     /// The time of a piece of work, and the sum of the prices of its operators.

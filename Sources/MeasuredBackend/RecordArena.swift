@@ -7,6 +7,7 @@ internal import Simulator
 /// what training reads after an offload and a reload is what came through both.
 final class RecordArena {
     private let config: ModelConfig
+    private let plan: PassPlan
     private let blockTokens: Int
     private let buffers = BufferPool()
     private var blocks: [Int: ArenaBlock] = [:]
@@ -19,8 +20,10 @@ final class RecordArena {
     private(set) var deviceRecords = ArenaMeter()
     private(set) var hostRecords = ArenaMeter()
 
-    init(_ config: ModelConfig, blockTokens: Int) {
+    /// - Parameter plan: what is kept of recorded tokens.
+    init(_ config: ModelConfig, plan: PassPlan, blockTokens: Int) {
         self.config = config
+        self.plan = plan
         self.blockTokens = blockTokens
     }
 
@@ -64,8 +67,11 @@ final class RecordArena {
     /// Blocks for the activations of a slice, to be written by serving.
     func beginRecord(_ id: ChunkID, slice: Simulator.ServingSlice) -> SliceRecord {
         let rows = slice.tokens.count
-        var device = (0..<config.layers).map { _ in
-            ChunkData.Copy(activations: takeActivations(rows: rows))
+        var device = (0..<config.layers).map { layer in
+            let isLast = layer == config.layers - 1
+            return ChunkData.Copy(
+                activations: takeActivations(
+                    rows: rows, queryRows: isLast ? slice.finalRows : rows, plan: plan.recorded(layer)))
         }
         let final = slice.finalRows > 0 ? takeFinal(rows: slice.finalRows) : nil
         device.append(ChunkData.Copy(final: final))
@@ -78,8 +84,15 @@ final class RecordArena {
         return SliceRecord(layers: device.dropLast().map(\.activations), final: final)
     }
 
-    private func takeActivations(rows: Int) -> ActivationBlock {
-        ActivationBlock(config, rows: rows, buffer: buffers.take(rows * ActivationBlock.floatsPerToken(config)))
+    private func takeActivations(rows: Int, queryRows: Int, plan: Engine.SavePlan) -> ActivationBlock {
+        let floats = ActivationBlock.floatCount(config, rows: rows, queryRows: queryRows, plan: plan)
+        return ActivationBlock(
+            config, rows: rows, queryRows: queryRows, plan: plan, buffer: buffers.take(floats))
+    }
+
+    /// A block for a copy of `block`.
+    private func takeActivations(like block: ActivationBlock) -> ActivationBlock {
+        takeActivations(rows: block.rows, queryRows: block.queryRows, plan: block.plan)
     }
 
     private func takeFinal(rows: Int) -> FinalBlock {
@@ -166,7 +179,7 @@ final class RecordArena {
         let source = chunk.device[layer]
         var copy = ChunkData.Copy()
         if let activations = source.activations {
-            let target = takeActivations(rows: activations.rows)
+            let target = takeActivations(like: activations)
             activations.copyContents(to: target)
             copy.activations = target
             copy.kv = gatherKV(of: chunk, layer)
@@ -200,7 +213,7 @@ final class RecordArena {
         guard let source = chunks[id]?.host[layer], source.byteCount > 0 else { throw .missing("\(id) on the host") }
         var staged = ChunkData.Copy()
         if part != .kv, let activations = source.activations {
-            let target = takeActivations(rows: activations.rows)
+            let target = takeActivations(like: activations)
             activations.copyContents(to: target)
             staged.activations = target
         }

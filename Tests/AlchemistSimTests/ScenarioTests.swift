@@ -128,6 +128,22 @@ import Testing
         #expect(again == scenario && again.model == path && again.adapter == path)
     }
 
+    @Test(arguments: ["full", "boundary", "lean, full,boundary"]) func plansReadBack(text: String) throws {
+        var scenario = Scenario()
+        try scenario.set("recording.plan", to: text, at: .option("--set"))
+        let plans = text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+        #expect(scenario.base.recording.plan.given.map(\.rawValue) == plans)
+        #expect(try Scenario(yaml: scenario.yaml, path: "resolved") == scenario)
+    }
+
+    @Test(arguments: ["", "all", "full,", "full;lean"]) func otherPlansAreRefused(text: String) {
+        var scenario = Scenario()
+        let error = #expect(throws: ScenarioError.self) {
+            try scenario.set("recording.plan", to: text, at: .option("--set"))
+        }
+        #expect(error?.description.hasSuffix("expected one of full, lean, boundary") == true)
+    }
+
     @Test func anAdapterBelongsToTheWholeRun() {
         let error = #expect(throws: ScenarioError.self) {
             _ = try Scenario(yaml: "arms:\n  reuse: {training: {adapter: ./a}}\n", path: "s.yaml")

@@ -2,12 +2,22 @@ import Engine
 import Foundation
 import Testing
 
-/// The file that `make_goldens.py` writes.
+/// A file that `make_goldens.py` or `make_objective_goldens.py` writes.
 struct GoldenFile {
     struct Sequence: Decodable {
         let tokens: [Int32]
         let targets: [Int32]
         let weights: [Float]
+        /// Tokens of the prompt, where it is told from the response.
+        let prompt: Int?
+    }
+
+    struct Objective: Decodable {
+        let kind: String
+        let beta: Double?
+        /// Sequences chosen and rejected.
+        let pairs: [[Int]]?
+        let referenceSeed: UInt64?
     }
 
     struct Adapted: Decodable {
@@ -22,6 +32,7 @@ struct GoldenFile {
         let config: ModelConfig
         let lora: Adapted?
         let sequences: [Sequence]
+        let objective: Objective?
         let loss: Double
         let tensors: [Tensor]
 
@@ -47,9 +58,9 @@ struct GoldenFile {
     let command: String
     let cases: [(description: Case, values: [String: [Float]])]
 
-    init() throws {
-        guard let url = Bundle.module.url(forResource: "transformer", withExtension: "golden", subdirectory: "Goldens")
-        else { throw Unreadable(reason: "Goldens/transformer.golden is missing") }
+    init(_ name: String) throws {
+        guard let url = Bundle.module.url(forResource: name, withExtension: "golden", subdirectory: "Goldens")
+        else { throw Unreadable(reason: "Goldens/\(name).golden is missing") }
         var rest = try Data(contentsOf: url)[...]
         func line() throws -> Data {
             guard let end = rest.firstIndex(of: UInt8(ascii: "\n")) else { throw Unreadable(reason: "cut short") }
@@ -78,7 +89,7 @@ struct GoldenTests {
     let file: GoldenFile
     let pool = ThreadPool(width: 2)
 
-    init() throws { file = try GoldenFile() }
+    init() throws { file = try GoldenFile("transformer") }
 
     @Test("loss, logits and every gradient", arguments: 0..<6)
     func golden(index: Int) throws {

@@ -21,11 +21,13 @@ struct LawTests {
         var unit = 512
         /// Loss on all tokens, not only the completion.
         var allTokens = false
+        /// What the pass keeps of its own rows, and records of theirs.
+        var plan = PassPlan()
 
         var testDescription: String {
             "\(model), \(lora == nil ? "full" : "LoRA"), \(samples.count) samples, chunk "
                 + "\(chunk.map(String.init) ?? "whole"), gaps \(gapEvery), together \(together), unit \(unit), "
-                + "all tokens \(allTokens)"
+                + "all tokens \(allTokens), keeps \(plan.own)\(plan.keepsDerived ? " and more" : ""), records \((0..<3).map { plan.recorded($0).rawValue })"
         }
     }
 
@@ -33,6 +35,17 @@ struct LawTests {
     static let many: [(length: Int, prompt: Int)] = [
         (40, 30), (7, 3), (129, 128), (64, 40), (2, 1), (33, 33), (150, 90), (20, 11),
     ]
+
+    /// Every plan of the pass's own rows with every one of records, and records that differ from layer to layer.
+    static let plans: [PassPlan] =
+        SavePlan.allCases.flatMap { own in
+            SavePlan.allCases.map { PassPlan(own: own, recorded: [$0, $0, $0]) }
+        } + [
+            PassPlan(keepsDerived: true),
+            PassPlan(keepsDerived: true, recorded: [.lean, .full, .boundary]),
+            PassPlan(own: .full, recorded: [.boundary, .lean, .full]),
+            PassPlan(own: .boundary, recorded: [.full, .boundary, .lean]),
+        ]
 
     static let cases: [Case] = {
         var cases: [Case] = []
@@ -53,6 +66,17 @@ struct LawTests {
                     Case(model: model, lora: lora, samples: Array(many.prefix(3)), chunk: 64, allTokens: true))
                 cases.append(Case(model: model, lora: lora, samples: [(400, 360)], chunk: 48, gapEvery: 4))
                 cases.append(Case(model: model, lora: lora, samples: [(50, 50)], allTokens: true))
+                for plan in plans {
+                    for allTokens in [false, true] {
+                        for (gapEvery, unit) in [(0, 600), (2, 13)] {
+                            cases.append(
+                                Case(
+                                    model: model, lora: lora, samples: Array(many.suffix(4)), chunk: 11,
+                                    gapEvery: gapEvery, together: gapEvery > 0, unit: unit, allTokens: allTokens,
+                                    plan: plan))
+                        }
+                    }
+                }
             }
         }
         return cases
@@ -86,11 +110,16 @@ struct LawTests {
         }
         let prompts = zip(texts, test.samples).map { Array($0[..<$1.prompt]) }
         let chunk = test.chunk ?? 512
+        let lossStarts = test.samples.map { test.allTokens ? 0 : $0.prompt - 1 }
         let served =
             test.together
-            ? RecordedSequence.together(prompts, chunk: chunk, transformer: transformer, parameters: parameters)
-            : prompts.map {
-                RecordedSequence($0, count: $0.count, chunk: chunk, transformer: transformer, parameters: parameters)
+            ? RecordedSequence.together(
+                prompts, chunk: chunk, transformer: transformer, parameters: parameters, plan: test.plan,
+                lossStarts: lossStarts)
+            : zip(prompts, lossStarts).map {
+                RecordedSequence(
+                    $0, count: $0.count, chunk: chunk, transformer: transformer, parameters: parameters,
+                    plan: test.plan, lossStart: $1)
             }
         let isKept = { (number: Int) in test.gapEvery == 0 || number % test.gapEvery != test.gapEvery - 1 }
         let total = Float(test.samples.reduce(0) { $0 + $1.length })
@@ -98,7 +127,7 @@ struct LawTests {
         func sequences(recorded: Bool) -> [TrainingSequence] {
             texts.indices.map { index in
                 let sample = test.samples[index]
-                let first = test.allTokens ? 0 : sample.prompt - 1
+                let first = lossStarts[index]
                 return TrainingSequence(
                     tokens: Array(texts[index].dropLast()), targets: Array(texts[index].dropFirst()),
                     weights: (0..<sample.length).map { $0 < first ? 0 : 1 / total },
@@ -112,7 +141,8 @@ struct LawTests {
 
         let computed = GradientBuffer(config, tuning)
         let reuse = TrainingPass(
-            workspace, parameters: parameters, sequences: sequences(recorded: true), gradients: computed)
+            workspace, parameters: parameters, sequences: sequences(recorded: true), gradients: computed,
+            plan: test.plan)
         let loss = runPass(
             reuse, unit: test.unit,
             prepare: { layer in
@@ -124,7 +154,9 @@ struct LawTests {
             })
         #expect(reuse.packing.freshRows.count < recompute.packing.freshRows.count, "nothing was reused")
         #expect(
-            workspace.scratchByteCount == workspace.byteCount(tuning, rows: recompute.packing.rowCount),
+            workspace.scratchByteCount
+                == workspace.byteCount(tuning, rows: recompute.packing.rowCount)
+                + TrainingWorkspace.recomputeByteCount(config, test.plan, reuse.rows),
             "the workspace is not what its formula says")
         #expect(reuse.activationByteCount == 0 && recompute.activationByteCount == 0)
         #expect(abs(loss - expectedLoss) <= 1e-5 * abs(expectedLoss), "loss \(loss), recomputed \(expectedLoss)")

@@ -93,7 +93,8 @@ struct ServingTests {
                     copy.buffer.floats[..<count], a.chunks[0].layers[layer].buffer.floats[..<count], within: 1e-5,
                     "layer \(layer)")
             }
-            expectClose(b.chunks[0].final.buffer.floats, a.chunks[0].final.buffer.floats, within: 1e-5, "final")
+            let (final, expected) = (try #require(b.chunks[0].final), try #require(a.chunks[0].final))
+            expectClose(final.buffer.floats, expected.buffer.floats, within: 1e-5, "final")
             expectClose(b.kv.buffer.floats, a.kv.buffer.floats, within: 1e-5, "K and V")
         }
     }

@@ -38,22 +38,65 @@ import Testing
         #expect(footprint.publishBuffer.count == (tuning == .full ? Weights.byteCount(config) : 0))
     }
 
-    @Test(arguments: variants, [1, 7, 256]) func recordsAndKVAreTheEnginesBytes(config: ModelConfig, rows: Int) {
-        let footprint = Self.demand(config, .full).footprint
-        let activations = ActivationBlock.byteCount(config, rows: rows)
-        let kv = KVBlock.byteCount(config, capacity: rows, layers: 1)
-        let final = FinalBlock.byteCount(config, rows: rows)
-        #expect((footprint.activationsPerTokenPerLayer * rows).count == activations)
-        #expect((footprint.kvPerTokenPerLayer * rows).count == kv)
-        #expect((footprint.kvPerToken * rows).count == config.kvByteCountPerToken * rows)
-        #expect((footprint.finalPerToken * rows).count == final)
-        #expect(
-            footprint.trainActivationsPerLayer(freshRows: rows).count
-                == TrainingWorkspace.activationByteCount(config, rows: rows))
-        #expect(footprint.trainActivations(freshRows: rows).count == config.layers * (activations + kv) + final)
-        let sizes = footprint.recordSizes
-        #expect(sizes.layers == config.layers && sizes.finalPerToken == footprint.finalPerToken)
-        #expect(sizes.activationsPerToken + sizes.kvPerToken == footprint.trainActivationsPerLayer(freshRows: 1))
+    static let checkpointings = Checkpointing.allCases
+    static let recordPlans = Simulator.SavePlan.allCases.map { LayerPlans($0) }
+
+    @Test(arguments: variants, recordPlans) func recordsAndKVAreTheEnginesBytes(config: ModelConfig, plan: LayerPlans) {
+        for rows in [1, 7, 256] {
+            for finalRows in [0, 1, rows] {
+                var footprint = Self.demand(config, .full).footprint
+                footprint.plans.recorded = plan
+                let kv = KVBlock.byteCount(config, capacity: rows, layers: 1)
+                #expect((footprint.kvPerTokenPerLayer * rows).count == kv)
+                #expect((footprint.kvPerToken * rows).count == config.kvByteCountPerToken * rows)
+                #expect((footprint.finalPerToken * rows).count == FinalBlock.byteCount(config, rows: rows))
+                let sizes = footprint.recordSizes
+                #expect(sizes.layers == config.layers && sizes.finalPerToken == footprint.finalPerToken)
+                #expect(sizes.kvPerToken == footprint.kvPerTokenPerLayer)
+                for layer in [0, config.layers - 1] {
+                    let block = ActivationBlock.byteCount(
+                        config, rows: rows, queryRows: layer < config.layers - 1 ? rows : finalRows,
+                        plan: Engine.SavePlan(plan[layer]))
+                    #expect(sizes.activations(layer: layer, tokens: rows, finalRows: finalRows).count == block)
+                }
+            }
+        }
+    }
+
+    @Test(arguments: variants, checkpointings)
+    func ownActivationsAreTheEnginesBytes(config: ModelConfig, checkpointing: Checkpointing) {
+        var footprint = Self.demand(config, .full).footprint
+        footprint.plans.checkpointing = checkpointing
+        let own = PassPlan(footprint.plans, layers: config.layers)
+        for (rows, lossRows) in [(1, 0), (1, 1), (256, 20)] {
+            var sum = lossRows > 0 ? FinalBlock.byteCount(config, rows: lossRows) : 0
+            for layer in 0..<config.layers {
+                let bytes = TrainingWorkspace.activationByteCount(
+                    config, rows: rows, queryRows: layer < config.layers - 1 ? rows : lossRows, plan: own)
+                let booked = footprint.trainActivations(layer: layer, freshRows: rows, freshLossRows: lossRows)
+                #expect(booked.count == bytes)
+                sum += bytes
+            }
+            #expect(footprint.trainActivations(freshRows: rows, freshLossRows: lossRows).count == sum)
+        }
+    }
+
+    @Test(arguments: checkpointings, recordPlans + [LayerPlans(layers: [.boundary, .lean])])
+    func recomputedBytesAreTheEngines(checkpointing: Checkpointing, plan: LayerPlans) {
+        let config = ModelConfig.presets[0]
+        var footprint = Self.demand(config, .full).footprint
+        footprint.plans = SavePlans(checkpointing: checkpointing, recorded: plan)
+        for (recorded, lossTokens) in [([], 5..<20), ([0..<9], 5..<20), ([0..<4, 10..<20], 0..<20), ([0..<20], 19..<20)] {
+            let sequence = TrainingSequencePlan(
+                request: 0, promptTokens: 20, responseTokens: 1, edited: false, lossTokens: lossTokens,
+                recorded: recorded.map {
+                    RecordedSpan(chunk: ChunkID(slot: 0, generation: 0), tokens: $0, versions: 0...0)
+                })
+            let batch = MicroBatch(id: 0, version: 0, sequences: [sequence, sequence], stepLossTokens: 1)
+            let engine = TrainingWorkspace.recomputeByteCount(
+                config, PassPlan(footprint.plans, layers: config.layers), PassRows(batch))
+            #expect(footprint.recomputed(in: batch).count == engine)
+        }
     }
 
     @Test(arguments: variants, tunings) func workspacesAreTheEnginesBytes(config: ModelConfig, tuning: Tuning) {

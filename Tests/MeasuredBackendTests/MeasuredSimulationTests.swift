@@ -105,6 +105,34 @@ import Testing
                 $0.training.learningRate = 1e-3
             }
         ),
+        ("records without gate and up", { $0.recording.plan = LayerPlans(.lean) }),
+        (
+            "records of inputs, kept on the device",
+            {
+                $0.recording.plan = LayerPlans(.boundary)
+                $0.recording.offload = .none
+            }
+        ),
+        (
+            "other plans in other layers, loss on all tokens, full tuning",
+            {
+                $0.recording.plan = LayerPlans(layers: [.boundary, .lean])
+                $0.training.lossTokens = .all
+                $0.training.tuning = .full
+                $0.training.learningRate = 1e-3
+            }
+        ),
+        ("no checkpointing", { $0.training.checkpointing = .none }),
+        ("full checkpointing", { $0.training.checkpointing = .full }),
+        (
+            "full checkpointing beside lean records in small quanta",
+            {
+                $0.training.checkpointing = .full
+                $0.recording.plan = LayerPlans(.lean)
+                $0.training.quantumMax = SimDuration(nanoseconds: 60_000)
+                $0.serving.tokenBudget = 9
+            }
+        ),
         (
             "preemption by recomputing",
             {
@@ -157,17 +185,24 @@ import Testing
         let recorded = log.memory.device.peakByOwner[MemoryOwner.recorded.rawValue]
         let recordedKV = log.memory.device.peakByOwner[MemoryOwner.recordedKV.rawValue]
         #expect(backend.arenaPeaks.deviceRecords <= recorded + recordedKV)
+        let configuration = Self.configuration(Self.paths[path].change)
+        let keepsAll =
+            configuration.training.checkpointing != .full && configuration.recording.plan == LayerPlans(.full)
+        let again = log.steps.reduce(SimDuration.zero) { $0 + $1.time.recompute }
+        #expect((again == .zero) == keepsAll)
         let losses = log.steps.compactMap(\.loss)
         #expect(losses.count == log.steps.count && losses.allSatisfy { $0.isFinite && $0 > 0 })
         #expect(log.steps.allSatisfy { ($0.gradientNorm ?? 0) > 0 })
     }
 
     /// With records of the current version only, reuse is recomputing.
-    @Test func exactRecordsGiveTheGradientOfRecomputing() throws {
+    @Test(arguments: [[Simulator.SavePlan.full], [.lean], [.boundary], [.lean, .boundary]])
+    func exactRecordsGiveTheGradientOfRecomputing(plans: [Simulator.SavePlan]) throws {
         let trace = try Self.trace(requests: 24)
         let (log, _) = try Self.run(
             Self.configuration {
                 $0.training.staleness = .exact
+                $0.recording.plan = LayerPlans(layers: plans)
                 // Few steps, so that some records are of the current version.
                 $0.training.updateEvery = 8
             }, trace)

@@ -38,7 +38,8 @@ private struct RecordModel {
 
     func activations(_ chunk: Chunk, _ layer: Int) -> Int {
         layer == sizes.layers
-            ? chunk.finalRows * sizes.finalPerToken.count : chunk.tokens * sizes.activationsPerToken.count
+            ? chunk.finalRows * sizes.finalPerToken.count
+            : sizes.activations(layer: 0, tokens: chunk.tokens, finalRows: 0).count
     }
 
     func whole(_ chunk: Chunk, _ layer: Int) -> Int {

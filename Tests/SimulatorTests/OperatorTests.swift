@@ -39,27 +39,47 @@ import Testing
         operators.reduce(0) { $0 + $1.flops * Double($1.count) }
     }
 
-    /// 2 N per token and 4 a d per (query, key) pair and layer, and 2 h V per emitted token; adapters add 2 (A + B).
+    /// Parameters of one layer that make K and V, and all others; and the same of its adapters.
+    private static func lastLayer(_ m: ModelShape, _ tuning: Tuning) -> (keysAndValues: Int, rest: Int) {
+        let kv = 2 * m.hidden * m.kvHeads * m.headSize
+        guard case .lora(let rank, _, let targets) = tuning else { return (kv, linear(m) / m.layers - kv) }
+        let adapted = targets.count { $0 == .key || $0 == .value } * rank * (m.hidden + m.kvHeads * m.headSize)
+        let (a, b) = adapters(m, tuning)
+        return (kv + adapted, (linear(m) + a + b) / m.layers - kv - adapted)
+    }
+
+    /// 2 N per token and 4 a d per (query, key) pair and layer, and 2 h V per emitted token; adapters add 2 (A + B). In
+    /// the last layer all but K and V are of the tokens whose output somebody reads.
     @Test(arguments: shapes, tunings) func aServingIterationCostsTheTextbookFlops(model: ModelShape, tuning: Tuning) {
         var stream = RandomStream(seed: 1, name: "serve")
         for _ in 0..<20 {
             var slices: [ServingSlice] = []
             var pairs = 0
+            var wanted = (rows: 0, pairs: 0)
             for request in 0..<1 + stream.below(6) {
                 let start = stream.below(50)
                 let isPrefill = stream.below(2) == 0
                 let end = start + (isPrefill ? 1 + stream.below(20) : 1)
                 for position in start..<end { pairs += position + 1 }
+                let emits = !isPrefill || stream.below(2) == 0
+                let isRecorded = isPrefill && stream.below(2) == 0
+                let finalRows = isRecorded ? stream.below(end - start + 1) : 0
+                for position in start..<end where position >= end - finalRows || emits && position == end - 1 {
+                    wanted = (wanted.rows + 1, wanted.pairs + position + 1)
+                }
                 slices.append(
                     ServingSlice(
-                        request: request, tokens: start..<end, isPrefill: isPrefill,
-                        emitsToken: !isPrefill || stream.below(2) == 0))
+                        request: request, tokens: start..<end, isPrefill: isPrefill, emitsToken: emits,
+                        record: isRecorded ? ChunkID(slot: 0, generation: 0) : nil, finalRows: finalRows))
             }
             let rows = slices.reduce(0) { $0 + $1.tokens.count }
             let emitted = slices.count { $0.emitsToken }
             let (a, b) = Self.adapters(model, tuning)
+            let last = Self.lastLayer(model, tuning)
+            let inner = (Self.linear(model) + a + b) / model.layers * (model.layers - 1)
             let expected =
-                2 * (Self.linear(model) + a + b) * rows + 4 * model.heads * model.headSize * pairs * model.layers
+                2 * (inner + last.keysAndValues) * rows + 2 * last.rest * wanted.rows
+                + 4 * model.heads * model.headSize * (pairs * (model.layers - 1) + wanted.pairs)
                 + 2 * model.hidden * model.vocabulary * emitted
             let list = OperatorList(model: model, tuning: tuning)
             let plan = StepPlan.serve(ServingIteration(slices: slices, version: 0))
@@ -132,17 +152,75 @@ import Testing
                 }
             }
             let projection = model.hidden * model.qkvWidth
+            let query = model.hidden * model.queryWidth
             let rest = model.queryWidth * model.hidden + 3 * model.hidden * model.intermediate
             let forward = list.operators(of: .forward(layer: model.layers - 1, rows: 0..<batch.freshRows), in: batch)
             #expect(
                 Self.flops(forward)
                     == Double(
-                        2 * (projection * batch.freshRows + rest * fresh.rows) + 4 * model.queryWidth * fresh.pairs))
+                        2 * ((projection - query) * batch.freshRows + (query + rest) * fresh.rows) + 4
+                            * model.queryWidth * fresh.pairs))
             let backward = list.operators(of: .backward(layer: model.layers - 1, rows: 0..<batch.rows), in: batch)
             #expect(
                 Self.flops(backward)
                     == Double(4 * (projection * batch.rows + rest * all.rows) + 10 * model.queryWidth * all.pairs))
         }
+    }
+
+    /// With full checkpointing a layer's forward pass is repeated but for its last product. Of records that hold inputs
+    /// that is all but K and V, which are there; of those without gate and up it is the product that makes these.
+    @Test(arguments: tunings) func recomputationIsTheForwardPassButForItsOutput(tuning: Tuning) {
+        let model = ModelShape.tiny
+        let kinds: [(plans: SavePlans, covers: (MicroBatch) -> Bool)] = [
+            (SavePlans(checkpointing: .full), { $0.freshRows > 0 }),
+            (SavePlans(recorded: LayerPlans(.boundary)), { $0.freshRows < $0.rows }),
+            (SavePlans(recorded: LayerPlans(.lean)), { $0.freshRows < $0.rows }),
+        ]
+        var stream = RandomStream(seed: 6, name: "again")
+        for _ in 0..<30 {
+            let batch = MicroBatch.random(&stream)
+            let forward = OperatorList(model: model, tuning: tuning)
+            for (number, kind) in kinds.enumerated() {
+                let list = OperatorList(model: model, tuning: tuning, plans: kind.plans)
+                for layer in 0..<model.layers {
+                    #expect(kind.plans.needsRecompute(layer: layer, in: batch) == kind.covers(batch))
+                    let again = Self.flops(
+                        list.operators(of: .recompute(layer: layer, rows: 0..<batch.rows), in: batch))
+                    guard number == 0 else {
+                        let share = batch.shares(ofAll: 0..<batch.rows).recorded
+                        let queries = share.queries(isLast: layer == model.layers - 1)
+                        let expected = Self.recordedFlops(model, tuning, queries, isLean: number == 2)
+                        #expect(again == expected)
+                        continue
+                    }
+                    let whole = forward.operators(of: .forward(layer: layer, rows: 0..<batch.freshRows), in: batch)
+                    let queries = batch.shares(ofAll: 0..<batch.rows).fresh.queries(isLast: layer == model.layers - 1)
+                    let down = 2 * Self.product([.down], model, tuning) * queries.rows
+                    #expect(again == Self.flops(whole) - Double(down))
+                }
+            }
+        }
+    }
+
+    /// Parameters of some projections of a layer, adapters included.
+    private static func product(_ projections: [Projection], _ m: ModelShape, _ tuning: Tuning) -> Int {
+        projections.reduce(0) { sum, projection in
+            let (inputs, outputs) = m.shape(of: projection)
+            guard case .lora(let rank, _, let targets) = tuning, targets.contains(projection) else {
+                return sum + inputs * outputs
+            }
+            return sum + inputs * outputs + rank * (inputs + outputs)
+        }
+    }
+
+    /// Products of recorded queries that are made again, and their attention.
+    private static func recordedFlops(
+        _ m: ModelShape, _ tuning: Tuning, _ queries: (rows: Int, pairs: Int), isLean: Bool
+    ) -> Double {
+        let gate = 2 * product([.gate, .up], m, tuning) * queries.rows
+        if isLean { return Double(gate) }
+        return Double(
+            gate + 2 * product([.query, .output], m, tuning) * queries.rows + 4 * m.queryWidth * queries.pairs)
     }
 
     @Test(arguments: tunings) func closingUnitsMoveTheTrainedParametersOnce(tuning: Tuning) {
@@ -277,6 +355,9 @@ import Testing
         { $0.units[2] = .backward(layer: 3, rows: 20..<40) },
         { $0.units[2] = .backward(layer: 1, rows: 19..<40) },
         { $0.units[2] = .forward(layer: 1, rows: 20..<40) },
+        { $0.units[2] = .recompute(layer: 1, rows: 20..<40) },
+        { $0.units[2] = .recompute(layer: 2, rows: 20..<40) },
+        { $0.units[2] = .recompute(layer: 1, rows: 20..<39) },
         { $0.units.removeFirst() },
         { $0.batch.sequences[0].promptTokens = 31 },
         { $0.batch.sequences[0].lossTokens = 0..<40 },

@@ -57,6 +57,9 @@ import Testing
         configuration.recording.offload = stream.below(3) > 0 ? .eager : .none
         configuration.recording.prefetchLayers = stream.below(3)
         configuration.recording.keepFor = SimDuration(nanoseconds: [1_000_000, 1_000_000_000][stream.below(2)])
+        let plans = [[.full], [.full], [.lean], [.boundary], [.lean, .full, .boundary]] as [[SavePlan]]
+        configuration.recording.plan = LayerPlans(layers: plans[stream.below(plans.count)])
+        configuration.training.checkpointing = Checkpointing.allCases[stream.below(Checkpointing.allCases.count)]
         return configuration
     }
 
@@ -64,10 +67,13 @@ import Testing
         var stream = RandomStream(seed: UInt64(seed), name: "scenario")
         let trace = Self.randomTrace(&stream, requests: 1 + stream.below(40))
         var configuration = Self.randomConfiguration(&stream)
-        let least = MemoryRequirement(configuration: configuration, trace: trace, demand: RateBackend())
+        let backend = RateBackend(
+            plans: SavePlans(
+                checkpointing: configuration.training.checkpointing, recorded: configuration.recording.plan))
+        let least = MemoryRequirement(configuration: configuration, trace: trace, demand: backend)
         configuration.device.memory = least.deviceForEveryRequest + Bytes([0, 100_000, 200_000_000][stream.below(3)])
         configuration.device.hostMemory = least.host + Bytes([0, 300_000, 200_000_000][stream.below(3)])
-        var simulation = try Simulation(configuration: configuration, trace: trace, backend: RateBackend())
+        var simulation = try Simulation(configuration: configuration, trace: trace, backend: backend)
         simulation.checksEveryEvent = true
         let log = try simulation.run()
         #expect(simulation.backend.books.problems == [])
@@ -93,7 +99,7 @@ import Testing
             #expect(log.steps.isEmpty)
         }
         // A second run decides the same.
-        var again = try Simulation(configuration: configuration, trace: trace, backend: RateBackend())
+        var again = try Simulation(configuration: configuration, trace: trace, backend: backend)
         let repeated = try again.run()
         #expect(repeated.end == log.end)
         #expect(repeated.shapes.map(\.key) == log.shapes.map(\.key))

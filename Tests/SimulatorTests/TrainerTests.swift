@@ -169,7 +169,7 @@ import Testing
 @Suite struct UnitPlannerTests {
     private static func rows(of unit: TrainerUnit) -> Range<Int> {
         switch unit {
-        case .forward(_, let rows), .loss(let rows), .backward(_, let rows): rows
+        case .forward(_, let rows), .loss(let rows), .recompute(_, let rows), .backward(_, let rows): rows
         case .optimizer(let parameters): parameters
         case .gradientNorm: 0..<0
         }
@@ -177,7 +177,7 @@ import Testing
 
     private static func layer(of unit: TrainerUnit) -> Int? {
         switch unit {
-        case .forward(let layer, _), .backward(let layer, _): layer
+        case .forward(let layer, _), .recompute(let layer, _), .backward(let layer, _): layer
         default: nil
         }
     }

@@ -70,7 +70,10 @@ enum ArmDemand: MemoryDemand {
         if case .accelerator(_, let setting) = hardware {
             self = .accelerator(
                 AcceleratorDemand(
-                    ModelShape(model), arm.training.tuning, widths: setting.widths, maxBatch: arm.serving.maxBatch))
+                    ModelShape(model), arm.training.tuning,
+                    plans: SavePlans(
+                        checkpointing: arm.training.checkpointing, recorded: arm.recording.plan),
+                    widths: setting.widths, maxBatch: arm.serving.maxBatch))
         } else {
             self = .engine(MeasuredDemand(model, MeasuredOptions(arm), threads: threads))
         }

@@ -52,6 +52,7 @@ public struct Experiment {
         for arm in self.scenario.arms {
             let configuration: ArmConfiguration
             do { configuration = try self.scenario.configuration(of: arm) } catch { throw .scenario(error) }
+            try Self.check(configuration.recording.plan, of: arm, for: model.config)
             let sizes = ArmDemand(model.config, configuration, on: hardware, threads: threads)
             let requirement = MemoryRequirement(configuration: configuration, trace: trace, demand: sizes)
             do {
@@ -62,6 +63,18 @@ public struct Experiment {
             arms.append(Arm(name: arm.name, configuration: configuration))
         }
         self.arms = arms
+    }
+
+    /// A list of plans has one for each of the model's layers.
+    private static func check(
+        _ plan: LayerPlans, of arm: ArmSpecification, for config: ModelConfig
+    ) throws(ExperimentError) {
+        let count = plan.given.count
+        guard count > 1, count != config.layers else { return }
+        throw .scenario(
+            ScenarioError(
+                origin: .arm(arm.name), field: "recording.plan",
+                problem: "found \(count) plans, expected one, or one for each of the \(config.layers) layers"))
     }
 
     private static func execution(by scenario: Scenario) throws(ExperimentError) -> Execution {

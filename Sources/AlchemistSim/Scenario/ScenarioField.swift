@@ -135,6 +135,18 @@ extension ScenarioField {
 
     private static let recording: [ScenarioField] = [
         choice("recording.record", "What serving records.", \.base.recording.scope),
+        ScenarioField(
+            path: "recording.plan",
+            meaning: "What is kept of each recorded token: `full`, `lean` (without gate and up), `boundary` (the "
+                + "layers' inputs), or a list with one of these for each layer, separated by commas.",
+            read: { $0.base.recording.plan.given.map(\.rawValue).joined(separator: ",") }
+        ) { s, v throws(ValueProblem) in
+            var plans: [SavePlan] = []
+            for name in v.split(separator: ",", omittingEmptySubsequences: false) {
+                plans.append(try Quantity.choice(name.trimmed))
+            }
+            s.base.recording.plan = LayerPlans(layers: plans)
+        },
         choice("recording.offload", "When records are copied to the host.", \.base.recording.offload),
         duration(
             "recording.keep_for", "How long after its request a record waits for feedback.", \.base.recording.keepFor),
@@ -195,6 +207,9 @@ extension ScenarioField {
             "training.micro_batch_tokens", 1...10_000_000, "Tokens that go through one forward and backward together.",
             \.base.training.microBatchTokens),
         choice("training.loss_on", "Tokens that carry loss.", \.base.training.lossTokens),
+        choice(
+            "training.checkpointing", "What the trainer's own forward pass keeps until the backward pass.",
+            \.base.training.checkpointing),
         ScenarioField(
             path: "training.staleness", meaning: "Records that may be used: `exact`, `bounded(K)` versions, or `any`.",
             read: { $0.base.training.staleness.text }

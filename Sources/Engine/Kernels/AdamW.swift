@@ -95,13 +95,26 @@ public struct AdamW: Sendable, Hashable, Codable {
         return weight * c.decay - first * c.rate / root
     }
 
+    /// Floats whose squares are added up together.
+    private static let normBlock = 1 << 14
+
+    /// Blocks of `count` floats, each of which has a sum of its own.
+    static func normBlocks(_ count: Int) -> Int { (count + normBlock - 1) / normBlock }
+
     /// Sum of squares in `Double`, in blocks of fixed size added in order.
     package static func squaredNorm(_ values: UnsafeBufferPointer<Float>, pool: ThreadPool) -> Double {
-        let block = 1 << 14
-        let blocks = (values.count + block - 1) / block
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: normBlocks(values.count)) {
+            squaredNorm(values, partial: $0, pool: pool)
+        }
+    }
+
+    /// The same with room for the sums of the blocks.
+    static func squaredNorm(
+        _ values: UnsafeBufferPointer<Float>, partial: UnsafeMutableBufferPointer<Double>, pool: ThreadPool
+    ) -> Double {
+        let block = normBlock
+        let blocks = normBlocks(values.count)
         guard blocks > 0, let base = values.baseAddress else { return 0 }
-        let partial = UnsafeMutableBufferPointer<Double>.allocate(capacity: blocks)
-        defer { partial.deallocate() }
         pool.parallel(blocks) { index, _ in
             let start = base + index * block
             let count = min(block, values.count - index * block)

@@ -10,14 +10,68 @@ extension Attention {
         package let dOutput: Rows
         /// Row sums of dOutput o per head [rows, heads], from `outputProjections`.
         package let projections: Rows
-        /// Shares of the gradient of q [rows, heads d]; `queryGradientParts` of them, their sum is dq.
-        package let dq: [Rows]
+        /// Shares of the gradient of q [rows, heads d]; their sum is dq.
+        package let dq: [2 of Rows]
 
-        package init(dOutput: Rows, projections: Rows, dq: [Rows]) {
-            precondition(dq.count == Attention.queryGradientParts, "one dq for each part")
+        package init(dOutput: Rows, projections: Rows, dq: [2 of Rows]) {
             self.dOutput = dOutput
             self.projections = projections
             self.dq = dq
+        }
+    }
+
+    /// Consecutive query rows of one sequence, and where the gradients of its K and V go: those of positions from
+    /// `start` on to `own`, those before to `trunk`, which other sequences that go on from the same positions share.
+    package struct GradientSpan {
+        /// Gradients of K and V [positions, kvHeads d].
+        package struct Target {
+            package let keys: Matrix
+            package let values: Matrix
+
+            package init(keys: Matrix, values: Matrix) {
+                self.keys = keys
+                self.values = values
+            }
+        }
+
+        package let queries: AttentionSpan
+        package let start: Int
+        package let trunk: Target?
+        package let own: Target
+        /// Spans of the same number, which follow each other, share a target.
+        package let group: Int
+
+        package init(_ queries: AttentionSpan, own: Target, start: Int = 0, trunk: Target? = nil, group: Int) {
+            precondition((trunk?.keys.rows ?? 0) == start, "the trunk ends where the span's own positions begin")
+            self.queries = queries
+            self.own = own
+            self.start = start
+            self.trunk = trunk
+            self.group = group
+        }
+
+        /// Key tiles of the positions before `end`: none lies on both sides of `start`.
+        func tileCount(before end: Int) -> Int { Self.tiles(min(end, start)) + Self.tiles(end - start) }
+
+        func tile(_ index: Int, before end: Int) -> Range<Int> {
+            let size = Attention.backwardKeys
+            let shared = Self.tiles(min(end, start))
+            if index < shared { return index * size..<min((index + 1) * size, min(end, start)) }
+            let first = start + (index - shared) * size
+            return first..<min(first + size, end)
+        }
+
+        private static func tiles(_ positions: Int) -> Int { max(0, positions + backwardKeys - 1) / backwardKeys }
+
+        func target(of tile: Range<Int>) -> Target {
+            guard let trunk, tile.lowerBound < start else {
+                return Target(
+                    keys: own.keys.rows(from: tile.lowerBound - start, count: tile.count),
+                    values: own.values.rows(from: tile.lowerBound - start, count: tile.count))
+            }
+            return Target(
+                keys: trunk.keys.rows(from: tile.lowerBound, count: tile.count),
+                values: trunk.values.rows(from: tile.lowerBound, count: tile.count))
         }
     }
 
@@ -38,37 +92,37 @@ extension Attention {
     /// Probabilities are rebuilt as P = e^(q K^T / sqrt(d) - lse). With D the projections:
     /// dV += P^T dO, dS = P (dO V^T - D), dq = dS K / sqrt(d), dK += dS^T q / sqrt(d).
     ///
-    /// `dKeys[s]` and `dValues[s]` are span s's gradients from position 0 on, matrices [end, kvHeads d]; they are
-    /// added to. A (span, KV head, part) is one job and owns the key tiles of its part: no two jobs write the same place,
-    /// and each adds in a fixed order.
+    /// Gradients of K and V are added to. A (group of spans, KV head, part) is one job and owns the key tiles of its part:
+    /// no two jobs write the same place, and each adds in a fixed order.
     package func backward(
-        q: Rows, lse: Rows, positions: UnsafePointer<Int32>, spans: [AttentionSpan], gradients: Gradients,
-        dKeys: [Matrix], dValues: [Matrix]
+        q: Rows, lse: Rows, positions: UnsafePointer<Int32>, spans: [GradientSpan], gradients: Gradients
     ) {
-        let d = shape.headSize
         let need = Self.backwardScratch(shape)
         for worker in scratch { _ = worker.reserve(need) }
         let parts = Self.queryGradientParts
-        let perSpan = shape.kvHeads * parts
-        for (index, span) in spans.enumerated() where !span.rows.isEmpty {
-            let end = Int(positions[span.rows.upperBound - 1]) + 1
+        let perGroup = shape.kvHeads * parts
+        groups.removeAll(keepingCapacity: true)
+        for (index, span) in spans.enumerated() {
+            let rows = span.queries.rows
+            if groups.isEmpty || spans[index - 1].group != span.group { groups.append(index) }
+            guard !rows.isEmpty else { continue }
+            let end = Int(positions[rows.upperBound - 1]) + 1
+            let reach = span.start + min(span.own.keys.rows, span.own.values.rows)
             precondition(
-                span.kv.end >= end && dKeys[index].rows >= end && dValues[index].rows >= end,
-                "K, V and their gradients must reach the last query")
+                span.queries.kv.end >= end && reach >= end, "K, V and their gradients must reach the last query")
         }
-        pool.parallel(spans.count * perSpan) { index, worker in
-            let span = index / perSpan
-            let kvHead = index % perSpan / parts
-            let pass = TilePass(
-                part: index % parts, kvHead: kvHead,
-                dKeys: dKeys[span].columns(from: kvHead * d, count: d),
-                dValues: dValues[span].columns(from: kvHead * d, count: d))
-            let rows = spans[span].rows
-            for start in stride(from: rows.lowerBound, to: rows.upperBound, by: self.tileTokens) {
-                self.backwardTile(
-                    q: q, lse: lse, positions: positions, kv: spans[span].kv, gradients: gradients, pass: pass,
-                    tokens: start..<min(start + self.tileTokens, rows.upperBound),
-                    memory: self.scratch[worker].reserve(need))
+        groups.append(spans.count)
+        pool.parallel((groups.count - 1) * perGroup) { index, worker in
+            let group = index / perGroup
+            let pass = TilePass(part: index % parts, kvHead: index % perGroup / parts)
+            for place in self.groups[group]..<self.groups[group + 1] {
+                let rows = spans[place].queries.rows
+                for start in stride(from: rows.lowerBound, to: rows.upperBound, by: self.tileTokens) {
+                    self.backwardTile(
+                        q: q, lse: lse, positions: positions, span: spans[place], gradients: gradients, pass: pass,
+                        tokens: start..<min(start + self.tileTokens, rows.upperBound),
+                        memory: self.scratch[worker].reserve(need))
+                }
             }
         }
     }
@@ -76,14 +130,12 @@ extension Attention {
     private struct TilePass {
         let part: Int
         let kvHead: Int
-        let dKeys: Matrix
-        let dValues: Matrix
     }
 
     /// One query tile against the key tiles of its part.
     private func backwardTile(
-        q: Rows, lse: Rows, positions: UnsafePointer<Int32>, kv: KVView, gradients: Gradients, pass: TilePass,
-        tokens: Range<Int>, memory: UnsafeMutablePointer<Float>
+        q: Rows, lse: Rows, positions: UnsafePointer<Int32>, span: GradientSpan, gradients: Gradients,
+        pass: TilePass, tokens: Range<Int>, memory: UnsafeMutablePointer<Float>
     ) {
         let d = shape.headSize
         let group = shape.group
@@ -108,9 +160,10 @@ extension Attention {
         }
         dq.base.update(repeating: 0, count: rows * d)
         let end = Int(positions[tokens.upperBound - 1]) + 1
-        for start in stride(from: pass.part * keys, to: end, by: Self.queryGradientParts * keys) {
-            let count = min(keys, end - start)
-            let tile = kv.tile(
+        for index in stride(from: pass.part, to: span.tileCount(before: end), by: Self.queryGradientParts) {
+            let range = span.tile(index, before: end)
+            let (start, count) = (range.lowerBound, range.count)
+            let tile = span.queries.kv.tile(
                 start: start, count: count, headOffset: pass.kvHead * d, headSize: d,
                 keyScratch: keyScratch, valueScratch: valueScratch)
             let p = Matrix(scores, rows: rows, columns: count, stride: keys)
@@ -123,8 +176,9 @@ extension Attention {
                 Self.probabilities(
                     scores + row * keys, slopes + row * keys, logSums[row], projections[row], visible, count)
             }
-            let dKeys = pass.dKeys.rows(from: start, count: count)
-            let dValues = pass.dValues.rows(from: start, count: count)
+            let target = span.target(of: range)
+            let dKeys = target.keys.columns(from: pass.kvHead * d, count: d)
+            let dValues = target.values.columns(from: pass.kvHead * d, count: d)
             MatrixProduct.sgemm(p, transposed: true, outputs, transposed: false, dValues, accumulating: true)
             MatrixProduct.sgemm(ds, transposed: true, queries, transposed: false, dKeys, accumulating: true)
             MatrixProduct.sgemm(ds, transposed: false, tile.keys, transposed: false, dq, accumulating: true)

@@ -103,6 +103,8 @@ package final class Attention {
     }
 
     private var jobs: [Job] = []
+    /// First span of each group of a backward call, and the end.
+    var groups: [Int] = []
     var decoding: [DecodePart] = []
     let partials = Scratch()
 
@@ -142,7 +144,9 @@ package final class Attention {
             precondition(
                 Int(positions[span.rows.upperBound - 1]) < end, "K and V end at \(end), before the last query")
             // Later tokens see more keys: the heaviest tiles first, so that threads finish together.
-            for start in stride(from: span.rows.lowerBound, to: span.rows.upperBound, by: tileTokens).reversed() {
+            let tiles = (span.rows.count + tileTokens - 1) / tileTokens
+            for tile in (0..<tiles).reversed() {
+                let start = span.rows.lowerBound + tile * tileTokens
                 let tokens = start..<min(start + tileTokens, span.rows.upperBound)
                 for head in 0..<shape.kvHeads { jobs.append(.tile(span: index, kvHead: head, tokens: tokens)) }
             }

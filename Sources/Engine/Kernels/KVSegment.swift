@@ -3,7 +3,7 @@ internal import Glibc
 /// Where K and V of some consecutive positions of one sequence lie, for one layer.
 ///
 /// A row holds all KV heads of a token, head after head. K is stored after rotary embedding.
-public struct KVSegment {
+public struct KVSegment: BitwiseCopyable {
     /// Row of K of position `start`.
     public let keys: UnsafeMutablePointer<Float>
     /// Row of V of position `start`.

@@ -27,19 +27,19 @@ package struct Matrix {
 
     package var asRows: Rows { Rows(base, stride: stride) }
 
-    /// Moves rows `indices`, ascending, to the front; what the rest then holds is undefined.
-    package func gather(_ indices: [Int]) {
-        for (target, source) in indices.enumerated() where source != target {
-            memcpy(base + target * stride, base + source * stride, columns * MemoryLayout<Float>.stride)
+    /// Moves rows `chosen` to the front; what the rest then holds is undefined.
+    package func gather(_ chosen: RowChoice) {
+        for target in 0..<chosen.count where chosen[target] != target {
+            memcpy(base + target * stride, base + chosen[target] * stride, columns * MemoryLayout<Float>.stride)
         }
     }
 
-    /// Moves the first rows to `indices`, ascending, and clears all others: the way back from `gather`.
-    package func scatter(_ indices: [Int]) {
-        var next = indices.count - 1
+    /// Moves the first rows to `chosen` and clears all others: the way back from `gather`.
+    package func scatter(_ chosen: RowChoice) {
+        var next = chosen.count - 1
         for target in (0..<rows).reversed() {
             let row = base + target * stride
-            if next >= 0, indices[next] == target {
+            if next >= 0, chosen[next] == target {
                 if next != target { memcpy(row, base + next * stride, columns * MemoryLayout<Float>.stride) }
                 next -= 1
             } else {
@@ -47,6 +47,22 @@ package struct Matrix {
             }
         }
     }
+}
+
+/// Some rows of a matrix, ascending: numbers out of a list that counts from another row.
+package struct RowChoice {
+    private let list: ArraySlice<Int>
+    private let origin: Int
+
+    /// - Parameter origin: what `list` has for the matrix's row 0.
+    package init(_ list: ArraySlice<Int>, from origin: Int = 0) {
+        self.list = list
+        self.origin = origin
+    }
+
+    package var count: Int { list.count }
+
+    package subscript(index: Int) -> Int { list[list.startIndex + index] - origin }
 }
 
 /// Rows of one width that lie anywhere: evenly spaced, or each where a table says.
@@ -95,24 +111,5 @@ package struct Rows {
         pool.rows(count, cost: width) { range in
             for row in range { memcpy(target[row], source[row], width * MemoryLayout<Float>.stride) }
         }
-    }
-}
-
-/// Owned memory for `Rows` tables; grows and is reused.
-final class RowTable {
-    private var storage = UnsafeMutableBufferPointer<UnsafeMutablePointer<Float>>(start: nil, count: 0)
-
-    deinit { storage.deallocate() }
-
-    /// Fills the table with `count` rows and returns the view, valid until the next call.
-    func fill(_ count: Int, _ row: (Int) -> UnsafeMutablePointer<Float>) -> Rows {
-        precondition(count > 0, "a table needs rows")
-        if storage.count < count {
-            storage.deallocate()
-            storage = .allocate(capacity: count + count / 4)
-        }
-        for index in 0..<count { storage.initializeElement(at: index, to: row(index)) }
-        guard let start = storage.baseAddress else { preconditionFailure("an allocation has an address") }
-        return Rows(UnsafePointer(start))
     }
 }

@@ -26,6 +26,12 @@ package final class RotaryEmbedding {
         }
     }
 
+    /// Bytes of both tables.
+    package var byteCount: Int { cosines.byteCount + sines.byteCount }
+
+    /// Floats of both tables.
+    static func tableFloats(headSize: Int, positions: Int) -> Int { positions * headSize }
+
     /// The heads of a fused projection: `queries` heads of q, then `keys` heads each of k and v.
     package struct Heads {
         package let queries: Int
@@ -64,27 +70,25 @@ package final class RotaryEmbedding {
         }
     }
 
-    /// The gradient of `forward`'s input: `projected` receives the turned-back sum of the `dq` parts, the turned-back
+    /// The gradient of `forward`'s input: `projected` receives the turned-back sum of the `dq` shares, the turned-back
     /// dk, and dv.
     package func backward(
-        dq: [Rows], dk: Rows, dv: Rows, positions: UnsafePointer<Int32>, heads: Heads, projected: Matrix,
+        dq: [2 of Rows], dk: Rows, dv: Rows, positions: UnsafePointer<Int32>, heads: Heads, projected: Matrix,
         pool: ThreadPool
     ) {
         let queryWidth = heads.queries * headSize
         let keyWidth = heads.keys * headSize
-        dq.withUnsafeBufferPointer { parts in
-            pool.rows(projected.rows, cost: 3 * projected.columns) { range in
-                for row in range {
-                    let target = projected.base + row * projected.stride
-                    memcpy(target, parts[0][row], queryWidth * MemoryLayout<Float>.stride)
-                    for part in 1..<parts.count { Vector.add(parts[part][row], times: 1, to: target, queryWidth) }
-                    memcpy(target + queryWidth, dk[row], keyWidth * MemoryLayout<Float>.stride)
-                    memcpy(target + queryWidth + keyWidth, dv[row], keyWidth * MemoryLayout<Float>.stride)
-                    let position = Int(positions[row])
-                    for head in 0..<heads.queries + heads.keys {
-                        let place = target + head * self.headSize
-                        self.turn(place, to: place, position, sign: -1)
-                    }
+        pool.rows(projected.rows, cost: 3 * projected.columns) { range in
+            for row in range {
+                let target = projected.base + row * projected.stride
+                memcpy(target, dq[0][row], queryWidth * MemoryLayout<Float>.stride)
+                Vector.add(dq[1][row], times: 1, to: target, queryWidth)
+                memcpy(target + queryWidth, dk[row], keyWidth * MemoryLayout<Float>.stride)
+                memcpy(target + queryWidth + keyWidth, dv[row], keyWidth * MemoryLayout<Float>.stride)
+                let position = Int(positions[row])
+                for head in 0..<heads.queries + heads.keys {
+                    let place = target + head * self.headSize
+                    self.turn(place, to: place, position, sign: -1)
                 }
             }
         }

@@ -22,8 +22,9 @@ public struct LoRAConfig: Sendable, Hashable, Codable {
 
     /// Floats of the widest x A^T per token: that of the projections that share the most common input.
     var innerWidth: Int {
-        let shared: [Set<Projection>] = [[.q, .k, .v], [.gate, .up], [.o], [.down]]
-        return rank * (shared.map { targets.intersection($0).count }.max() ?? 0)
+        func count(_ projection: Projection) -> Int { targets.contains(projection) ? 1 : 0 }
+        return rank
+            * max(count(.q) + count(.k) + count(.v), count(.gate) + count(.up), count(.o), count(.down))
     }
 }
 
@@ -116,6 +117,7 @@ public final class Adapters {
     public var byteCount: Int { buffer.byteCount }
 
     let layout: AdaptersLayout
+    private let layers: [LayerAdapters]
 
     /// A normal with deviation 1 / sqrt(input), B zero: at first the adapted model is the model.
     public init(_ config: ModelConfig, _ lora: LoRAConfig, seed: UInt64) {
@@ -123,6 +125,7 @@ public final class Adapters {
         self.lora = lora
         layout = AdaptersLayout(config, lora)
         buffer = FloatBuffer(count: layout.table.count)
+        layers = layout.views(config, lora, base: buffer.base)
         for parameter in table.parameters where parameter.name.hasSuffix(".A") {
             NormalStream(seed: seed, name: parameter.name).fill(
                 UnsafeMutableBufferPointer(rebasing: buffer.floats[parameter.range]),
@@ -141,24 +144,37 @@ public final class Adapters {
         AdaptersLayout(config, lora).table.byteCount
     }
 
-    func layer(_ index: Int) -> LayerAdapters {
-        LayerAdapters(layout.layers[index], lora, base: buffer.base)
-    }
+    func layer(_ index: Int) -> LayerAdapters { layers[index] }
 }
 
 /// One layer's adapters in an arena laid out like them: the adapters themselves, or their gradients.
 struct LayerAdapters {
+    /// Of q, k and v together.
     let projection: LoRAGroup?
+    /// Of q alone, and of k and v alone: parts of `projection`.
+    let queries: LoRAGroup?
+    let keysAndValues: LoRAGroup?
     let output: LoRAGroup?
     let gateUp: LoRAGroup?
     let down: LoRAGroup?
 
-    init(_ layer: AdaptersLayout.Layer, _ lora: LoRAConfig, base: UnsafeMutablePointer<Float>) {
+    fileprivate init(
+        _ layer: AdaptersLayout.Layer, _ config: ModelConfig, _ lora: LoRAConfig, base: UnsafeMutablePointer<Float>
+    ) {
         let group = { (layout: AdaptersLayout.Group?) in layout.map { LoRAGroup($0, lora, base: base) } }
         projection = group(layer.projection)
+        queries = projection?.part(0..<config.queryWidth)
+        keysAndValues = projection?.part(config.queryWidth..<config.projectedWidth)
         output = group(layer.output)
         gateUp = group(layer.gateUp)
         down = group(layer.down)
+    }
+}
+
+extension AdaptersLayout {
+    /// Every layer's adapters in an arena that begins at `base`: made once, so that no layer's work has to.
+    func views(_ config: ModelConfig, _ lora: LoRAConfig, base: UnsafeMutablePointer<Float>) -> [LayerAdapters] {
+        layers.map { LayerAdapters($0, config, lora, base: base) }
     }
 }
 
@@ -189,6 +205,16 @@ package struct LoRAGroup {
 
     /// Floats of x A^T per token.
     var innerWidth: Int { a.rows }
+
+    /// The adapters of the projections that write `columns`, which count as columns from 0 on; nil when there are none.
+    func part(_ columns: Range<Int>) -> LoRAGroup? {
+        let chosen = members.indices.filter { columns.contains(members[$0].columns.lowerBound) }
+        guard let first = chosen.first else { return nil }
+        return LoRAGroup(
+            a: a.rows(from: first * rank, count: chosen.count * rank),
+            members: chosen.map { (members[$0].b, members[$0].columns.shifted(by: -columns.lowerBound)) },
+            scale: scale, rank: rank)
+    }
 
     /// y += scale (x A^T) B^T; `inner` [rows, innerWidth] receives x A^T.
     package func forward(x: Matrix, y: Matrix, inner: Matrix, pool: ThreadPool) {

@@ -9,23 +9,27 @@ public final class GradientBuffer {
     public var byteCount: Int { buffer.byteCount }
 
     let weights: WeightsLayout?
-    let adapters: AdaptersLayout?
+    private let adapterLayers: [LayerAdapters]
+    private let squares: UnsafeMutableBufferPointer<Double>
 
     /// All zero.
     public init(_ config: ModelConfig, _ tuning: TuningMode) {
         self.config = config
         self.tuning = tuning
+        table = tuning.table(for: config)
+        buffer = FloatBuffer(count: table.count)
+        squares = .allocate(capacity: AdamW.normBlocks(table.count))
         switch tuning {
         case .full:
             weights = WeightsLayout(config)
-            adapters = nil
+            adapterLayers = []
         case .lora(let lora):
             weights = nil
-            adapters = AdaptersLayout(config, lora)
+            adapterLayers = AdaptersLayout(config, lora).views(config, lora, base: buffer.base)
         }
-        table = tuning.table(for: config)
-        buffer = FloatBuffer(count: table.count)
     }
+
+    deinit { squares.deallocate() }
 
     /// Bytes of the gradients, of each moment of the optimizer, and of what a step publishes.
     public static func byteCount(_ config: ModelConfig, _ tuning: TuningMode) -> Int {
@@ -42,7 +46,7 @@ public final class GradientBuffer {
 
     /// The global L2 norm.
     public func norm(pool: ThreadPool) -> Double {
-        AdamW.squaredNorm(UnsafeBufferPointer(buffer.floats), pool: pool).squareRoot()
+        AdamW.squaredNorm(UnsafeBufferPointer(buffer.floats), partial: squares, pool: pool).squareRoot()
     }
 
     func weightGradients(_ layer: Int) -> LayerTensors? {
@@ -50,8 +54,7 @@ public final class GradientBuffer {
     }
 
     func adapterGradients(_ layer: Int) -> LayerAdapters? {
-        guard let adapters, case .lora(let lora) = tuning else { return nil }
-        return LayerAdapters(adapters.layers[layer], lora, base: buffer.base)
+        adapterLayers.isEmpty ? nil : adapterLayers[layer]
     }
 }
 

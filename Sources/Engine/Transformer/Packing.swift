@@ -1,111 +1,149 @@
 /// How the sequences of a micro-batch lie behind one another without padding.
 ///
-/// A *packed row* is a position of a sequence, all sequences in order. A *fresh row* is a packed row that runs forward;
-/// a *loss row* one whose loss weight is not zero.
+/// A *packed row* is a token of a sequence, all sequences in order. A *fresh row* is a packed row that runs forward, a
+/// *recorded row* one that does not; a *loss row* one whose loss weight is not zero. All tables are made once, so that no
+/// unit of work has to.
 public struct Packing: Sendable {
-    /// Positions of all sequences.
-    public let rowCount: Int
-    /// Packed row of each sequence's position 0, and the end.
-    public let starts: [Int]
-    /// Packed row of each fresh row.
-    public let freshRows: [Int]
-    /// Packed row of each loss row.
-    public let lossRows: [Int]
-    /// Per packed row.
-    let positions: [Int32]
+    /// A sequence's place.
+    struct Sequence: Sendable {
+        /// Packed rows.
+        let rows: Range<Int>
+        /// Position of the first.
+        let start: Int
+        /// Sequence that this one goes on from.
+        let trunk: Int?
+        /// Runs of fresh positions and the fresh row of the first.
+        let freshRuns: [(positions: Range<Int>, row: Int)]
+
+        /// Number that it shares with all sequences of its tree.
+        func tree(_ own: Int) -> Int { trunk ?? own }
+    }
+
+    /// Some of the packed rows, in order.
+    struct Selection: Sendable {
+        /// Packed row of each.
+        private(set) var rows: [Int] = []
+        private(set) var positions: [Int32] = []
+        /// How many lie before each packed row, and in all.
+        private(set) var before: [Int] = [0]
+
+        /// Takes the next packed row, or leaves it out.
+        fileprivate mutating func add(_ row: Int, _ position: Int32, _ isChosen: Bool) {
+            if isChosen {
+                rows.append(row)
+                positions.append(position)
+            }
+            before.append(rows.count)
+        }
+
+        var count: Int { rows.count }
+
+        /// Those among packed `rows`.
+        func range(in rows: Range<Int>) -> Range<Int> { before[rows.lowerBound]..<before[rows.upperBound] }
+    }
+
+    let sequences: [Sequence]
     let tokens: [Int32]
-    /// Per fresh row.
-    let freshPositions: [Int32]
+    let positions: [Int32]
+    let fresh: Selection
+    let recorded: Selection
+    let loss: Selection
+    let freshLoss: Selection
+    let recordedLoss: Selection
     let freshTokens: [Int32]
+    /// Fresh row of each fresh loss row, and recorded row of each recorded loss row.
+    let freshRowsOfLoss: [Int]
+    let recordedRowsOfLoss: [Int]
     /// Per loss row.
     let lossTargets: [Int32]
     let lossWeights: [Float]
-    /// Loss rows before each packed row, and in all.
-    let lossBefore: [Int]
-    /// Fresh row of each loss row that is fresh, and its position.
-    let freshLossRows: [Int]
-    let freshLossPositions: [Int32]
-    /// Fresh loss rows before each fresh row, and in all.
-    let freshLossBefore: [Int]
-    /// Per sequence: runs of fresh positions and the fresh row of the first.
-    let freshRuns: [[(positions: Range<Int>, row: Int)]]
+    let lossSequences: [Int]
+
+    /// Tokens of all sequences.
+    public var rowCount: Int { tokens.count }
+    /// Packed row of each fresh row.
+    public var freshRows: [Int] { fresh.rows }
+    /// Packed row of each loss row.
+    public var lossRows: [Int] { loss.rows }
+    /// Fresh rows that carry loss.
+    public var freshLossCount: Int { freshLoss.count }
+    /// Recorded rows, and those that carry loss.
+    public var recordedCount: Int { recorded.count }
+    public var recordedLossCount: Int { recordedLoss.count }
 
     public init(_ sequences: [TrainingSequence]) {
-        var starts = [0]
-        var freshRows: [Int] = []
-        var lossRows: [Int] = []
+        var places: [Sequence] = []
         var positions: [Int32] = []
+        var fresh = Selection()
+        var recorded = Selection()
+        var loss = Selection()
+        var freshLoss = Selection()
+        var recordedLoss = Selection()
         var lossTargets: [Int32] = []
         var lossWeights: [Float] = []
-        var freshRuns: [[(positions: Range<Int>, row: Int)]] = []
-        for sequence in sequences {
-            let start = positions.count
-            positions.append(contentsOf: sequence.tokens.indices.map { Int32(truncatingIfNeeded: $0) })
-            starts.append(positions.count)
+        var lossSequences: [Int] = []
+        for (number, sequence) in sequences.enumerated() {
+            let first = positions.count
+            var start = 0
+            if let trunk = sequence.trunk {
+                precondition(
+                    trunk < number && places[trunk].trunk == nil
+                        && places[(trunk + 1)...].allSatisfy { $0.trunk == trunk },
+                    "a branch follows its trunk, or another branch of it")
+                start = places[trunk].rows.count
+            }
+            let ranges = sequence.fresh
+            var next = ranges.startIndex
             var runs: [(positions: Range<Int>, row: Int)] = []
-            for range in sequence.fresh {
-                runs.append((range, freshRows.count))
-                freshRows.append(contentsOf: range.map { start + $0 })
+            for token in sequence.tokens.indices {
+                while next < ranges.endIndex, ranges[next].upperBound <= token { next += 1 }
+                let isFresh = next < ranges.endIndex && ranges[next].contains(token)
+                if isFresh, ranges[next].lowerBound == token {
+                    runs.append((start + token..<start + ranges[next].upperBound, fresh.count))
+                }
+                let carriesLoss = sequence.weights[token] != 0
+                let (row, position) = (first + token, Int32(truncatingIfNeeded: start + token))
+                positions.append(position)
+                fresh.add(row, position, isFresh)
+                recorded.add(row, position, !isFresh)
+                loss.add(row, position, carriesLoss)
+                freshLoss.add(row, position, isFresh && carriesLoss)
+                recordedLoss.add(row, position, !isFresh && carriesLoss)
+                guard carriesLoss else { continue }
+                lossTargets.append(sequence.targets[token])
+                lossWeights.append(sequence.weights[token])
+                lossSequences.append(number)
             }
-            freshRuns.append(runs)
-            for position in sequence.tokens.indices where sequence.weights[position] != 0 {
-                lossRows.append(start + position)
-                lossTargets.append(sequence.targets[position])
-                lossWeights.append(sequence.weights[position])
-            }
+            places.append(
+                Sequence(rows: first..<positions.count, start: start, trunk: sequence.trunk, freshRuns: runs))
         }
         let tokens = sequences.flatMap(\.tokens)
-        self.rowCount = positions.count
-        self.starts = starts
-        self.freshRows = freshRows
-        self.lossRows = lossRows
-        self.positions = positions
+        self.sequences = places
         self.tokens = tokens
+        self.positions = positions
         self.lossTargets = lossTargets
         self.lossWeights = lossWeights
-        self.freshRuns = freshRuns
-        freshPositions = freshRows.map { positions[$0] }
-        freshTokens = freshRows.map { tokens[$0] }
-
-        var lossBefore = [0]
-        lossBefore.reserveCapacity(positions.count + 1)
-        var carriesLoss = [Bool](repeating: false, count: positions.count)
-        for row in lossRows { carriesLoss[row] = true }
-        for isLoss in carriesLoss { lossBefore.append(lossBefore[lossBefore.count - 1] + (isLoss ? 1 : 0)) }
-        self.lossBefore = lossBefore
-        let freshLossRows = freshRows.indices.filter { carriesLoss[freshRows[$0]] }
-        self.freshLossRows = freshLossRows
-        freshLossPositions = freshLossRows.map { positions[freshRows[$0]] }
-        var freshLossBefore = [0]
-        freshLossBefore.reserveCapacity(freshRows.count + 1)
-        for row in freshRows {
-            freshLossBefore.append(freshLossBefore[freshLossBefore.count - 1] + (carriesLoss[row] ? 1 : 0))
-        }
-        self.freshLossBefore = freshLossBefore
+        self.lossSequences = lossSequences
+        freshTokens = fresh.rows.map { tokens[$0] }
+        freshRowsOfLoss = freshLoss.rows.map { fresh.before[$0] }
+        recordedRowsOfLoss = recordedLoss.rows.map { recorded.before[$0] }
+        self.fresh = fresh
+        self.recorded = recorded
+        self.loss = loss
+        self.freshLoss = freshLoss
+        self.recordedLoss = recordedLoss
     }
 
-    /// The loss rows among packed `rows`, as indices of `lossRows`.
-    func losses(in rows: Range<Int>) -> Range<Int> { lossBefore[rows.lowerBound]..<lossBefore[rows.upperBound] }
+    func isFresh(_ row: Int) -> Bool { fresh.before[row + 1] > fresh.before[row] }
+    func carriesLoss(_ row: Int) -> Bool { loss.before[row + 1] > loss.before[row] }
 
-    /// The loss rows among fresh `rows`, as indices of `freshLossRows`.
-    func losses(inFresh rows: Range<Int>) -> Range<Int> {
-        freshLossBefore[rows.lowerBound]..<freshLossBefore[rows.upperBound]
-    }
-
-    /// The parts of packed `rows` by sequence.
-    func parts(of rows: Range<Int>) -> [(sequence: Int, rows: Range<Int>)] {
-        (0..<starts.count - 1).compactMap { sequence in
-            let part = rows.clamped(to: starts[sequence]..<starts[sequence + 1])
-            return part.isEmpty ? nil : (sequence, part)
-        }
-    }
-
-    /// The parts of fresh `rows` by sequence.
-    func parts(ofFresh rows: Range<Int>) -> [(sequence: Int, rows: Range<Int>)] {
-        freshRuns.indices.compactMap { sequence in
-            guard let first = freshRuns[sequence].first, let last = freshRuns[sequence].last else { return nil }
-            let part = rows.clamped(to: first.row..<last.row + last.positions.count)
-            return part.isEmpty ? nil : (sequence, part)
-        }
+    /// Packed row of a sequence's `positions`.
+    func rows(of positions: Range<Int>, sequence: Int) -> Range<Int> {
+        let place = sequences[sequence]
+        let rows = positions.shifted(by: place.rows.lowerBound - place.start)
+        precondition(
+            rows.lowerBound >= place.rows.lowerBound && rows.upperBound <= place.rows.upperBound,
+            "positions beyond the sequence")
+        return rows
     }
 }

@@ -79,6 +79,10 @@ struct LayerTensors {
     let attentionNorm: UnsafeMutablePointer<Float>
     /// [projectedWidth, hidden]: q, k, v.
     let projection: Matrix
+    /// Its rows of q.
+    let queries: Matrix
+    /// Its rows of k and v.
+    let keysAndValues: Matrix
     let bias: UnsafeMutablePointer<Float>?
     /// [hidden, queryWidth]
     let output: Matrix
@@ -92,6 +96,8 @@ struct LayerTensors {
         let h = config.hidden
         attentionNorm = base + layout.attentionNorm
         projection = Matrix(base + layout.projection, rows: config.projectedWidth, columns: h)
+        queries = projection.rows(from: 0, count: config.queryWidth)
+        keysAndValues = projection.rows(from: config.queryWidth, count: 2 * config.keyWidth)
         bias = layout.bias.map { base + $0 }
         output = Matrix(base + layout.output, rows: h, columns: config.queryWidth)
         mlpNorm = base + layout.mlpNorm

@@ -1,29 +1,36 @@
 /// A sequence that is served chunk by chunk, with everything recorded of the chunks: what reuse is checked and measured
 /// with. Simulations keep records in pieces of their own.
 package struct RecordedSequence {
-    /// One block per layer, and the final norm's input of every token.
+    /// One block per layer, and the final norm's input of the tokens that carry loss: the last ones.
     package struct Chunk {
         package let positions: Range<Int>
         package let layers: [ActivationBlock]
-        package let final: FinalBlock
+        package let final: FinalBlock?
     }
 
     package let config: ModelConfig
+    /// What is kept of each layer.
+    package let plan: PassPlan
+    /// The first position that carries loss.
+    package let lossStart: Int
     package let kv: KVBlock
     /// The recorded chunks, in order.
     package private(set) var chunks: [Chunk] = []
 
     /// A sequence of at most `capacity` tokens, of which nothing has been served.
-    package init(_ config: ModelConfig, capacity: Int) {
+    package init(_ config: ModelConfig, capacity: Int, plan: PassPlan = PassPlan(), lossStart: Int = 0) {
         self.config = config
+        self.plan = plan
+        self.lossStart = lossStart
         kv = KVBlock(config, capacity: max(capacity, 1))
     }
 
     /// Serves the first `count` of `tokens` in chunks, each a batch of its own.
     package init(
-        _ tokens: [Int32], count: Int, chunk: Int, transformer: Transformer, parameters: ModelParameters
+        _ tokens: [Int32], count: Int, chunk: Int, transformer: Transformer, parameters: ModelParameters,
+        plan: PassPlan = PassPlan(), lossStart: Int = 0
     ) {
-        self.init(transformer.config, capacity: count)
+        self.init(transformer.config, capacity: count, plan: plan, lossStart: lossStart)
         for start in stride(from: 0, to: count, by: chunk) {
             let slice = slice(tokens, start..<min(start + chunk, count))
             _ = transformer.forward([slice], parameters)
@@ -36,10 +43,16 @@ package struct RecordedSequence {
             tokens: Array(tokens[positions]), start: positions.lowerBound,
             kv: [KVSpan(kv, count: positions.upperBound)])
         if isRecorded {
+            let lossRows = max(0, positions.upperBound - max(positions.lowerBound, lossStart))
             let chunk = Chunk(
                 positions: positions,
-                layers: (0..<config.layers).map { _ in ActivationBlock(config, rows: positions.count) },
-                final: FinalBlock(config, rows: positions.count))
+                layers: (0..<config.layers).map { layer in
+                    let isLast = layer == config.layers - 1
+                    return ActivationBlock(
+                        config, rows: positions.count, queryRows: isLast ? lossRows : positions.count,
+                        plan: plan.recorded(layer))
+                },
+                final: lossRows > 0 ? FinalBlock(config, rows: lossRows) : nil)
             chunks.append(chunk)
             slice.record = SliceRecord(layers: chunk.layers, final: chunk.final)
         }
@@ -62,7 +75,9 @@ package struct RecordedSequence {
                 kv.segment(layer: layer, row: start, start: start, count: chunk.positions.count))
             pass.attachActivations(
                 layer: layer, sequence: index, positions: chunk.positions, chunk.layers[layer])
-            if layer == 0 { pass.attachFinal(sequence: index, positions: chunk.positions, chunk.final) }
+            guard layer == 0, let final = chunk.final else { continue }
+            let end = chunk.positions.upperBound
+            pass.attachFinal(sequence: index, positions: end - final.rows..<end, final)
         }
     }
 }

@@ -15,6 +15,9 @@ extension TrainingPass {
         precondition(rows.count <= unitRows, "a unit has at most \(unitRows) rows")
         precondition(
             layer == config.layers - 1 || layers[layer + 1].backwardStart == 0, "the layer above is not finished")
+        precondition(
+            !needsRecompute(layer: layer) || layers[layer].recomputeEnd == packing.rowCount,
+            "what was not kept has not been computed again")
         guard !rows.isEmpty else { return }
         let n = packing.rowCount
         let kvGradient = Matrix(stream + n * config.hidden, rows: n, columns: 2 * config.keyWidth)
@@ -23,39 +26,39 @@ extension TrainingPass {
         layers[layer].backwardStart = rows.lowerBound
     }
 
-    /// Where the forward pass's results of packed `rows` lie at a layer.
-    func places(layer: Int, rows: Range<Int>) -> [Place] {
-        var runs = layers[layer].recorded.map { Place(rows: $0.rows, block: $0.block, row: $0.row, isOwn: false) }
-        if let block = layers[layer].block {
-            for (sequence, fresh) in packing.freshRuns.enumerated() {
-                let start = packing.starts[sequence]
-                for run in fresh {
-                    let range = start + run.positions.lowerBound..<start + run.positions.upperBound
-                    runs.append(Place(rows: range, block: block, row: run.row, isOwn: true))
-                }
+    /// Finds the forward pass's results of packed `rows` at a layer, kept or computed again: the inputs of all, the others
+    /// of all or of those with loss.
+    fileprivate func locate(layer: Int, rows: Range<Int>, lossOnly: Bool) {
+        let tables = workspace.tables
+        let isLast = layer + 1 == config.layers
+        let again = recomputePlaces(layer)
+        let state = layers[layer]
+        tables.begin(rows.count)
+        var cursor = 0
+        for row in rows {
+            let isQuery = !lossOnly || packing.carriesLoss(row)
+            guard !packing.isFresh(row) else {
+                guard let block = state.block else { preconditionFailure("layer \(layer) has not run forward") }
+                tables.x.append(block.x.base + packing.fresh.before[row] * block.x.stride)
+                guard isQuery else { continue }
+                let place = isLast ? packing.freshLoss.before[row] : packing.fresh.before[row]
+                tables.appendAttention(plan.own.savesAttention ? block.planes : again.own, row: place)
+                tables.appendGate(plan.own.savesGate ? block.planes : again.own, row: place)
+                continue
             }
+            let run = recordedRun(layer, row, &cursor)
+            let held = run.row + row - run.rows.lowerBound
+            tables.x.append(run.block.x.base + held * run.block.x.stride)
+            guard isQuery else { continue }
+            let place = isLast ? packing.recordedLoss.before[row] : packing.recorded.before[row]
+            let kept = run.block.plan
+            tables.appendAttention(
+                kept.savesAttention ? run.block.planes : again.recorded,
+                row: kept.savesAttention ? run.queryRow(held) : place)
+            tables.appendGate(
+                kept.savesGate ? run.block.planes : again.recorded, row: kept.savesGate ? run.queryRow(held) : place)
         }
-        var result: [Place] = []
-        var next = rows.lowerBound
-        for run in runs.sorted(by: { $0.rows.lowerBound < $1.rows.lowerBound }) {
-            let part = run.rows.clamped(to: rows)
-            guard !part.isEmpty else { continue }
-            precondition(part.lowerBound == next, "activations of packed row \(next) are missing or attached twice")
-            let row = run.row + part.lowerBound - run.rows.lowerBound
-            result.append(Place(rows: part, block: run.block, row: row, isOwn: run.isOwn))
-            next = part.upperBound
-        }
-        precondition(next == rows.upperBound, "activations of packed row \(next) are neither computed nor attached")
-        return result
     }
-}
-
-/// Where the activations of some packed rows lie: from row `row` of `block` on, the pass's own or an attached one.
-struct Place {
-    let rows: Range<Int>
-    let block: ActivationBlock
-    let row: Int
-    let isOwn: Bool
 }
 
 /// One layer's backward pass over some packed rows: operands, scratch, and the steps in order.
@@ -65,8 +68,8 @@ private struct BackwardUnit {
     /// Rows whose output has a gradient: in the last layer those that carry loss, otherwise all. The steps from the
     /// output down to attention work on these, in matrices of only these.
     let queryCount: Int
-    /// Which of `rows` they are, counted from the first; nil for all.
-    let queries: [Int]?
+    /// Which of `rows` they are; nil for all.
+    let queries: RowChoice?
     let isFull: Bool
     /// Whether anything below needs the gradient of this layer's input.
     let needsInput: Bool
@@ -86,6 +89,9 @@ private struct BackwardUnit {
     let x2: Rows
     let gateUp: Rows
 
+    /// Norms' outputs and SwiGLU products, where those of all rows were kept.
+    let derived: DerivedPlanes?
+
     /// Gradient of the layer's output, in place that of its input; of all rows.
     let dx: Matrix
     /// Its first rows: between output and attention, those with a gradient.
@@ -97,7 +103,7 @@ private struct BackwardUnit {
     let normed: Matrix
     let dNormed: Matrix
     let dProjected: Matrix
-    let dq: [Matrix]
+    let dq: [2 of Matrix]
     // Scratch of the unit, for rows with a gradient.
     let gathered: Matrix
     let dAttention: Matrix
@@ -126,37 +132,26 @@ private struct BackwardUnit {
 
         let packing = pass.packing
         let isLast = layer + 1 == config.layers
-        let losses = isLast ? packing.losses(in: rows) : rows
+        let losses = isLast ? packing.loss.range(in: rows) : rows
         let queryCount = losses.count
         let isPartial = queryCount < rows.count
         self.queryCount = queryCount
-        queries = isPartial ? packing.lossRows[losses].map { $0 - rows.lowerBound } : nil
+        queries = isPartial ? RowChoice(packing.loss.rows[losses], from: rows.lowerBound) : nil
 
-        let places = pass.places(layer: layer, rows: rows)
-        var pointers: [UnsafeMutablePointer<Float>] = []
-        pointers.reserveCapacity(rows.count)
-        func table(_ index: Int, _ plane: (ActivationBlock) -> Matrix, ofAll: Bool, lossOnly: Bool) -> Rows {
-            pointers.removeAll(keepingCapacity: true)
-            for place in places {
-                let matrix = plane(place.block)
-                for offset in 0..<place.rows.count {
-                    let packed = place.rows.lowerBound + offset
-                    guard ofAll || packing.lossBefore[packed + 1] > packing.lossBefore[packed] else { continue }
-                    let row = place.row + offset
-                    let held = lossOnly && place.isOwn ? packing.freshLossBefore[row] : row
-                    pointers.append(matrix.base + held * matrix.stride)
-                }
-            }
-            // Of no rows any view will do.
-            guard !pointers.isEmpty else { return Rows(pass.stream, stride: 0) }
-            return workspace.tables[index].fill(pointers.count) { pointers[$0] }
-        }
-        x = table(0, \.x, ofAll: true, lossOnly: false)
-        q = table(1, \.q, ofAll: !isPartial, lossOnly: false)
-        o = table(2, \.o, ofAll: !isPartial, lossOnly: isLast)
-        lse = table(3, \.lse, ofAll: !isPartial, lossOnly: isLast)
-        x2 = table(4, \.x2, ofAll: !isPartial, lossOnly: isLast)
-        gateUp = table(5, \.gateUp, ofAll: !isPartial, lossOnly: isLast)
+        let fresh = packing.fresh.range(in: rows)
+        // Rows that all run forward lie one behind another.
+        derived =
+            fresh.count == rows.count
+            ? pass.ownDerived(layer)?.rows(fresh, queries: isLast ? packing.freshLoss.range(in: rows) : fresh) : nil
+        pass.locate(layer: layer, rows: rows, lossOnly: isPartial)
+        let tables = workspace.tables
+        x = tables.x.rows
+        // Of no rows any view will do.
+        q = queryCount > 0 ? tables.q.rows : x
+        o = queryCount > 0 ? tables.o.rows : x
+        lse = queryCount > 0 ? tables.lse.rows : x
+        x2 = queryCount > 0 ? tables.x2.rows : x
+        gateUp = queryCount > 0 ? tables.gateUp.rows : x
 
         let count = rows.count
         dx = Matrix(pass.stream + rows.lowerBound * config.hidden, rows: count, columns: config.hidden)
@@ -167,9 +162,7 @@ private struct BackwardUnit {
         dProjected = planes.take(config.projectedWidth)
         gathered = planes.take(config.queryWidth).rows(from: 0, count: queryCount)
         dAttention = planes.take(config.queryWidth).rows(from: 0, count: queryCount)
-        var shares: [Matrix] = []
-        for _ in 0..<Attention.queryGradientParts { shares.append(planes.take(config.queryWidth)) }
-        dq = shares
+        dq = [planes.take(config.queryWidth), planes.take(config.queryWidth)]
         activated = planes.take(config.intermediate).rows(from: 0, count: queryCount)
         dActivated = planes.take(config.intermediate).rows(from: 0, count: queryCount)
         dGateUp = planes.take(2 * config.intermediate).rows(from: 0, count: queryCount)
@@ -195,10 +188,11 @@ private struct BackwardUnit {
     private func mlp() {
         let width = config.intermediate
         let count = queryCount
-        let normed = normed.rows(from: 0, count: count)
+        let normed = derived?.mlpNormed ?? normed.rows(from: 0, count: count)
+        let activated = derived?.activated ?? activated
         let dNormed = dNormed.rows(from: 0, count: count)
         MatrixProduct.inputGradient(dOutput, weights.down, dActivated, pool: pool)
-        if isFull || adapters?.down != nil {
+        if derived == nil, isFull || adapters?.down != nil {
             SwiGLU.forward(gateUp: gateUp, y: activated.asRows, count: count, width: width, pool: pool)
         }
         if let gradients { MatrixProduct.weightGradient(dOutput, activated, gradients.down, pool: pool) }
@@ -207,7 +201,7 @@ private struct BackwardUnit {
             gateUp: gateUp, dy: dActivated.asRows, dGateUp: dGateUp.asRows, count: count, width: width, pool: pool)
 
         MatrixProduct.inputGradient(dGateUp, weights.gateUp, dNormed, pool: pool)
-        if isFull || adapters?.gateUp != nil { normalise(x2, gain: weights.mlpNorm, into: normed) }
+        if derived == nil, isFull || adapters?.gateUp != nil { normalise(x2, gain: weights.mlpNorm, into: normed) }
         if let gradients { MatrixProduct.weightGradient(dGateUp, normed, gradients.gateUp, pool: pool) }
         adapt(adapters?.gateUp, adapterGradients?.gateUp, x: normed, dy: dGateUp, dx: dNormed)
         normBackward(x2, gain: weights.mlpNorm, dy: dNormed, dx: dOutput, gradient: gradients?.mlpNorm)
@@ -234,13 +228,13 @@ private struct BackwardUnit {
     private func attention() {
         if queryCount > 0 { attend() }
         if let queries {
-            for share in dq { share.scatter(queries) }
+            for share in dq.indices { dq[share].scatter(queries) }
         }
         let own = kvGradient.rows(from: rows.lowerBound, count: rows.count)
         pass.packing.positions.withUnsafeBufferPointer { positions in
             guard let positions = positions.baseAddress else { return }
             pass.workspace.layer.rotary.backward(
-                dq: dq.map(\.asRows), dk: own.asRows,
+                dq: [dq[0].asRows, dq[1].asRows], dk: own.asRows,
                 dv: own.columns(from: config.keyWidth, count: config.keyWidth).asRows,
                 positions: positions + rows.lowerBound, heads: pass.workspace.layer.heads, projected: dProjected,
                 pool: pool)
@@ -250,38 +244,30 @@ private struct BackwardUnit {
     /// dq receives the gradients of the queries, kvGradient is added to.
     private func attend() {
         let attention = pass.workspace.layer.attention
-        let packing = pass.packing
-        let width = config.keyWidth
         attention.outputProjections(
             dOutput: dAttention.asRows, o: o, projections: projections.asRows, count: queryCount)
         let gradients = Attention.Gradients(
-            dOutput: dAttention.asRows, projections: projections.asRows, dq: dq.map(\.asRows))
-        let first = queries == nil ? rows.lowerBound : packing.lossBefore[rows.lowerBound]
-        let parts = packing.parts(of: rows).compactMap { part in
-            let own = queries == nil ? part.rows : packing.losses(in: part.rows)
-            return own.isEmpty ? nil : (sequence: part.sequence, rows: own.shifted(by: -first))
-        }
-        let ofSequence = parts.map { part in
-            let start = packing.starts[part.sequence]
-            return kvGradient.rows(from: start, count: packing.starts[part.sequence + 1] - start)
-        }
-        let spans = parts.map { ($0.rows, pass.segments(layer: layer, sequence: $0.sequence)) }
-        let positions = queries.map { $0.map { packing.positions[rows.lowerBound + $0] } }
-        (positions?[...] ?? packing.positions[rows]).withUnsafeBufferPointer { positions in
+            dOutput: dAttention.asRows, projections: projections.asRows, dq: [dq[0].asRows, dq[1].asRows])
+        let spans = pass.gradientSpans(layer: layer, rows: rows, lossOnly: queries != nil, target: kvGradient)
+        let packing = pass.packing
+        let (positions, first) =
+            queries == nil
+            ? (packing.positions, rows.lowerBound)
+            : (packing.loss.positions, packing.loss.before[rows.lowerBound])
+        positions.withUnsafeBufferPointer { positions in
             guard let positions = positions.baseAddress else { return }
-            pass.withSpans(spans) { spans in
-                attention.backward(
-                    q: q, lse: lse, positions: positions, spans: spans, gradients: gradients,
-                    dKeys: ofSequence.map { $0.columns(from: 0, count: width) },
-                    dValues: ofSequence.map { $0.columns(from: width, count: width) })
-            }
+            attention.backward(
+                q: q, lse: lse, positions: positions + first, spans: spans, gradients: gradients)
         }
     }
 
     /// dx becomes the gradient of x.
     private func projection() {
         if needsInput { MatrixProduct.inputGradient(dProjected, weights.projection, dNormed, pool: pool) }
-        if isFull || adapters?.projection != nil { normalise(x, gain: weights.attentionNorm, into: normed) }
+        let normed = derived?.normed ?? normed
+        if derived == nil, isFull || adapters?.projection != nil {
+            normalise(x, gain: weights.attentionNorm, into: normed)
+        }
         if let gradients {
             MatrixProduct.weightGradient(dProjected, normed, gradients.projection, pool: pool)
             if let bias = gradients.bias { ColumnSum.add(dProjected, to: bias, pool: pool) }

@@ -4,7 +4,7 @@ extension TrainingPass {
     /// In the last layer only the loss rows' output is of use; the other rows leave their K and V.
     public func forward(layer: Int, rows: Range<Int>) {
         precondition(
-            rows.lowerBound == layers[layer].forwardEnd && rows.upperBound <= packing.freshRows.count,
+            rows.lowerBound == layers[layer].forwardEnd && rows.upperBound <= packing.fresh.count,
             "forward rows must ascend without gaps")
         precondition(rows.count <= unitRows, "a unit has at most \(unitRows) rows")
         precondition(
@@ -13,18 +13,38 @@ extension TrainingPass {
         let block = ownBlock(layer)
         if layer == 0 { embed(rows, into: block) }
         let isLast = layer + 1 == config.layers
-        let output = isLast ? ownFinal().x : ownBlock(layer + 1).x
-        let wanted = isLast ? packing.losses(inFresh: rows) : rows
-        let part = { (matrix: Matrix, rows: Range<Int>) in matrix.rows(from: rows.lowerBound, count: rows.count) }
-        let tensors = LayerRows(
-            x: part(block.x, rows), q: part(block.q, rows), o: part(block.o, wanted), lse: part(block.lse, wanted),
-            x2: part(block.x2, wanted), gateUp: part(block.gateUp, wanted), output: part(output, wanted))
-        withPlacement(layer, rows, lossOnly: isLast) { placement in
+        let wanted = wantedRows(layer, rows)
+        // Where no row carries loss, nothing is put out.
+        let output = isLast ? ownFinal()?.x : ownBlock(layer + 1).x
+        withPlacement(layer, rows) { placement in
             workspace.layer.forward(
-                tensors, placement, weights: parameters.weights.layer(layer),
-                adapters: parameters.adapters?.layer(layer))
+                ownTensors(layer, rows), output: part(output ?? block.x, wanted), placement,
+                weights: parameters.weights.layer(layer), adapters: parameters.adapters?.layer(layer))
         }
         layers[layer].forwardEnd = rows.upperBound
+        // What only scores has no use for a layer that is done.
+        if isScoring, rows.upperBound == packing.fresh.count { releaseBlocks(of: layer) }
+    }
+
+    private func part(_ matrix: Matrix, _ rows: Range<Int>) -> Matrix {
+        matrix.rows(from: rows.lowerBound, count: rows.count)
+    }
+
+    /// Fresh rows of `rows` whose output is wanted: in the last layer those with loss, counted among such rows.
+    func wantedRows(_ layer: Int, _ rows: Range<Int>) -> Range<Int> {
+        guard layer + 1 == config.layers else { return rows }
+        let fresh = packing.fresh.rows
+        return packing.freshLoss.range(in: fresh[rows.lowerBound]..<fresh[rows.upperBound - 1] + 1)
+    }
+
+    /// The tensors of fresh `rows` at a layer, kept ones in the layer's block, others in the memory that all layers share.
+    func ownTensors(_ layer: Int, _ rows: Range<Int>) -> LayerRows {
+        let block = ownBlock(layer)
+        let wanted = wantedRows(layer, rows)
+        var tensors = LayerRows(x: part(block.x, rows), recomputePlaces(layer).own.rows(wanted))
+        tensors.place(block.planes.rows(wanted), keptBy: plan.own)
+        tensors.derived = ownDerived(layer)?.rows(rows, queries: wanted)
+        return tensors
     }
 
     private func embed(_ rows: Range<Int>, into block: ActivationBlock) {
@@ -35,52 +55,25 @@ extension TrainingPass {
         }
     }
 
-    private func withPlacement(
-        _ layer: Int, _ rows: Range<Int>, lossOnly: Bool, _ body: (RowPlacement) -> Void
-    ) {
-        let wanted = lossOnly ? packing.losses(inFresh: rows) : rows
-        let own = ownKV(layer).segment(layer: 0, start: 0, count: packing.freshRows.count)
-        let keys = Rows(own.keys + rows.lowerBound * own.rowStride, stride: own.rowStride)
-        let values = Rows(own.values + rows.lowerBound * own.rowStride, stride: own.rowStride)
-        let parts = packing.parts(ofFresh: rows).compactMap { part in
-            let own = lossOnly ? packing.losses(inFresh: part.rows) : part.rows
-            return own.isEmpty
-                ? nil : (own.shifted(by: -wanted.lowerBound), segments(layer: layer, sequence: part.sequence))
-        }
+    /// Calls `body` with where the fresh `rows` stand.
+    func withPlacement(_ layer: Int, _ rows: Range<Int>, _ body: (RowPlacement) -> Void) {
+        let wanted = wantedRows(layer, rows)
         let isPartial = wanted.count < rows.count
-        withSpans(parts) { spans in
-            packing.freshPositions.withUnsafeBufferPointer { positions in
-                packing.freshLossPositions.withUnsafeBufferPointer { lossPositions in
-                    guard let positions = positions.baseAddress.map({ $0 + rows.lowerBound }) else { return }
-                    let ofWanted = lossPositions.baseAddress.map { $0 + wanted.lowerBound }
-                    body(
-                        RowPlacement(
-                            positions: positions, keys: keys, values: values,
-                            wanted: isPartial ? packing.freshLossRows[wanted].map { $0 - rows.lowerBound } : nil,
-                            queryPositions: isPartial ? ofWanted ?? positions : positions, spans: spans))
-                }
+        let own = ownSegment(layer, rows: rows, start: 0)
+        let spans =
+            layer + 1 == config.layers
+            ? spans(layer: layer, packing.freshLoss, wanted) : spans(layer: layer, packing.fresh, rows)
+        packing.fresh.positions.withUnsafeBufferPointer { positions in
+            packing.freshLoss.positions.withUnsafeBufferPointer { lossPositions in
+                guard let positions = positions.baseAddress.map({ $0 + rows.lowerBound }) else { return }
+                let ofWanted = lossPositions.baseAddress.map { $0 + wanted.lowerBound }
+                body(
+                    RowPlacement(
+                        positions: positions, keys: Rows(own.keys, stride: own.rowStride),
+                        values: Rows(own.values, stride: own.rowStride),
+                        wanted: isPartial ? RowChoice(packing.freshRowsOfLoss[wanted], from: rows.lowerBound) : nil,
+                        queryPositions: isPartial ? ofWanted ?? positions : positions, spans: spans))
             }
         }
     }
-
-    /// Spans whose views of K and V stay valid during `body`.
-    func withSpans(
-        _ parts: [(rows: Range<Int>, segments: [KVSegment])], _ body: ([AttentionSpan]) -> Void
-    ) {
-        let all = parts.flatMap(\.segments)
-        all.withUnsafeBufferPointer { all in
-            var next = 0
-            let spans = parts.map { part in
-                defer { next += part.segments.count }
-                let view = UnsafeBufferPointer(rebasing: all[next..<next + part.segments.count])
-                return AttentionSpan(rows: part.rows, kv: KVView(view))
-            }
-            body(spans)
-        }
-    }
-}
-
-extension Range<Int> {
-    /// Both ends moved by `distance`.
-    func shifted(by distance: Int) -> Range<Int> { lowerBound + distance..<upperBound + distance }
 }

@@ -1,4 +1,8 @@
-/// One sample of a micro-batch.
+/// One sample of a micro-batch, or a part of one.
+///
+/// Several sequences may go on from one *trunk*, another sequence of the micro-batch: their positions follow its last,
+/// and they attend to its K and V as to their own. So completions of one prompt share the prompt's forward and backward
+/// pass. The prompt's last token, whose targets differ between completions, is then the first of each of these.
 public struct TrainingSequence: Sendable {
     /// Input token of each position.
     public let tokens: [Int32]
@@ -7,10 +11,16 @@ public struct TrainingSequence: Sendable {
     /// Weight of each position's loss; 0 leaves it out. For a step's loss to be the mean over its loss tokens, the
     /// caller divides by their number over all micro-batches.
     public let weights: [Float]
-    /// Positions whose forward pass is skipped because its results are attached: ascending, disjoint, not empty.
+    /// Tokens, counted from the first, whose forward pass is skipped because its results are attached: ascending,
+    /// disjoint, not empty.
     public let recorded: [Range<Int>]
+    /// Number of the sequence in the micro-batch that this one goes on from: one before it that is no branch itself, with
+    /// nothing but other branches of it between.
+    public let trunk: Int?
 
-    public init(tokens: [Int32], targets: [Int32], weights: [Float], recorded: [Range<Int>] = []) {
+    public init(
+        tokens: [Int32], targets: [Int32], weights: [Float], recorded: [Range<Int>] = [], after trunk: Int? = nil
+    ) {
         precondition(!tokens.isEmpty, "a sequence needs tokens")
         precondition(
             targets.count == tokens.count && weights.count == tokens.count,
@@ -26,9 +36,10 @@ public struct TrainingSequence: Sendable {
         self.targets = targets
         self.weights = weights
         self.recorded = recorded
+        self.trunk = trunk
     }
 
-    /// Positions that run forward.
+    /// Tokens that run forward.
     public var fresh: [Range<Int>] {
         var result: [Range<Int>] = []
         var start = 0

@@ -16,10 +16,16 @@ public final class TrainingWorkspace {
     let stream = Scratch()
     let unit = Scratch()
     let lossMemory = Scratch()
-    let tables = (0..<6).map { _ in RowTable() }
-    let keyTable = RowTable()
-    let valueTable = RowTable()
+    let recompute = Scratch()
+
+    // Tables that units of work fill anew, in memory that they reuse.
+    let tables = LayerTables()
     let gradientTable = RowTable()
+    let segments = Table<KVSegment>()
+    var segmentsOfSequences: [Range<Int>] = []
+    var spans: [AttentionSpan] = []
+    var gradientSpans: [Attention.GradientSpan] = []
+    let losses = Table<Double>()
 
     /// A workspace beside a transformer's: same pool, same rotary tables.
     public init(_ transformer: Transformer, unitRows: Int = 512, lossChunk: Int = 128) {
@@ -69,16 +75,55 @@ public final class TrainingWorkspace {
         return floats * MemoryLayout<Float>.stride
     }
 
+    /// Bytes besides that a pass needs to compute again what `plan` has not kept: of the layer with the most of it.
+    public static func recomputeByteCount(_ config: ModelConfig, _ plan: PassPlan, _ rows: PassRows) -> Int {
+        RecomputePlaces.floats(config, plan, rows) * MemoryLayout<Float>.stride
+    }
+
     /// Bytes of scratch held now: what the largest micro-batch so far needed, `byteCount` of it once its pass has
     /// reserved. Activation blocks are not part of it.
     public var scratchByteCount: Int {
-        [stream, unit, lossMemory].reduce(layer.scratchByteCount) { $0 + $1.byteCount }
+        [stream, unit, lossMemory, recompute].reduce(layer.scratchByteCount) { $0 + $1.byteCount }
     }
 
-    /// Bytes that a pass keeps per fresh row and layer: an activation block's row, and K and V.
-    public static func activationByteCount(_ config: ModelConfig, rows: Int) -> Int {
-        ActivationBlock.byteCount(config, rows: rows) + KVBlock.byteCount(config, capacity: rows, layers: 1)
+    /// Bytes that a pass keeps of its own rows in one layer: an activation block, and K and V unless they are computed
+    /// again.
+    public static func activationByteCount(
+        _ config: ModelConfig, rows: Int, queryRows: Int? = nil, plan: PassPlan = PassPlan()
+    ) -> Int {
+        let derived = DerivedPlanes.floatCount(config, rows: rows, queryRows: queryRows ?? rows)
+        return ActivationBlock.byteCount(config, rows: rows, queryRows: queryRows, plan: plan.own)
+            + (plan.keepsDerived ? derived * MemoryLayout<Float>.stride : 0)
+            + (plan.own.savesKV ? KVBlock.byteCount(config, capacity: rows, layers: 1) : 0)
     }
+}
+
+/// Where the forward pass's results of some rows lie.
+final class LayerTables {
+    let x = RowTable()
+    let q = RowTable()
+    let o = RowTable()
+    let lse = RowTable()
+    let x2 = RowTable()
+    let gateUp = RowTable()
+
+    func begin(_ rows: Int) {
+        x.begin(rows)
+        q.begin(rows)
+        o.begin(rows)
+        lse.begin(rows)
+        x2.begin(rows)
+        gateUp.begin(rows)
+    }
+
+    func appendAttention(_ planes: QueryPlanes, row: Int) {
+        q.append(planes.q.base + row * planes.q.stride)
+        o.append(planes.o.base + row * planes.o.stride)
+        lse.append(planes.lse.base + row * planes.lse.stride)
+        x2.append(planes.x2.base + row * planes.x2.stride)
+    }
+
+    func appendGate(_ planes: QueryPlanes, row: Int) { gateUp.append(planes.gateUp.base + row * planes.gateUp.stride) }
 }
 
 /// Hands out consecutive matrices of scratch.

@@ -24,9 +24,10 @@ public struct ServingSlice {
 
 /// Blocks that receive what a slice computes.
 public struct SliceRecord {
-    /// One block per layer, each of exactly the slice's tokens; nil leaves a layer out.
+    /// One block per layer, each of exactly the slice's tokens and of any plan; nil leaves a layer out. That of the last
+    /// layer says by its `queryRows` of how many last tokens it takes more than the input: of those that carry loss.
     public var layers: [ActivationBlock?]
-    /// Receives the final norm's input: of every token when it has as many rows, of the last token when it has one.
+    /// Receives the final norm's input of as many last tokens as it has rows.
     public var final: FinalBlock?
 
     public init(layers: [ActivationBlock?], final: FinalBlock? = nil) {
@@ -37,7 +38,10 @@ public struct SliceRecord {
 
 /// Serving's forward pass over a batch of slices: all tokens share the matrix products, attention is per slice.
 ///
-/// One caller at a time. Scratch grows to the largest batch seen and is reused.
+/// In the last layer only the tokens whose output somebody reads go through q, attention and MLP: those whose logits are
+/// wanted, and those that a record needs it of. All others leave their K and V.
+///
+/// One caller at a time. Scratch and tables grow to the largest batch seen and are reused.
 public final class Transformer {
     public let config: ModelConfig
     public let pool: ThreadPool
@@ -45,10 +49,8 @@ public final class Transformer {
     private let layer: DecoderLayer
     private let scratch = Scratch()
     private let headScratch = Scratch()
-    private let keyTable = RowTable()
-    private let valueTable = RowTable()
-    private var segments: [KVSegment] = []
-    private var positions: [Int32] = []
+    private var placement = BatchPlacement()
+    private var next: [Int32?] = []
 
     public init(_ config: ModelConfig, pool: ThreadPool) {
         precondition(config.problems.isEmpty, config.problems.joined(separator: "; "))
@@ -58,25 +60,43 @@ public final class Transformer {
             headSize: config.headSize, theta: config.ropeTheta, scaling: config.ropeScaling,
             positions: config.maxContext)
         layer = DecoderLayer(config, rotary: rotary, pool: pool)
-        SkinnyProduct.reserve(columns: max(config.hidden, config.queryWidth, config.intermediate), pool: pool)
+        SkinnyProduct.reserve(columns: Self.widestInput(config), pool: pool)
+    }
+
+    private static func widestInput(_ config: ModelConfig) -> Int {
+        max(config.hidden, config.queryWidth, config.intermediate)
+    }
+
+    /// Floats that are held whatever the batch is: the rotary angles, and the rows that products with few rows pack, in
+    /// memory of the pool that all of the process's work shares.
+    private static func fixedFloats(_ config: ModelConfig) -> Int {
+        RotaryEmbedding.tableFloats(headSize: config.headSize, positions: config.maxContext)
+            + SkinnyProduct.packedFloats(columns: widestInput(config))
     }
 
     /// Bytes of scratch for a batch of `rows` tokens, `logits` of which want logits: two residual streams, the tensors
-    /// of one layer, the layer's scratch, and the rows of logits; then attention's scratch for each thread. Tables of
-    /// pointers and positions, some dozen bytes per row, are left out, and so is the pool's scratch for packed rows, which
-    /// all of the process's work shares: 256 bytes for each column of the widest product, or 640 KiB.
+    /// of one layer, the layer's scratch, and the rows of logits; attention's scratch for each thread; rotary tables,
+    /// and packed rows of products with few rows. Tables of pointers and positions, some dozen bytes per row, are left
+    /// out.
     public static func workspaceByteCount(
         _ config: ModelConfig, lora: LoRAConfig? = nil, rows: Int, logits: Int, threads: Int
     ) -> Int {
-        let perRow =
-            2 * config.hidden + ActivationBlock.floatsPerToken(config)
-            + DecoderLayer.scratchFloatsPerRow(config, lora)
+        let perRow = streamFloats(config) + DecoderLayer.scratchFloatsPerRow(config, lora)
         let tiles = Attention.scratchFloats(config.attentionShape, threads: threads, backward: false)
-        return (rows * perRow + logits * (config.hidden + config.vocabulary) + tiles) * MemoryLayout<Float>.stride
+        let floats = rows * perRow + logits * (config.hidden + config.vocabulary) + tiles + fixedFloats(config)
+        return floats * MemoryLayout<Float>.stride
+    }
+
+    /// Floats per token of two residual streams and of the tensors of one layer.
+    private static func streamFloats(_ config: ModelConfig) -> Int {
+        2 * config.hidden + SavePlan.full.queryFloats(config)
     }
 
     /// Bytes of scratch held now: what the largest batch so far needed.
-    public var scratchByteCount: Int { scratch.byteCount + headScratch.byteCount + layer.scratchByteCount }
+    public var scratchByteCount: Int {
+        scratch.byteCount + headScratch.byteCount + layer.scratchByteCount
+            + Self.fixedFloats(config) * MemoryLayout<Float>.stride
+    }
 
     /// Runs the batch; returns the greedy next token of each slice that wants logits, nil for the others.
     ///
@@ -84,18 +104,22 @@ public final class Transformer {
     public func forward(
         _ batch: [ServingSlice], _ parameters: ModelParameters, logits: UnsafeMutableBufferPointer<Float>? = nil
     ) -> [Int32?] {
-        let rows = batch.reduce(0) { $0 + $1.tokens.count }
-        guard rows > 0 else { return batch.map { _ in nil } }
         precondition(parameters.weights.config == config, "these weights belong to another model")
-        place(batch)
-        let plan = streams(rows: rows)
-        embed(batch, parameters.weights, into: plan.even)
-        for index in 0..<config.layers {
-            runLayer(index, batch, parameters, plan)
+        placement.place(batch, config)
+        next.removeAll(keepingCapacity: true)
+        guard placement.rows > 0 else {
+            for _ in batch { next.append(nil) }
+            return next
         }
-        let result = config.layers.isMultiple(of: 2) ? plan.even : plan.odd
+        let streams = streams(rows: placement.rows)
+        embed(batch, parameters.weights, into: streams.even)
+        for index in 0..<config.layers {
+            runLayer(index, batch, parameters, streams)
+        }
+        let result = config.layers.isMultiple(of: 2) ? streams.even : streams.odd
         recordFinal(batch, result)
-        return head(batch, parameters.weights, result, logits)
+        head(batch, parameters.weights, result, logits)
+        return next
     }
 
     /// Two residual streams used in turn, and one layer's tensors.
@@ -107,21 +131,10 @@ public final class Transformer {
 
     private func streams(rows: Int) -> Streams {
         let h = config.hidden
-        let base = scratch.reserve(rows * (2 * h + ActivationBlock.floatsPerToken(config)))
+        let base = scratch.reserve(rows * Self.streamFloats(config))
         return Streams(
             even: Matrix(base, rows: rows, columns: h), odd: Matrix(base + rows * h, rows: rows, columns: h),
             layer: base + 2 * rows * h)
-    }
-
-    private func place(_ batch: [ServingSlice]) {
-        positions.removeAll(keepingCapacity: true)
-        for slice in batch {
-            let end = slice.start + slice.tokens.count
-            let held = slice.kv.reduce(0) { $0 + $1.count }
-            precondition(slice.start >= 0 && end <= config.maxContext, "positions beyond the model's context")
-            precondition(held >= end, "K and V cover \(held) positions, the slice ends at \(end)")
-            for position in slice.start..<end { positions.append(Int32(truncatingIfNeeded: position)) }
-        }
     }
 
     private func embed(_ batch: [ServingSlice], _ weights: Weights, into stream: Matrix) {
@@ -139,145 +152,94 @@ public final class Transformer {
     private func runLayer(
         _ index: Int, _ batch: [ServingSlice], _ parameters: ModelParameters, _ streams: Streams
     ) {
-        let rows = streams.even.rows
+        let rows = placement.rows
+        let isLast = index + 1 == config.layers
+        let wanted = isLast ? placement.wanted.count : rows
         let input = index.isMultiple(of: 2) ? streams.even : streams.odd
-        let output = index.isMultiple(of: 2) ? streams.odd : streams.even
-        let only = batch.count == 1 ? batch[0].record?.layers[index] : nil
-        let tensors: LayerRows
-        if let only {
-            precondition(only.rows == rows, "a record block must have the slice's rows")
-            Rows.copy(input.asRows, to: only.x.asRows, count: rows, width: config.hidden, pool: pool)
-            tensors = LayerRows(
-                x: only.x, q: only.q, o: only.o, lse: only.lse, x2: only.x2, gateUp: only.gateUp, output: output)
-        } else {
-            tensors = scratchTensors(input, output, streams.layer)
+        let output = (index.isMultiple(of: 2) ? streams.odd : streams.even).rows(from: 0, count: wanted)
+        let block = batch.count == 1 ? batch[0].record?.layers[index] : nil
+        let direct = block?.queryRows == wanted ? block : nil
+        var tensors = LayerRows(x: input, QueryPlanes(streams.layer, config, rows: wanted, plan: .full))
+        if let direct {
+            Rows.copy(input.asRows, to: direct.x.asRows, count: rows, width: config.hidden, pool: pool)
+            tensors.x = direct.x
+            tensors.place(direct.planes, keptBy: direct.plan)
         }
-        segments.removeAll(keepingCapacity: true)
-        var ranges: [Range<Int>] = []
-        for slice in batch {
-            let first = segments.count
-            var start = 0
-            for span in slice.kv {
-                segments.append(span.block.segment(layer: index, row: span.row, start: start, count: span.count))
-                start += span.count
-            }
-            ranges.append(first..<segments.count)
-        }
-        segments.withUnsafeBufferPointer { segments in
-            positions.withUnsafeBufferPointer { positions in
-                guard let positions = positions.baseAddress else { return }
-                let placement = placement(batch, segments, ranges, positions)
-                layer.forward(
-                    tensors, placement, weights: parameters.weights.layer(index),
-                    adapters: parameters.adapters?.layer(index))
-            }
-        }
-        if only == nil { copyRecords(index, batch, tensors) }
-    }
-
-    private func scratchTensors(
-        _ input: Matrix, _ output: Matrix, _ base: UnsafeMutablePointer<Float>
-    ) -> LayerRows {
-        let rows = input.rows
-        var next = base
-        func plane(_ columns: Int) -> Matrix {
-            defer { next += rows * columns }
-            return Matrix(next, rows: rows, columns: columns)
-        }
-        return LayerRows(
-            x: input, q: plane(config.queryWidth), o: plane(config.queryWidth), lse: plane(config.heads),
-            x2: plane(config.hidden), gateUp: plane(2 * config.intermediate), output: output)
-    }
-
-    /// Finds the K and V row of every token.
-    private func placement(
-        _ batch: [ServingSlice], _ segments: UnsafeBufferPointer<KVSegment>, _ ranges: [Range<Int>],
-        _ positions: UnsafePointer<Int32>
-    ) -> RowPlacement {
-        var targets: [(segment: KVSegment, offset: Int)] = []
-        targets.reserveCapacity(self.positions.count)
-        var spans: [AttentionSpan] = []
-        var row = 0
-        for (slice, range) in zip(batch, ranges) {
-            let end = slice.start + slice.tokens.count
-            for segment in segments[range] where segment.end > slice.start && segment.start < end {
-                for position in max(segment.start, slice.start)..<min(segment.end, end) {
-                    targets.append((segment, (position - segment.start) * segment.rowStride))
-                }
-            }
-            let view = KVView(UnsafeBufferPointer(rebasing: segments[range]))
-            spans.append(AttentionSpan(rows: row..<row + slice.tokens.count, kv: view))
-            row += slice.tokens.count
-        }
-        return RowPlacement(
-            positions: positions, keys: keyTable.fill(row) { targets[$0].segment.keys + targets[$0].offset },
-            values: valueTable.fill(row) { targets[$0].segment.values + targets[$0].offset },
-            queryPositions: positions, spans: spans)
+        placement.locate(batch, layer: index)
+        layer.forward(
+            tensors, output: output, placement.rows(wantedOnly: isLast), weights: parameters.weights.layer(index),
+            adapters: parameters.adapters?.layer(index))
+        if direct == nil { copyRecords(index, batch, tensors) }
     }
 
     private func copyRecords(_ index: Int, _ batch: [ServingSlice], _ t: LayerRows) {
-        var row = 0
-        for slice in batch {
-            let count = slice.tokens.count
-            if let block = slice.record?.layers[index] {
-                precondition(block.rows == count, "a record block must have the slice's rows")
-                let planes = [
-                    (t.x, block.x), (t.q, block.q), (t.o, block.o), (t.lse, block.lse), (t.x2, block.x2),
-                    (t.gateUp, block.gateUp),
-                ]
-                for (source, target) in planes {
-                    Rows.copy(
-                        source.asRows.dropping(row), to: target.asRows, count: count, width: source.columns,
-                        pool: pool)
-                }
+        let isLast = index + 1 == config.layers
+        for (slice, place) in zip(batch, placement.slices) {
+            guard let block = slice.record?.layers[index] else { continue }
+            let end = isLast ? place.wanted.upperBound : place.rows.upperBound
+            copy(t.x, row: place.rows.lowerBound, to: block.x)
+            if block.plan.savesAttention {
+                copy(t.q, row: end - block.queryRows, to: block.planes.q)
+                copy(t.o, row: end - block.queryRows, to: block.planes.o)
+                copy(t.lse, row: end - block.queryRows, to: block.planes.lse)
+                copy(t.x2, row: end - block.queryRows, to: block.planes.x2)
             }
-            row += count
+            if block.plan.savesGate { copy(t.gateUp, row: end - block.queryRows, to: block.planes.gateUp) }
         }
     }
 
     private func recordFinal(_ batch: [ServingSlice], _ stream: Matrix) {
-        var row = 0
-        for slice in batch {
-            row += slice.tokens.count
+        for (slice, place) in zip(batch, placement.slices) {
             guard let block = slice.record?.final else { continue }
-            precondition(block.rows == 1 || block.rows == slice.tokens.count, "a final block has one row or all")
-            Rows.copy(
-                stream.asRows.dropping(row - block.rows), to: block.x.asRows, count: block.rows, width: config.hidden,
-                pool: pool)
+            copy(stream, row: place.wanted.upperBound - block.rows, to: block.x)
         }
     }
 
-    /// Final norm, head and greedy choice of the last tokens that want logits.
+    /// Fills `target` with as many rows of `source` from `row` on.
+    private func copy(_ source: Matrix, row: Int, to target: Matrix) {
+        Rows.copy(
+            source.asRows.dropping(row), to: target.asRows, count: target.rows, width: target.columns, pool: pool)
+    }
+
+    /// Final norm, head and greedy choice of the last tokens that want logits; appends to `next`.
     private func head(
         _ batch: [ServingSlice], _ weights: Weights, _ stream: Matrix, _ logits: UnsafeMutableBufferPointer<Float>?
-    ) -> [Int32?] {
-        var wanted: [Int] = []
-        var row = 0
-        for slice in batch {
-            row += slice.tokens.count
-            if slice.wantsLogits { wanted.append(row - 1) }
-        }
-        guard !wanted.isEmpty else { return batch.map { _ in nil } }
+    ) {
         let v = config.vocabulary
         let h = config.hidden
-        let memory = headScratch.reserve(wanted.count * (h + v))
-        let normed = Matrix(memory, rows: wanted.count, columns: h)
-        var scores = Matrix(memory + wanted.count * h, rows: wanted.count, columns: v)
-        if let logits {
-            precondition(logits.count >= wanted.count * v, "the logits need \(wanted.count * v) floats")
-            if let base = logits.baseAddress { scores = Matrix(base, rows: wanted.count, columns: v) }
+        let count = batch.reduce(0) { $0 + ($1.wantsLogits ? 1 : 0) }
+        guard count > 0 else {
+            for _ in batch { next.append(nil) }
+            return
         }
-        for (index, row) in wanted.enumerated() {
+        let memory = headScratch.reserve(count * (h + v))
+        let normed = Matrix(memory, rows: count, columns: h)
+        var scores = Matrix(memory + count * h, rows: count, columns: v)
+        if let logits {
+            precondition(logits.count >= count * v, "the logits need \(count * v) floats")
+            if let base = logits.baseAddress { scores = Matrix(base, rows: count, columns: v) }
+        }
+        var index = 0
+        for (slice, place) in zip(batch, placement.slices) where slice.wantsLogits {
             RMSNorm.forward(
-                x: stream.asRows.dropping(row), gain: weights.finalNorm, epsilon: Float(config.rmsEpsilon),
-                y: normed.asRows.dropping(index), count: 1, width: h, pool: pool)
+                x: stream.asRows.dropping(place.wanted.upperBound - 1), gain: weights.finalNorm,
+                epsilon: Float(config.rmsEpsilon), y: normed.asRows.dropping(index), count: 1, width: h, pool: pool)
+            index += 1
         }
         MatrixProduct.forward(normed, weights.head, scores, pool: pool)
-        var next = 0
-        return batch.map { slice in
-            guard slice.wantsLogits else { return nil }
-            defer { next += 1 }
-            return Int32(truncatingIfNeeded: CrossEntropy.greedy(scores.base + next * v, v))
+        index = 0
+        for slice in batch {
+            guard slice.wantsLogits else {
+                next.append(nil)
+                continue
+            }
+            next.append(Int32(truncatingIfNeeded: CrossEntropy.greedy(scores.base + index * v, v)))
+            index += 1
         }
     }
+}
+
+extension SkinnyProduct {
+    /// Floats that `reserve` has the pool hold.
+    static func packedFloats(columns: Int) -> Int { max(alwaysRows * columns, 160 << 10) }
 }

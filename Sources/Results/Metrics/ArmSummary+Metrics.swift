@@ -131,6 +131,9 @@ extension ArmSummary {
         },
         training("forward_seconds", .seconds, "forward passes below the head") { $0.time.forward.seconds },
         training("loss_seconds", .seconds, "head and loss, forward and backward") { $0.time.loss.seconds },
+        training("recompute_seconds", .seconds, "forward work done again before the backward passes") {
+            $0.time.recompute.seconds
+        },
         training("backward_seconds", .seconds, "backward passes below the head") { $0.time.backward.seconds },
         training("optimizer_seconds", .seconds, "clipping and the optimizer") { $0.time.optimizer.seconds },
         training("publish_seconds", .seconds, "waiting for the last weights to reach the server") {

@@ -53,7 +53,7 @@ extension Comparison {
     ) { ratio($0.candidate.training?.tokensPerWallSecond, $0.baseline.training?.tokensPerWallSecond) }
 
     /// What reuse could bring at most, all else being free: with T the baseline's compute time per trained token, F its
-    /// forward part and F_u the candidate's forward time per trained token, T / (T - F + F_u).
+    /// forward part, recomputation included, and F_u that of the candidate per trained token, T / (T - F + F_u).
     public static let trainingSpeedupBound = Metric<Terms>(
         "training_speedup_bound", .one, "T / (T - F + F_u), from measured compute and forward times per trained token"
     ) { terms in

@@ -41,6 +41,7 @@ public struct TrainingSummary: Sendable, Equatable {
         time = log.steps.reduce(into: PhaseTimes()) { sum, step in
             sum.forward += step.time.forward
             sum.loss += step.time.loss
+            sum.recompute += step.time.recompute
             sum.backward += step.time.backward
             sum.optimizer += step.time.optimizer
             sum.publish += step.time.publish
@@ -83,9 +84,9 @@ public struct TrainingSummary: Sendable, Equatable {
     public var reusedFraction: Double? { ratio(Double(reusedTokens), Double(tokens)) }
     /// Share of the busy time that forward passes below the head take.
     public var forwardShare: Double? { ratio(time.forward.seconds, busy.seconds) }
-    /// Compute seconds, and those of its forward passes, per trained token.
+    /// Compute seconds, and those of its forward passes, repeated ones included, per trained token.
     public var computePerToken: Double? { ratio(compute.seconds, Double(tokens)) }
-    public var forwardPerToken: Double? { ratio(time.forward.seconds, Double(tokens)) }
+    public var forwardPerToken: Double? { ratio((time.forward + time.recompute).seconds, Double(tokens)) }
 
     /// The worst over audited steps: this one is bound by a law.
     public var roundingError: Double? { audits.map(\.roundingError).max() }

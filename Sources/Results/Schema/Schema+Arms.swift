@@ -82,6 +82,7 @@ extension Schema {
             .real(ifAny: "gradient_norm", .one, "global norm of the gradient before clipping", \.gradientNorm),
             .duration("forward_time", "forward passes below the head", \.time.forward),
             .duration("loss_time", "head and loss, forward and backward", \.time.loss),
+            .duration("recompute_time", "forward work done again before the backward passes", \.time.recompute),
             .duration("backward_time", "backward passes below the head", \.time.backward),
             .duration("optimizer_time", "clipping and the optimizer", \.time.optimizer),
             .duration("publish_time", "waiting for the last weights to reach the server", \.time.publish),

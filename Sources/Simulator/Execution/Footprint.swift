@@ -4,12 +4,17 @@
 public struct Footprint: Sendable, Equatable {
     public var model: ModelShape
     public var tuning: Tuning
+    /// What is kept between forward and backward.
+    public var plans: SavePlans
     /// Bytes of one stored value.
     public var widths: ValueWidths
 
-    public init(model: ModelShape, tuning: Tuning, widths: ValueWidths = .fp32) {
+    public init(
+        model: ModelShape, tuning: Tuning, plans: SavePlans = SavePlans(), widths: ValueWidths = .fp32
+    ) {
         self.model = model
         self.tuning = tuning
+        self.plans = plans
         self.widths = widths
     }
 
@@ -43,28 +48,61 @@ public struct Footprint: Sendable, Equatable {
     /// K and V of one token in all layers.
     public var kvPerToken: Bytes { kvPerTokenPerLayer * model.layers }
 
-    /// What backward needs of one token in one layer, besides K and V: the layer's input, q, the attention output with
-    /// its log-sum-exp, the residual between attention and MLP, gate and up: `2 h + 2 a d + a + 2 I` values. The
-    /// log-sum-exp is in fp32 in any case.
-    public var activationsPerTokenPerLayer: Bytes {
-        Bytes((2 * model.hidden + 2 * model.queryWidth + 2 * model.intermediate) * widths.activations + 4 * model.heads)
+    /// What a plan keeps of `rows` tokens in one layer, besides K and V: the layer's input, h values each, and of the
+    /// `queryRows` tokens among them whose output is wanted q, the attention output with its log-sum-exp and the residual
+    /// between attention and MLP, `2 a d + a + h`, and gate and up, `2 I`. The log-sum-exp is in fp32 in any case.
+    public func activations(_ plan: SavePlan, rows: Int, queryRows: Int) -> Bytes {
+        let values = rows * model.hidden + queryRows * plan.queryValues(of: model)
+        return Bytes(values * widths.activations + queryRows * plan.logSums(of: model) * 4)
     }
     /// The final norm's input of one token.
     public var finalPerToken: Bytes { Bytes(model.hidden * widths.activations) }
 
+    /// What a record takes: in the last layer no more than the input of tokens whose output nobody wants.
     public var recordSizes: RecordSizes {
-        RecordSizes(
-            layers: model.layers, activationsPerToken: activationsPerTokenPerLayer, kvPerToken: kvPerTokenPerLayer,
-            finalPerToken: finalPerToken)
+        let layers = (0..<model.layers).map { layer in
+            let input = activations(plans.recorded[layer], rows: 1, queryRows: 0)
+            let rest = activations(plans.recorded[layer], rows: 0, queryRows: 1)
+            return layer < model.layers - 1
+                ? RecordSizes.Layer(perToken: input + rest) : RecordSizes.Layer(perToken: input, perFinalRow: rest)
+        }
+        return RecordSizes(activations: layers, kvPerToken: kvPerTokenPerLayer, finalPerToken: finalPerToken)
     }
 
-    /// What the trainer's own forward pass keeps of `freshRows` tokens in one layer, K and V included.
-    public func trainActivationsPerLayer(freshRows: Int) -> Bytes {
-        (activationsPerTokenPerLayer + kvPerTokenPerLayer) * freshRows
+    /// What the trainer's own forward pass keeps in one layer of `freshRows` tokens, `freshLossRows` of which carry loss:
+    /// K and V included, unless they are computed again.
+    public func trainActivations(layer: Int, freshRows: Int, freshLossRows: Int) -> Bytes {
+        let own = plans.own
+        let queryRows = layer == model.layers - 1 ? freshLossRows : freshRows
+        return activations(own, rows: freshRows, queryRows: queryRows)
+            + (own == .boundary ? .zero : kvPerTokenPerLayer * freshRows)
+            + (plans.checkpointing == .none ? derived(rows: freshRows, queryRows: queryRows) : .zero)
     }
 
-    /// What it keeps of `freshRows` tokens in all layers and before the final norm.
-    public func trainActivations(freshRows: Int) -> Bytes {
-        trainActivationsPerLayer(freshRows: freshRows) * model.layers + finalPerToken * freshRows
+    /// Norms' outputs and SwiGLU products, `h` values for each row and `h + I` for each whose output is wanted.
+    private func derived(rows: Int, queryRows: Int) -> Bytes {
+        Bytes((rows * model.hidden + queryRows * (model.hidden + model.intermediate)) * widths.activations)
+    }
+
+    /// What has to be computed again of `microBatch` in the layer with the most of it: tensors that were not kept, and K
+    /// and V of the trainer's own rows where these were not.
+    public func recomputed(in microBatch: MicroBatch) -> Bytes {
+        func missing(_ plan: SavePlan, _ queryRows: Int) -> Bytes {
+            activations(.full, rows: 0, queryRows: queryRows) - activations(plan, rows: 0, queryRows: queryRows)
+        }
+        let ofLayers = (0..<model.layers).map { layer in
+            let isLast = layer == model.layers - 1
+            let fresh = isLast ? microBatch.freshLossRows : microBatch.freshRows
+            let all = isLast ? microBatch.lossRows : microBatch.rows
+            return missing(plans.own, fresh) + missing(plans.recorded[layer], all - fresh)
+        }
+        return (ofLayers.max() ?? .zero) + (plans.own == .boundary ? kvPerTokenPerLayer * microBatch.freshRows : .zero)
+    }
+
+    /// What it keeps in all layers and before the final norm.
+    public func trainActivations(freshRows: Int, freshLossRows: Int) -> Bytes {
+        (0..<model.layers).reduce(finalPerToken * freshLossRows) {
+            $0 + trainActivations(layer: $1, freshRows: freshRows, freshLossRows: freshLossRows)
+        }
     }
 }

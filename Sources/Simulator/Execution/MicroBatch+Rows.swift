@@ -37,6 +37,42 @@ extension MicroBatch {
     func lossQueries(ofFresh rows: Range<Int>) -> (rows: Int, pairs: Int) { Self.lossQueries(positions(ofFresh: rows)) }
     func lossQueries(ofAll rows: Range<Int>) -> (rows: Int, pairs: Int) { Self.lossQueries(positions(ofAll: rows)) }
 
+    /// Rows among a range of the packed rows of all tokens, either those that run forward or those that are recorded.
+    package struct Share {
+        package private(set) var rows = 0
+        package private(set) var pairs = 0
+        /// Those of them that carry loss.
+        package private(set) var lossRows = 0
+        package private(set) var lossPairs = 0
+
+        /// Rows whose output is wanted, and the pairs that they form as queries.
+        package func queries(isLast: Bool) -> (rows: Int, pairs: Int) { isLast ? (lossRows, lossPairs) : (rows, pairs) }
+
+        fileprivate mutating func add(_ positions: Range<Int>, _ lossTokens: Range<Int>) {
+            guard !positions.isEmpty else { return }
+            rows += positions.count
+            pairs += positions.causalPairs
+            let loss = positions.clamped(to: lossTokens)
+            guard !loss.isEmpty else { return }
+            lossRows += loss.count
+            lossPairs += loss.causalPairs
+        }
+    }
+
+    /// The fresh and the recorded rows among a range of the packed rows of all tokens.
+    package func shares(ofAll rows: Range<Int>) -> (fresh: Share, recorded: Share) {
+        var (fresh, recorded) = (Share(), Share())
+        for part in positions(ofAll: rows) {
+            for gap in part.sequence.freshRanges {
+                fresh.add(gap.clamped(to: part.positions), part.sequence.lossTokens)
+            }
+            for span in part.sequence.recorded {
+                recorded.add(span.tokens.clamped(to: part.positions), part.sequence.lossTokens)
+            }
+        }
+        return (fresh, recorded)
+    }
+
     private static func lossQueries(
         _ parts: [(sequence: TrainingSequencePlan, positions: Range<Int>)]
     ) -> (rows: Int, pairs: Int) {

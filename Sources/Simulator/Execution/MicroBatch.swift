@@ -20,6 +20,8 @@ public struct MicroBatch: Sendable {
     /// Rows of the forward pass: those without a usable record.
     public var freshRows: Int { sequences.reduce(0) { $0 + $1.freshTokens } }
     public var lossRows: Int { sequences.reduce(0) { $0 + $1.lossTokens.count } }
+    /// Loss tokens without a usable record.
+    public var freshLossRows: Int { sequences.reduce(0) { $0 + $1.freshLossTokens } }
     public var chunks: [ChunkID] { sequences.flatMap { $0.recorded.map(\.chunk) } }
 }
 
@@ -54,6 +56,10 @@ public struct TrainingSequencePlan: Sendable, Equatable {
     public var tokens: Int { promptTokens + responseTokens - 1 }
     public var reusedTokens: Int { recorded.reduce(0) { $0 + $1.tokens.count } }
     public var freshTokens: Int { tokens - reusedTokens }
+    /// Tokens that carry loss and run forward.
+    public var freshLossTokens: Int {
+        recorded.reduce(lossTokens.count) { $0 - $1.tokens.clamped(to: lossTokens).count }
+    }
 }
 
 /// Positions of a sample that a chunk of its record covers.

@@ -1,49 +1,94 @@
 extension OperatorList {
     func forEachOperator(of iteration: ServingIteration, _ body: (Operator) -> Void) {
-        var rows = 0
-        var emitted = 0
-        var decoding = (sequences: 0, pairs: 0)
+        var (rows, wanted, emitted) = (0, 0, 0)
+        var decoding = Decoding()
         for slice in iteration.slices {
             rows += slice.tokens.count
+            wanted += slice.wantedRows
             if slice.emitsToken { emitted += 1 }
-            if slice.tokens.count == 1 {
-                decoding.sequences += 1
-                decoding.pairs += slice.tokens.upperBound
-            }
+            decoding.add(slice)
         }
         guard rows > 0 else { return }
-        forEachOperator(ofRows: rows, body)
+        forEachOperator(ofRows: rows, wanted: wanted, body)
         for slice in iteration.slices { forEachOperator(of: slice, body) }
-        if decoding.sequences > 0 { body(decodeAttention(sequences: decoding.sequences, pairs: decoding.pairs)) }
+        forEachOperator(of: decoding, body)
         if emitted > 0 { forEachOperator(ofEmitted: emitted, body) }
     }
 
     /// What an iteration of `rows` tokens executes whoever they belong to: embedding, and all layers but for attention.
-    public func forEachOperator(ofRows rows: Int, _ body: (Operator) -> Void) {
+    ///
+    /// - Parameter wanted: tokens whose last-layer output somebody reads.
+    public func forEachOperator(ofRows rows: Int, wanted: Int, _ body: (Operator) -> Void) {
         body(pass(.embedding, values: rows * model.hidden, moved: 2))
-        forEachLayerOperator(rows: rows, outputRows: rows, count: model.layers, body)
+        if wanted == rows {
+            forEachLayerOperator(rows: rows, outputRows: rows, count: model.layers, body)
+            return
+        }
+        if model.layers > 1 { forEachLayerOperator(rows: rows, outputRows: rows, count: model.layers - 1, body) }
+        forEachLayerOperator(rows: rows, outputRows: wanted, count: 1, body)
     }
 
     /// Attention of a slice of several tokens, and what its record takes.
     public func forEachOperator(of slice: ServingSlice, _ body: (Operator) -> Void) {
-        let count = slice.tokens.count
-        if count > 1 { body(attention(queries: count, pairs: slice.tokens.causalPairs, count: model.layers)) }
+        let tokens = slice.tokens
+        let wanted = tokens.upperBound - slice.wantedRows..<tokens.upperBound
+        if tokens.count > 1 {
+            let whole = wanted.count == tokens.count ? model.layers : model.layers - 1
+            if whole > 0 { body(attention(queries: tokens.count, pairs: tokens.causalPairs, count: whole)) }
+            if wanted.count > 1, wanted.count < tokens.count {
+                body(attention(queries: wanted.count, pairs: wanted.causalPairs, count: 1))
+            }
+        }
         guard slice.record != nil else { return }
-        body(pass(.recordCopy, values: count * recordedValuesPerToken, moved: 2, count: model.layers))
+        for plan in SavePlan.allCases {
+            let count = (0..<model.layers - 1).count { plans.recorded[$0] == plan }
+            guard count > 0 else { continue }
+            body(pass(.recordCopy, values: recordedValues(plan, tokens.count, tokens.count), moved: 2, count: count))
+        }
+        let last = plans.recorded[model.layers - 1]
+        body(pass(.recordCopy, values: recordedValues(last, tokens.count, slice.finalRows), moved: 2))
         if slice.finalRows > 0 { body(pass(.recordCopy, values: slice.finalRows * model.hidden, moved: 2)) }
     }
 
-    /// Values that a record keeps of one token in one layer: x, q, o, its log-sum-exp, x2, gate and up.
-    var recordedValuesPerToken: Int {
-        2 * model.hidden + 2 * model.queryWidth + model.heads + 2 * model.intermediate
+    /// Values that a record keeps in one layer of `rows` tokens, the output of `queryRows` of which is wanted.
+    private func recordedValues(_ plan: SavePlan, _ rows: Int, _ queryRows: Int) -> Int {
+        rows * model.hidden + queryRows * (plan.queryValues(of: model) + plan.logSums(of: model))
     }
 
-    /// Attention of `sequences` single queries over `pairs` keys in all, in every layer.
-    public func decodeAttention(sequences: Int, pairs: Int) -> Operator {
-        Operator(
-            role: .attention, kind: .decodeAttention(sequences: sequences, pairs: pairs),
-            flops: 4.0 * Double(model.queryWidth) * Double(pairs),
-            bytes: Double(2 * model.kvWidth * pairs * widths.kv), count: model.layers)
+    /// Lone queries of an iteration, each over its own context: all at once in every layer.
+    public struct Decoding {
+        private(set) var sequences = 0
+        private(set) var pairs = 0
+        /// The same in the last layer: without those whose output nobody wants, and with the last tokens of slices of
+        /// which only these are wanted.
+        private(set) var lastSequences = 0
+        private(set) var lastPairs = 0
+
+        public init() {}
+
+        public mutating func add(_ slice: ServingSlice) {
+            if slice.tokens.count == 1 {
+                sequences += 1
+                pairs += slice.tokens.upperBound
+            }
+            if slice.wantedRows == 1 {
+                lastSequences += 1
+                lastPairs += slice.tokens.upperBound
+            }
+        }
+    }
+
+    public func forEachOperator(of decoding: Decoding, _ body: (Operator) -> Void) {
+        func attention(_ sequences: Int, _ pairs: Int, count: Int) {
+            guard sequences > 0, count > 0 else { return }
+            body(
+                Operator(
+                    role: .attention, kind: .decodeAttention(sequences: sequences, pairs: pairs),
+                    flops: 4.0 * Double(model.queryWidth) * Double(pairs),
+                    bytes: Double(2 * model.kvWidth * pairs * widths.kv), count: count))
+        }
+        attention(decoding.sequences, decoding.pairs, count: model.layers - 1)
+        attention(decoding.lastSequences, decoding.lastPairs, count: 1)
     }
 
     /// Final norm, head and choice of the next token of `emitted` rows.

@@ -14,6 +14,7 @@ extension OperatorList {
             let rest = rows.count % lossChunk
             if chunks > 0 { forEachLossOperator(rows: lossChunk, count: chunks, body) }
             if rest > 0 { forEachLossOperator(rows: rest, count: 1, body) }
+        case .recompute(let layer, let rows): forEachRecomputeOperator(layer: layer, rows: rows, in: microBatch, body)
         case .backward(let layer, let rows): forEachBackwardOperator(layer: layer, rows: rows, in: microBatch, body)
         case .gradientNorm: body(pass(.gradientNorm, values: tuning.trainedParameters(of: model), moved: 1))
         case .optimizer(let parameters):
@@ -36,6 +37,42 @@ extension OperatorList {
         body(pass(.gainGradient, values: rows * h, moved: 2, count: count))
     }
 
+    /// What was not kept of a layer's forward pass, up to gate and up: the trainer's own rows with their K and V, then
+    /// recorded ones, whose K and V are there.
+    private func forEachRecomputeOperator(
+        layer: Int, rows: Range<Int>, in microBatch: MicroBatch, _ body: (Operator) -> Void
+    ) {
+        let isLast = layer == model.layers - 1
+        let (fresh, recorded) = microBatch.shares(ofAll: rows)
+        if plans.own != .full, fresh.rows > 0 {
+            let queries = fresh.queries(isLast: isLast)
+            if !plans.own.savesAttention {
+                forEachProjectionOperator(rows: fresh.rows, outputRows: queries.rows, body)
+            }
+            forEachQueryRecompute(queries, plans.own, body)
+        }
+        let queries = recorded.queries(isLast: isLast)
+        guard plans.recorded[layer] != .full, queries.rows > 0 else { return }
+        if !plans.recorded[layer].savesAttention {
+            body(pass(.norm, values: queries.rows * model.hidden, moved: 2))
+            forEachQueryOperator(rows: queries.rows, body)
+        }
+        forEachQueryRecompute(queries, plans.recorded[layer], body)
+    }
+
+    /// What follows q for rows of which `plan` has not kept everything.
+    private func forEachQueryRecompute(
+        _ queries: (rows: Int, pairs: Int), _ plan: SavePlan, _ body: (Operator) -> Void
+    ) {
+        guard queries.rows > 0 else { return }
+        guard !plan.savesAttention else {
+            forEachGateOperator(rows: queries.rows, body)
+            return
+        }
+        body(attention(queries: queries.rows, pairs: queries.pairs, count: 1))
+        forEachResidualOperator(rows: queries.rows, body)
+    }
+
     private func forEachBackwardOperator(
         layer: Int, rows: Range<Int>, in microBatch: MicroBatch, _ body: (Operator) -> Void
     ) {
@@ -49,18 +86,21 @@ extension OperatorList {
         // Below the first layer only the embedding would want a gradient; without it the unit ends early.
         let needsInput = isFull || layer > 0
         let reachesAttention = needsInput || !linears[0].adapted.isEmpty
+        // What is cheap to make again is made again, unless it was kept of all of the rows.
+        let remakes = plans.checkpointing != .none || microBatch.shares(ofAll: rows).recorded.rows > 0
         if rows.upperBound == microBatch.rows {
             body(pass(.clear, values: 2 * microBatch.rows * model.kvWidth, moved: 1))
         }
         if isLast { body(pass(.gather, values: output.rows * h, moved: 2, count: 2)) }
         if output.rows > 0 {
             body(pass(.swigluBackward, values: output.rows * model.intermediate, moved: 5))
-            if isFull || !linears[3].adapted.isEmpty {
+            if remakes, isFull || !linears[3].adapted.isEmpty {
                 body(pass(.swiglu, values: output.rows * model.intermediate, moved: 3))
             }
             forEachGradientProduct(linears[3], rows: output.rows, needsInput: true, body)
             forEachGradientProduct(linears[2], rows: output.rows, needsInput: true, body)
-            forEachNormGradient(rows: output.rows, remakesOutput: isFull || !linears[2].adapted.isEmpty, body)
+            forEachNormGradient(
+                rows: output.rows, remakesOutput: remakes && (isFull || !linears[2].adapted.isEmpty), body)
             forEachGradientProduct(
                 linears[1], rows: output.rows, needsInput: reachesAttention, adapterNeedsInput: true, body)
         }
@@ -79,8 +119,9 @@ extension OperatorList {
         forEachGradientProduct(linears[0], rows: rows.count, needsInput: needsInput, body)
         if isFull, model.qkvBias { body(pass(.biasGradient, values: rows.count * model.qkvWidth, moved: 1)) }
         if needsInput {
-            forEachNormGradient(rows: rows.count, remakesOutput: isFull || !linears[0].adapted.isEmpty, body)
-        } else {
+            forEachNormGradient(
+                rows: rows.count, remakesOutput: remakes && (isFull || !linears[0].adapted.isEmpty), body)
+        } else if remakes {
             body(pass(.norm, values: rows.count * h, moved: 2))
         }
         if layer == 0, isFull { body(pass(.embeddingBackward, values: rows.count * h, moved: 3)) }

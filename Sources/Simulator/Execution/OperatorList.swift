@@ -1,7 +1,7 @@
 /// Lists the operators of plans: made once from a plan, whoever prices or runs it.
 ///
 /// The list says what the engine does, operator by operator: B of each adapter by itself, norms and SwiGLU made again in
-/// the backward pass, the last layer of a training pass for loss rows only. Lists of serving come in parts, so that a
+/// the backward pass, the last layer for the rows only whose output somebody reads. Lists of serving come in parts, so that a
 /// pricer can remember what depends on the number of rows alone.
 public struct OperatorList: Sendable {
     /// Loss rows whose logits exist at a time in the engine.
@@ -9,6 +9,8 @@ public struct OperatorList: Sendable {
 
     public let model: ModelShape
     public let tuning: Tuning
+    /// What is kept between forward and backward.
+    public let plans: SavePlans
     /// Bytes of one stored value.
     public let widths: ValueWidths
     /// Loss rows whose logits exist at a time: the head runs in chunks of this many rows.
@@ -17,17 +19,29 @@ public struct OperatorList: Sendable {
     public let batchesRows: Bool
     /// The four matrix products of a layer.
     let linears: [Linear]
+    /// The first of them in two: where not all rows want an output.
+    let queries: Linear
+    let keysAndValues: Linear
 
     public init(
-        model: ModelShape, tuning: Tuning, widths: ValueWidths = .fp32, lossChunk: Int = OperatorList.lossChunk,
-        batchesRows: Bool = false
+        model: ModelShape, tuning: Tuning, plans: SavePlans = SavePlans(), widths: ValueWidths = .fp32,
+        lossChunk: Int = OperatorList.lossChunk, batchesRows: Bool = false
     ) {
+        self.init(
+            Footprint(model: model, tuning: tuning, plans: plans, widths: widths), lossChunk: lossChunk,
+            batchesRows: batchesRows)
+    }
+
+    public init(_ footprint: Footprint, lossChunk: Int = OperatorList.lossChunk, batchesRows: Bool = false) {
         self.lossChunk = lossChunk
         self.batchesRows = batchesRows
-        self.model = model
-        self.tuning = tuning
-        self.widths = widths
+        model = footprint.model
+        tuning = footprint.tuning
+        plans = footprint.plans
+        widths = footprint.widths
         linears = Linear.all(of: model, tuning)
+        queries = Linear.queries(of: model, tuning)
+        keysAndValues = Linear.keysAndValues(of: model, tuning)
     }
 
     /// A linear layer, of one projection or of several fused ones.
@@ -38,20 +52,33 @@ public struct OperatorList: Sendable {
         /// Outputs of each projection that has an adapter.
         let adapted: [Int]
 
-        static func all(of model: ModelShape, _ tuning: Tuning) -> [Linear] {
-            func adapted(_ projections: Projection...) -> [Int] {
-                guard case .lora(_, _, let targets) = tuning else { return [] }
-                return projections.filter(targets.contains).map { model.shape(of: $0).outputs }
+        /// A layer that makes the outputs of `projections` from one input.
+        private init(_ role: Operator.Role, _ projections: [Projection], of model: ModelShape, _ tuning: Tuning) {
+            let shapes = projections.map { model.shape(of: $0) }
+            self.role = role
+            inputs = shapes[0].inputs
+            outputs = shapes.reduce(0) { $0 + $1.outputs }
+            guard case .lora(_, _, let targets) = tuning else {
+                adapted = []
+                return
             }
-            return [
-                Linear(
-                    role: .qkv, inputs: model.hidden, outputs: model.qkvWidth, adapted: adapted(.query, .key, .value)),
-                Linear(
-                    role: .attentionOutput, inputs: model.queryWidth, outputs: model.hidden, adapted: adapted(.output)),
-                Linear(
-                    role: .gateUp, inputs: model.hidden, outputs: 2 * model.intermediate, adapted: adapted(.gate, .up)),
-                Linear(role: .down, inputs: model.intermediate, outputs: model.hidden, adapted: adapted(.down)),
+            adapted = zip(projections, shapes).filter { targets.contains($0.0) }.map(\.1.outputs)
+        }
+
+        static func all(of model: ModelShape, _ tuning: Tuning) -> [Linear] {
+            [
+                Linear(.qkv, [.query, .key, .value], of: model, tuning),
+                Linear(.attentionOutput, [.output], of: model, tuning),
+                Linear(.gateUp, [.gate, .up], of: model, tuning), Linear(.down, [.down], of: model, tuning),
             ]
+        }
+
+        static func queries(of model: ModelShape, _ tuning: Tuning) -> Linear {
+            Linear(.qkv, [.query], of: model, tuning)
+        }
+
+        static func keysAndValues(of model: ModelShape, _ tuning: Tuning) -> Linear {
+            Linear(.qkv, [.key, .value], of: model, tuning)
         }
     }
 
@@ -124,17 +151,46 @@ public struct OperatorList: Sendable {
             count: count)
     }
 
-    /// A layer's forward pass but for attention: q, k and v of `rows`, and the rest for the rows whose output is needed.
+    /// A layer's forward pass but for attention: K and V of `rows`, and the rest for the rows whose output is wanted.
     func forEachLayerOperator(rows: Int, outputRows: Int, count: Int, _ body: (Operator) -> Void) {
-        let h = model.hidden
-        body(pass(.norm, values: rows * h, moved: 2, count: count))
-        forEachForwardProduct(linears[0], rows: rows, count: count, body)
-        body(pass(.rope, values: rows * model.qkvWidth, moved: 2, count: count))
+        forEachProjectionOperator(rows: rows, outputRows: outputRows, count: count, body)
         guard outputRows > 0 else { return }
-        body(pass(.residual, values: outputRows * h, moved: 2, count: 2 * count))
-        body(pass(.norm, values: outputRows * h, moved: 2, count: count))
+        forEachResidualOperator(rows: outputRows, count: count, body)
+        body(pass(.residual, values: outputRows * model.hidden, moved: 2, count: count))
         body(pass(.swiglu, values: outputRows * model.intermediate, moved: 3, count: count))
-        for linear in linears.dropFirst() { forEachForwardProduct(linear, rows: outputRows, count: count, body) }
+        forEachForwardProduct(linears[3], rows: outputRows, count: count, body)
+    }
+
+    /// Norm, K and V of `rows`, and q of the rows whose output is wanted.
+    func forEachProjectionOperator(rows: Int, outputRows: Int, count: Int = 1, _ body: (Operator) -> Void) {
+        body(pass(.norm, values: rows * model.hidden, moved: 2, count: count))
+        if outputRows == rows {
+            forEachForwardProduct(linears[0], rows: rows, count: count, body)
+            body(pass(.rope, values: rows * model.qkvWidth, moved: 2, count: count))
+            return
+        }
+        forEachForwardProduct(keysAndValues, rows: rows, count: count, body)
+        body(pass(.rope, values: rows * 2 * model.kvWidth, moved: 2, count: count))
+        if outputRows > 0 { forEachQueryOperator(rows: outputRows, count: count, body) }
+    }
+
+    /// q alone, from normalised values.
+    func forEachQueryOperator(rows: Int, count: Int = 1, _ body: (Operator) -> Void) {
+        forEachForwardProduct(queries, rows: rows, count: count, body)
+        body(pass(.rope, values: rows * model.queryWidth, moved: 2, count: count))
+    }
+
+    /// From the attention output to gate and up.
+    func forEachResidualOperator(rows: Int, count: Int = 1, _ body: (Operator) -> Void) {
+        body(pass(.residual, values: rows * model.hidden, moved: 2, count: count))
+        forEachForwardProduct(linears[1], rows: rows, count: count, body)
+        forEachGateOperator(rows: rows, count: count, body)
+    }
+
+    /// Gate and up from the residual.
+    func forEachGateOperator(rows: Int, count: Int = 1, _ body: (Operator) -> Void) {
+        body(pass(.norm, values: rows * model.hidden, moved: 2, count: count))
+        forEachForwardProduct(linears[2], rows: rows, count: count, body)
     }
 
     private func forEachForwardProduct(_ linear: Linear, rows: Int, count: Int, _ body: (Operator) -> Void) {

@@ -58,6 +58,10 @@ public struct PlanShape: Hashable, Sendable {
             case .backward(let layer, let rows):
                 codes += [2, place(of: layer), code(rows.lowerBound), code(rows.upperBound)]
                 needsRows = true
+            case .recompute(let layer, let rows):
+                // Layers may differ in what was kept of them.
+                codes += [5, code(layer), code(rows.lowerBound), code(rows.upperBound)]
+                needsRows = true
             case .gradientNorm: codes += [3, 0, 0, 0]
             case .optimizer(let parameters):
                 // A large model has more parameters than one number holds.
@@ -96,8 +100,10 @@ public struct PlanShape: Hashable, Sendable {
         mutating func training() -> String {
             let places = ["", "0", "L"]
             let units = (0..<next()).map { _ in
-                let (unit, place) = (next(), places[next()])
+                let (unit, layer) = (next(), next())
+                let place = unit == 5 ? "\(layer)" : places[layer]
                 switch unit {
+                case 5: return "r\(place):\(range())"
                 case 0: return "f\(place):\(range())"
                 case 1: return "l:\(range())"
                 case 2: return "b\(place):\(range())"

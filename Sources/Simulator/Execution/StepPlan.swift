@@ -44,6 +44,10 @@ public struct ServingSlice: Sendable, Equatable {
         self.record = record
         self.finalRows = finalRows
     }
+
+    /// Last positions whose output of the last layer somebody reads: the one that yields a token, and those that the
+    /// record keeps it of.
+    public var wantedRows: Int { max(emitsToken ? 1 : 0, record == nil ? 0 : finalRows) }
 }
 
 /// Consecutive units of one micro-batch's training.
@@ -63,6 +67,8 @@ public enum TrainerUnit: Sendable, Hashable {
     case forward(layer: Int, rows: Range<Int>)
     /// Head, loss and the head's backward pass over a range of the loss rows.
     case loss(rows: Range<Int>)
+    /// What was not kept of a decoder layer's forward pass, computed again over a range of all rows, in ascending order.
+    case recompute(layer: Int, rows: Range<Int>)
     /// A decoder layer's backward pass over a range of all rows, in descending order.
     case backward(layer: Int, rows: Range<Int>)
     /// The global norm of the whole gradient, for clipping.
@@ -74,6 +80,7 @@ public enum TrainerUnit: Sendable, Hashable {
         switch self {
         case .forward: .forward
         case .loss: .loss
+        case .recompute: .recompute
         case .backward: .backward
         case .gradientNorm, .optimizer: .optimizer
         }
@@ -81,7 +88,7 @@ public enum TrainerUnit: Sendable, Hashable {
 }
 
 public enum TrainerPhase: Sendable, CaseIterable {
-    case forward, loss, backward, optimizer
+    case forward, loss, backward, optimizer, recompute
 
     public var name: String {
         switch self {
@@ -89,6 +96,7 @@ public enum TrainerPhase: Sendable, CaseIterable {
         case .loss: "loss"
         case .backward: "backward"
         case .optimizer: "optimizer"
+        case .recompute: "recompute"
         }
     }
 }

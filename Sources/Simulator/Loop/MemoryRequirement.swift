@@ -67,18 +67,23 @@ public struct MemoryRequirement: Sendable {
         kvBlocks = max(0, limit.count) / max(1, kvBlock.count)
         if training {
             let largest = Self.largestMicroBatch(of: trace, configuration.training)
-            microBatch =
-                footprint.trainActivations(freshRows: largest.rows)
+            let fresh =
+                footprint.trainActivations(freshRows: largest.rows, freshLossRows: largest.lossRows)
                 + demand.trainWorkspace(for: largest, unitRows: largest.rows)
+            // Its records may hold more than the trainer keeps itself, and all of their layers be on the device. Any
+            // mixture of recorded and fresh tokens needs no more than the larger of the two.
+            let isRecorded = configuration.training.reuse && configuration.recording.scope != .none
+            microBatch = isRecorded ? max(fresh, Self.recordedBytes(of: largest, demand)) : fresh
         } else {
             microBatch = .zero
         }
         let offloads = configuration.recording.scope != .none && configuration.recording.offload != .none
         let prompt = offloads ? trace.requests.map(\.promptTokens).max() ?? 0 : 0
         let sizes = footprint.recordSizes
+        let finalRows = configuration.training.lossTokens == .all ? prompt : min(prompt, 1)
         host =
-            (sizes.activationsPerToken + sizes.kvPerToken) * (sizes.layers * prompt)
-            + sizes.finalPerToken * (configuration.training.lossTokens == .all ? prompt : min(prompt, 1))
+            sizes.activations(tokens: prompt, finalRows: finalRows) + sizes.kvPerToken * (sizes.layers * prompt)
+            + sizes.finalPerToken * finalRows
     }
 
     /// - Throws: `SimulationError.tooLittleMemory` when a tier is smaller than what is needed.
@@ -112,6 +117,22 @@ public struct MemoryRequirement: Sendable {
             parts.append("largest micro-batch \(microBatch)")
         }
         return "this arm (device.memory: " + parts.joined(separator: ", ") + ")"
+    }
+
+    /// What a micro-batch needs whose tokens all have records, on the device in all layers.
+    private static func recordedBytes(of microBatch: MicroBatch, _ demand: some MemoryDemand) -> Bytes {
+        var recorded = microBatch
+        for index in recorded.sequences.indices {
+            recorded.sequences[index].recorded = [
+                RecordedSpan(
+                    chunk: ChunkID(slot: 0, generation: 0), tokens: 0..<recorded.sequences[index].tokens,
+                    versions: 0...0)
+            ]
+        }
+        let sizes = demand.footprint.recordSizes
+        return sizes.activations(tokens: recorded.rows, finalRows: recorded.lossRows)
+            + sizes.kvPerToken * (sizes.layers * recorded.rows) + sizes.finalPerToken * recorded.lossRows
+            + demand.trainWorkspace(for: recorded, unitRows: recorded.rows)
     }
 
     /// A micro-batch with as many rows as any samples of the trace can fill one with, wholly recomputed: the largest

@@ -62,7 +62,7 @@ extension Simulation {
         return switch unit {
         case .forward(let layer, _): allOnDevice(layer, .kv)
         case .loss: allOnDevice(backend.model.layers, .activations)
-        case .backward(let layer, _): allOnDevice(layer, .all)
+        case .recompute(let layer, _), .backward(let layer, _): allOnDevice(layer, .all)
         case .gradientNorm, .optimizer: true
         }
     }
@@ -83,15 +83,19 @@ extension Simulation {
         let estimate = { (unit: TrainerUnit) in
             backend.estimate(.train(TrainerQuantum(microBatch: plan, units: [unit])))
         }
-        let (units, unitRows) = trainer.planner.units(for: plan, estimate: estimate)
+        let (units, unitRows) = trainer.planner.units(
+            for: plan, plans: backend.footprint.plans, estimate: estimate)
         let reloads = ReloadPlan(
             chunks: plan.chunks, records: memory.records, layers: backend.model.layers,
             prefetchLayers: configuration.recording.prefetchLayers, hasFreshRows: plan.freshRows > 0)
         let open = Trainer.OpenMicroBatch(
             plan: plan, run: Trainer.UnitRun(units: units, predict: estimate), reloads: reloads,
             workspace: backend.trainWorkspace(for: plan, unitRows: unitRows),
-            activationsPerLayer: backend.footprint.trainActivationsPerLayer(freshRows: plan.freshRows),
-            finalBytes: backend.footprint.finalPerToken * plan.freshRows)
+            activations: (0..<backend.model.layers).map {
+                backend.footprint.trainActivations(
+                    layer: $0, freshRows: plan.freshRows, freshLossRows: plan.freshLossRows)
+            },
+            finalBytes: backend.footprint.finalPerToken * plan.freshLossRows)
         for chunk in plan.chunks { memory.pin(chunk) }
         while !reserve(open) {
             // The server may free memory later; when it has nothing to do, other samples' records give way.
@@ -116,7 +120,7 @@ extension Simulation {
     private mutating func reserve(_ open: Trainer.OpenMicroBatch) -> Bool {
         let wanted: [(Bytes, MemoryOwner)] = [
             (open.workspace, .trainWorkspace),
-            (open.activationsPerLayer * backend.model.layers + open.finalBytes, .trainActivations),
+            (open.activations.reduce(open.finalBytes, +), .trainActivations),
             (open.reloads.windowBytes, .recorded), (open.reloads.kvBytes, .recordedKV),
         ]
         let total = wanted.reduce(Bytes.zero) { $0 + $1.0 }
@@ -174,7 +178,7 @@ extension Simulation {
             case .loss where following?.phase != .loss: consume(layer: backend.model.layers, of: open.plan)
             case .backward(let layer, _) where !continues(layer, following):
                 consume(layer: layer, of: open.plan)
-                memory.release(open.activationsPerLayer, of: .trainActivations, on: trainerTier)
+                memory.release(open.activations[layer], of: .trainActivations, on: trainerTier)
                 if layer == backend.model.layers - 1 {
                     memory.release(open.finalBytes, of: .trainActivations, on: trainerTier)
                 }

@@ -61,7 +61,7 @@ public struct MemorySystem: Sendable {
         let used = tokens.lowerBound / kv.blockTokens..<kv.blockCount(for: tokens.upperBound)
         let sizes = records.sizes
         _ = makeRoom(
-            for: sizes.activationsPerToken * (tokens.count * sizes.layers) + sizes.finalPerToken * finalRows)
+            for: sizes.activations(tokens: tokens.count, finalRows: finalRows) + sizes.finalPerToken * finalRows)
         // An array of its own: a slice of the sequence's table would have the table copied when it grows.
         return records.begin(
             request: request, tokens: tokens, finalRows: finalRows, versions: versions,

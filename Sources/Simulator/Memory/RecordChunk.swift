@@ -14,24 +14,6 @@ public struct ChunkID: Hashable, Sendable, CustomStringConvertible {
     public var description: String { "chunk \(slot).\(generation)" }
 }
 
-/// Bytes of the parts of a record.
-public struct RecordSizes: Sendable, Equatable {
-    public var layers: Int
-    /// Saved activations of one token in one layer.
-    public var activationsPerToken: Bytes
-    /// K and V of one token in one layer.
-    public var kvPerToken: Bytes
-    /// The final norm's input of one token.
-    public var finalPerToken: Bytes
-
-    public init(layers: Int, activationsPerToken: Bytes, kvPerToken: Bytes, finalPerToken: Bytes) {
-        self.layers = layers
-        self.activationsPerToken = activationsPerToken
-        self.kvPerToken = kvPerToken
-        self.finalPerToken = finalPerToken
-    }
-}
-
 /// The record of a run of prompt tokens that were prefilled together: one piece for each layer, and one for the final
 /// norm's input, which counts as layer `layers`.
 public struct RecordChunk: Sendable {

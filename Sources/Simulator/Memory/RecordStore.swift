@@ -41,7 +41,8 @@ public struct RecordStore: Sendable {
     /// Bytes of one part of a piece.
     public func bytes(of chunk: RecordChunk, layer: Int, part: CopyJob.Part) -> Bytes {
         if chunk.isFinal(layer) { return part == .kv ? .zero : sizes.finalPerToken * chunk.finalRows }
-        let activations = sizes.activationsPerToken * chunk.tokens.count
+        let activations = sizes.activations(
+            layer: layer, tokens: chunk.tokens.count, finalRows: chunk.finalRows)
         let kv = sizes.kvPerToken * chunk.tokens.count
         return switch part {
         case .activations: activations
@@ -55,7 +56,8 @@ public struct RecordStore: Sendable {
         request: Int, tokens: Range<Int>, finalRows: Int, versions: ClosedRange<Int>, kvBlocks: ArraySlice<Int>,
         pool: inout KVPool, ledger: inout Ledger
     ) -> ChunkID? {
-        let bytes = sizes.activationsPerToken * (tokens.count * sizes.layers) + sizes.finalPerToken * finalRows
+        let bytes =
+            sizes.activations(tokens: tokens.count, finalRows: finalRows) + sizes.finalPerToken * finalRows
         guard ledger.reserve(bytes, for: .recorded, on: .device) else { return nil }
         pool.retain(kvBlocks)
         let chunk = RecordChunk(

@@ -14,6 +14,8 @@ public struct RecordingConfiguration: Sendable, Equatable {
 
     public var scope = Scope.none
     public var offload = Offload.eager
+    /// What is kept of each recorded token, layer by layer.
+    public var plan = LayerPlans(.full)
     /// How long after a request's end its record waits for feedback before it is thrown away.
     public var keepFor = SimDuration.milliseconds(30_000)
     /// Layers of records that may be on the device ahead of the backward pass.

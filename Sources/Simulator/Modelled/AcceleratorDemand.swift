@@ -11,10 +11,12 @@ public struct AcceleratorDemand: MemoryDemand {
     private let maxBatch: Int
 
     /// - Parameter maxBatch: requests that run at the same time.
-    public init(_ model: ModelShape, _ tuning: Tuning, widths: ValueWidths, maxBatch: Int) {
+    public init(
+        _ model: ModelShape, _ tuning: Tuning, plans: SavePlans = SavePlans(), widths: ValueWidths, maxBatch: Int
+    ) {
         self.model = model
         self.maxBatch = maxBatch
-        footprint = Footprint(model: model, tuning: tuning, widths: widths)
+        footprint = Footprint(model: model, tuning: tuning, plans: plans, widths: widths)
     }
 
     public func servingWorkspace(tokens: Int) -> Bytes {
@@ -31,5 +33,6 @@ public struct AcceleratorDemand: MemoryDemand {
         let widest = unit * max(3 * model.intermediate, model.qkvWidth + 2 * model.queryWidth)
         let logits = min(Self.lossChunk, microBatch.lossRows) * model.vocabulary
         return Bytes((streams + widest) * footprint.widths.activations + logits * (footprint.widths.activations + 4))
+            + footprint.recomputed(in: microBatch)
     }
 }

@@ -19,13 +19,15 @@ public enum Hardware: Sendable, Equatable {
     }
 
     /// Operators as this hardware executes them.
-    public func operators(of model: ModelShape, _ tuning: Tuning) -> OperatorList {
+    ///
+    /// - Parameter footprint: model, tuning, and what is kept between forward and backward.
+    public func operators(of footprint: Footprint) -> OperatorList {
         switch self {
-        case .machine: OperatorList(model: model, tuning: tuning)
+        case .machine: return OperatorList(footprint)
         case .accelerator:
-            OperatorList(
-                model: model, tuning: tuning, widths: widths, lossChunk: AcceleratorDemand.lossChunk,
-                batchesRows: true)
+            var footprint = footprint
+            footprint.widths = widths
+            return OperatorList(footprint, lossChunk: AcceleratorDemand.lossChunk, batchesRows: true)
         }
     }
 }

@@ -8,7 +8,7 @@ public struct ModelledBackend<Demand: MemoryDemand>: ExecutionBackend {
         self.demand = demand
         model = demand.model
         footprint = demand.footprint
-        pricer = OperatorPricer(hardware, hardware.operators(of: demand.model, demand.footprint.tuning))
+        pricer = OperatorPricer(hardware, hardware.operators(of: demand.footprint))
     }
 
     public let model: ModelShape

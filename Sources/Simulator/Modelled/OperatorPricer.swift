@@ -30,10 +30,15 @@ public final class OperatorPricer {
     public let list: OperatorList
     private let costs: Costs
     private let limits: PhysicalLimits
-    private var ofRows: [Int: Price] = [:]
+    private var ofRows: [RowCounts: Price] = [:]
     private var ofEmitted: [Int: Price] = [:]
     private var microBatch: [TrainingSequencePlan] = []
     private var ofUnits: [TrainerUnit: Price] = [:]
+
+    private struct RowCounts: Hashable {
+        let rows: Int
+        let wanted: Int
+    }
 
     /// - Parameter list: the operators as `hardware` executes them.
     public init(_ hardware: Hardware, _ list: OperatorList) {
@@ -79,31 +84,30 @@ public final class OperatorPricer {
         return switch unit {
         case .forward(let layer, let rows): .forward(layer: lowest(layer), rows: rows)
         case .backward(let layer, let rows): .backward(layer: lowest(layer), rows: rows)
-        case .loss, .gradientNorm, .optimizer: unit
+        case .loss, .recompute, .gradientNorm, .optimizer: unit
         }
     }
 
     public func price(of iteration: ServingIteration) -> Price {
         var rows = 0
+        var wanted = 0
         var emitted = 0
-        var decoding = (sequences: 0, pairs: 0)
+        var decoding = OperatorList.Decoding()
         var sum = Price.zero
         for slice in iteration.slices {
             rows += slice.tokens.count
+            wanted += slice.wantedRows
             if slice.emitsToken { emitted += 1 }
-            if slice.tokens.count == 1 {
-                decoding.sequences += 1
-                decoding.pairs += slice.tokens.upperBound
-            }
+            decoding.add(slice)
             if slice.tokens.count > 1 || slice.record != nil {
                 list.forEachOperator(of: slice) { sum += price(of: $0) }
             }
         }
         guard rows > 0 else { return .zero }
-        sum += remembered(rows, in: &ofRows) { list.forEachOperator(ofRows: rows, $0) }
-        if decoding.sequences > 0 {
-            sum += price(of: list.decodeAttention(sequences: decoding.sequences, pairs: decoding.pairs))
+        sum += remembered(RowCounts(rows: rows, wanted: wanted), in: &ofRows) {
+            list.forEachOperator(ofRows: rows, wanted: wanted, $0)
         }
+        list.forEachOperator(of: decoding) { sum += price(of: $0) }
         if emitted > 0 { sum += remembered(emitted, in: &ofEmitted) { list.forEachOperator(ofEmitted: emitted, $0) } }
         // All weights of the layers are read, whatever is in the caches: more than these hold comes from memory.
         let weights = Double(list.model.layers * list.model.matrixParametersPerLayer * list.widths.weights)
@@ -111,8 +115,8 @@ public final class OperatorPricer {
         return corrected(sum, WorkPhase(iteration), sequences: iteration.slices.count)
     }
 
-    private func remembered(
-        _ size: Int, in known: inout [Int: Price], _ operators: ((Operator) -> Void) -> Void
+    private func remembered<Size: Hashable>(
+        _ size: Size, in known: inout [Size: Price], _ operators: ((Operator) -> Void) -> Void
     ) -> Price {
         if let price = known[size] { return price }
         var sum = Price.zero

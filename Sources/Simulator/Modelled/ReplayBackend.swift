@@ -28,7 +28,7 @@ public struct ReplayBackend<Demand: MemoryDemand>: ExecutionBackend {
         footprint = demand.footprint
         self.table = table
         self.choice = choice
-        let list = hardware.operators(of: demand.model, demand.footprint.tuning)
+        let list = hardware.operators(of: demand.footprint)
         pricer = OperatorPricer(hardware, list)
         self.fallback = fallback.map { OperatorPricer($0, list) }
     }

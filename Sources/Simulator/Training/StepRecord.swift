@@ -64,6 +64,8 @@ public struct PhaseTimes: Sendable, Equatable {
     public var forward = SimDuration.zero
     /// Head and loss, forward and backward.
     public var loss = SimDuration.zero
+    /// Computing again, before the backward pass, what was not kept of the forward pass.
+    public var recompute = SimDuration.zero
     public var backward = SimDuration.zero
     public var optimizer = SimDuration.zero
     /// Waiting for the last weights to reach the server, because the optimizer needs the buffer that they leave from;
@@ -72,12 +74,13 @@ public struct PhaseTimes: Sendable, Equatable {
 
     public init() {}
 
-    public var total: SimDuration { forward + loss + backward + optimizer + publish }
+    public var total: SimDuration { forward + loss + recompute + backward + optimizer + publish }
 
     public mutating func add(_ duration: SimDuration, to phase: TrainerPhase) {
         switch phase {
         case .forward: forward += duration
         case .loss: loss += duration
+        case .recompute: recompute += duration
         case .backward: backward += duration
         case .optimizer: optimizer += duration
         }

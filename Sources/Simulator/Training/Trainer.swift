@@ -25,7 +25,8 @@ public struct Trainer: Sendable {
         public var run: UnitRun
         public var reloads: ReloadPlan
         public var workspace: Bytes
-        public var activationsPerLayer: Bytes
+        /// By layer.
+        public var activations: [Bytes]
         /// Inputs of the final norm, kept until the last layer's backward pass is done.
         public var finalBytes: Bytes
     }

@@ -38,6 +38,8 @@ public struct TrainingConfiguration: Sendable, Equatable {
     /// Tokens that run together in one forward and backward pass; one sample alone may exceed it.
     public var microBatchTokens = 2048
     public var lossTokens = LossTokens.completion
+    /// What the trainer's own forward pass keeps until the backward pass.
+    public var checkpointing = Checkpointing.selective
     public var staleness = Staleness.any
     public var learningRate = 1e-3
     public var weightDecay = 0.0

@@ -16,7 +16,7 @@ public struct UnitPlanner: Sendable {
     /// Units of one micro-batch, from the first layer's forward to its backward, and the most rows that any layer's
     /// unit has.
     public func units(
-        for microBatch: MicroBatch, estimate: (TrainerUnit) -> SimDuration
+        for microBatch: MicroBatch, plans: SavePlans = SavePlans(), estimate: (TrainerUnit) -> SimDuration
     ) -> (units: [TrainerUnit], unitRows: Int) {
         var units: [TrainerUnit] = []
         // The first layer embeds besides, and the last one has its own way with loss rows: all layers are split as the
@@ -26,12 +26,17 @@ public struct UnitPlanner: Sendable {
         let forward = ranges(of: microBatch.freshRows) { rows in longest { .forward(layer: $0, rows: rows) } }
         let loss = ranges(of: microBatch.lossRows) { estimate(.loss(rows: $0)) }
         let backward = ranges(of: microBatch.rows) { rows in longest { .backward(layer: $0, rows: rows) } }
+        let again = (0..<layers).map { layer in
+            plans.needsRecompute(layer: layer, in: microBatch)
+                ? ranges(of: microBatch.rows) { estimate(.recompute(layer: layer, rows: $0)) } : []
+        }
         for layer in 0..<layers { units += forward.map { .forward(layer: layer, rows: $0) } }
         units += loss.map { .loss(rows: $0) }
         for layer in (0..<layers).reversed() {
+            units += again[layer].map { .recompute(layer: layer, rows: $0) }
             units += backward.reversed().map { .backward(layer: layer, rows: $0) }
         }
-        return (units, max(forward.first?.count ?? 0, backward.first?.count ?? 0))
+        return (units, (again + [forward, backward]).map { $0.first?.count ?? 0 }.max() ?? 0)
     }
 
     /// Units that end a step: norm and optimizer.

@@ -120,6 +120,21 @@ struct AttentionCase: OperatorCase {
 }
 
 extension AttentionCase {
+    /// Every second span's gradients are taken as those of a trunk and of what follows it.
+    private static func gradientSpan(
+        _ span: AttentionSpan, _ gradient: (k: Matrix, v: Matrix), group: Int
+    ) -> Attention.GradientSpan {
+        let start = group.isMultiple(of: 2) ? 0 : gradient.k.rows / 2
+        func target(_ rows: Range<Int>) -> Attention.GradientSpan.Target {
+            Attention.GradientSpan.Target(
+                keys: gradient.k.rows(from: rows.lowerBound, count: rows.count),
+                values: gradient.v.rows(from: rows.lowerBound, count: rows.count))
+        }
+        return Attention.GradientSpan(
+            span, own: target(start..<gradient.k.rows), start: start, trunk: start > 0 ? target(0..<start) : nil,
+            group: group)
+    }
+
     func compute(_ arena: inout Arena, _ pool: ThreadPool) -> [[Float]] {
         let inputs = inputs()
         let q = arena.matrix(inputs.flatMap(\.input.q), columns: shape.queryWidth, gap: 3)
@@ -145,12 +160,14 @@ extension AttentionCase {
             attention.outputProjections(
                 dOutput: dOutput.asRows, o: o.asRows, projections: projections.asRows, count: rows)
             let targets = Attention.Gradients(
-                dOutput: dOutput.asRows, projections: projections.asRows, dq: dq.map(\.asRows))
+                dOutput: dOutput.asRows, projections: projections.asRows,
+                dq: [dq[0].asRows, dq[1].asRows])
             // All spans together, unit by unit from their ends.
             for unit in units(whole) {
                 attention.backward(
-                    q: q.asRows, lse: lse.asRows, positions: positions, spans: unit.map { $0.span }, gradients: targets,
-                    dKeys: unit.map { gradients[$0.index].k }, dValues: unit.map { gradients[$0.index].v })
+                    q: q.asRows, lse: lse.asRows, positions: positions,
+                    spans: unit.map { Self.gradientSpan($0.span, gradients[$0.index], group: $0.index) },
+                    gradients: targets)
             }
         }
         let dqSum = zip(arena.values(dq[0]), arena.values(dq[1])).map(+)

@@ -75,7 +75,7 @@ struct RotaryCase: OperatorCase {
             projected: source, bias: bias, positions: places, heads: layout, q: results[0].asRows,
             k: results[1].asRows, v: results[2].asRows, pool: pool)
         rotary.backward(
-            dq: dq, dk: dk, dv: dv, positions: places, heads: layout, projected: back, pool: pool)
+            dq: [dq[0], dq[1]], dk: dk, dv: dv, positions: places, heads: layout, projected: back, pool: pool)
         return results.map { arena.values($0) } + [arena.values(back)]
     }
 

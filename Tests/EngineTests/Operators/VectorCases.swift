@@ -82,9 +82,9 @@ struct RowMoveCase: OperatorCase {
 
     func compute(_ arena: inout Arena, _ pool: ThreadPool) -> [[Float]] {
         let matrix = arena.matrix(x, columns: width, gap: 2)
-        matrix.gather(chosen)
+        matrix.gather(RowChoice(chosen.map { $0 + 5 }[...], from: 5))
         let gathered = arena.values(matrix.rows(from: 0, count: chosen.count))
-        matrix.scatter(chosen)
+        matrix.scatter(RowChoice(chosen.map { $0 + 5 }[...], from: 5))
         let source = arena.rows(x, columns: width, gap: 1, scattered: true)
         let target = arena.rows(blank: rows, width, scattered: false)
         Rows.copy(source, to: target, count: rows, width: width, pool: pool)

@@ -3,9 +3,13 @@ import Engine
 extension RecordedSequence {
     /// Serves several prompts together: batch after batch, one chunk of every unfinished prompt.
     static func together(
-        _ prompts: [[Int32]], chunk: Int, transformer: Transformer, parameters: ModelParameters
+        _ prompts: [[Int32]], chunk: Int, transformer: Transformer, parameters: ModelParameters,
+        plan: PassPlan = PassPlan(), lossStarts: [Int]? = nil
     ) -> [RecordedSequence] {
-        var sequences = prompts.map { RecordedSequence(transformer.config, capacity: $0.count) }
+        var sequences = prompts.enumerated().map {
+            RecordedSequence(
+                transformer.config, capacity: $1.count, plan: plan, lossStart: lossStarts?[$0] ?? 0)
+        }
         var start = 0
         while prompts.contains(where: { $0.count > start }) {
             var batch: [ServingSlice] = []

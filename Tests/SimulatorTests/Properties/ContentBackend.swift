@@ -56,7 +56,7 @@ struct ContentBackend: ExecutionBackend {
         let work =
             switch unit {
             case .forward(_, let rows), .loss(let rows): rows.count
-            case .backward(_, let rows): 2 * rows.count
+            case .recompute(_, let rows), .backward(_, let rows): 2 * rows.count
             case .gradientNorm, .optimizer: 1
             }
         return SimDuration(nanoseconds: Int64(200 + 20 * work))

@@ -11,9 +11,12 @@ struct RateBackend: ExecutionBackend {
     var overhead = SimDuration(nanoseconds: 20_000)
     var books = ByteBooks()
 
-    init(model: ModelShape = .tiny, tuning: Tuning = .lora(rank: 4, alpha: 8, targets: Projection.allCases)) {
+    init(
+        model: ModelShape = .tiny, tuning: Tuning = .lora(rank: 4, alpha: 8, targets: Projection.allCases),
+        plans: SavePlans = SavePlans()
+    ) {
         self.model = model
-        footprint = Footprint(model: model, tuning: tuning)
+        footprint = Footprint(model: model, tuning: tuning, plans: plans)
     }
 
     func servingWorkspace(tokens: Int) -> Bytes { Bytes(tokens * 4 * (model.qkvWidth + 3 * model.intermediate)) }
@@ -30,7 +33,7 @@ struct RateBackend: ExecutionBackend {
     }
 
     func estimate(_ plan: StepPlan) -> SimDuration {
-        time(of: OperatorList(model: model, tuning: footprint.tuning).operators(of: plan))
+        time(of: OperatorList(footprint).operators(of: plan))
     }
 
     mutating func execute(_ plan: StepPlan) throws -> StepOutcome {
@@ -39,7 +42,7 @@ struct RateBackend: ExecutionBackend {
         case .serve(let iteration):
             for slice in iteration.slices { books.run(slice, layers: model.layers) }
         case .train(let quantum):
-            let list = OperatorList(model: model, tuning: footprint.tuning)
+            let list = OperatorList(footprint)
             outcome.unitDurations = quantum.units.map { unit in
                 books.check(unit, quantum.microBatch, layers: model.layers)
                 return time(of: list.operators(of: unit, in: quantum.microBatch))
@@ -95,7 +98,7 @@ struct ByteBooks {
                     problems.append("forward of layer \(layer) without the K and V of \(chunk)")
                     continue
                 }
-            case .backward(let layer, _):
+            case .recompute(let layer, _), .backward(let layer, _):
                 guard let piece = pieces[chunk]?[layer], piece.device || piece.stagedKV && piece.stagedActivations
                 else {
                     problems.append("backward of layer \(layer) without \(chunk)")
