@@ -59,6 +59,8 @@ enum SharedData {
         let timings = try OperatorTimings(contentsOf: folder.file("made.csv", Self.table(of: a100)))
         var start = try Self.accelerator("h100")
         start.figures = a100.figures
+        start.constants.products.launch = 2e-5
+        start.constants.products.bandwidth = 0.5
         let fitted = AcceleratorFit([timings], start: start).run()
         let line = try #require(FitReport(fitted, timings).lines.first { $0.name == "all" })
         let before = try #require(FitReport(start, timings).lines.first { $0.name == "all" })
