@@ -112,27 +112,29 @@ enum SharedData {
 /// A server that was measured, against the same requests modelled from published figures only.
 @Suite struct ServerRunTests {
     private struct Served: Decodable {
-        var input_toks: Int
-        var output_toks: Int
-        var arrival_time: Double
-        var queued_ts: Double
-        var first_token_ts: Double
-        var last_token_ts: Double
+        var inputToks: Int
+        var outputToks: Int
+        var arrivalTime: Double
+        var queuedTs: Double
+        var firstTokenTs: Double
+        var lastTokenTs: Double
     }
 
     @Test(.enabled(if: SharedData.hasServerRun)) func latenciesOfAMeasuredServerAreMet() throws {
         let lines = try String(contentsOfFile: SharedData.serverRun, encoding: .utf8).split(separator: "\n")
-        let served = try lines.map { try JSONDecoder().decode(Served.self, from: Data($0.utf8)) }
-        let start = try #require(served.map(\.arrival_time).min())
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        let served = try lines.map { try decoder.decode(Served.self, from: Data($0.utf8)) }
+        let start = try #require(served.map(\.arrivalTime).min())
         // Two clocks: they agree where a request was queued the moment it arrived.
-        let offset = try #require(served.map { $0.queued_ts - $0.arrival_time }.min())
+        let offset = try #require(served.map { $0.queuedTs - $0.arrivalTime }.min())
         let folder = try Folder()
         let trace = try folder.file(
             "server.jsonl",
             served.enumerated().map { index, request in
-                let arrival = String(format: "%.6f", request.arrival_time - start)
-                return #"{"id": \#(index), "arrival": \#(arrival), "prompt_tokens": \#(request.input_toks), "#
-                    + #""output_tokens": \#(request.output_toks)}"# + "\n"
+                let arrival = String(format: "%.6f", request.arrivalTime - start)
+                return #"{"id": \#(index), "arrival": \#(arrival), "prompt_tokens": \#(request.inputToks), "#
+                    + #""output_tokens": \#(request.outputToks)}"# + "\n"
             }.joined())
         let outcome = try Program.run([
             "run", trace, "--json", "-q", "-o", folder.path("r.h5"), "--arms", "serve-only", "--set",
@@ -143,9 +145,9 @@ enum SharedData {
         let root = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any]
         let arm = try #require((root?["arms"] as? [String: Any])?["serve-only"] as? [String: Any])
         let measured: [(String, [Double])] = [
-            ("ttft", served.map { $0.first_token_ts - $0.arrival_time - offset }),
-            ("tpot", served.map { ($0.last_token_ts - $0.first_token_ts) / Double($0.output_toks - 1) }),
-            ("e2e", served.map { $0.last_token_ts - $0.arrival_time - offset }),
+            ("ttft", served.map { $0.firstTokenTs - $0.arrivalTime - offset }),
+            ("tpot", served.map { ($0.lastTokenTs - $0.firstTokenTs) / Double($0.outputToks - 1) }),
+            ("e2e", served.map { $0.lastTokenTs - $0.arrivalTime - offset }),
         ]
         for (name, values) in measured {
             let sorted = values.sorted()
