@@ -86,7 +86,9 @@ import Testing
         let config = ModelConfig.presets[0]
         var footprint = Self.demand(config, .full).footprint
         footprint.plans = SavePlans(checkpointing: checkpointing, recorded: plan)
-        for (recorded, lossTokens) in [([], 5..<20), ([0..<9], 5..<20), ([0..<4, 10..<20], 0..<20), ([0..<20], 19..<20)] {
+        for (recorded, lossTokens) in [
+            ([], 5..<20), ([0..<9], 5..<20), ([0..<4, 10..<20], 0..<20), ([0..<20], 19..<20),
+        ] {
             let sequence = TrainingSequencePlan(
                 request: 0, promptTokens: 20, responseTokens: 1, edited: false, lossTokens: lossTokens,
                 recorded: recorded.map {

@@ -125,9 +125,12 @@ extension AcceleratorConstants.Products {
 
 extension AcceleratorConstants.Pass {
     fileprivate init(_ node: ProfileNode) throws(ProfileError) {
-        let fields = try node.mapping(allowing: ["launch", "per_value", "bandwidth", "cached_bandwidth"])
+        let fields = try node.mapping(allowing: [
+            "launch", "per_value", "bytes_per_row", "bandwidth", "cached_bandwidth",
+        ])
         self.init(
             launch: try fields["launch"].number(in: 0...1), perValue: try fields["per_value"].number(in: 0...1),
+            bytesPerRow: try fields.ifAny("bytes_per_row")?.number(in: 0...1e9) ?? 0,
             bandwidth: try fields["bandwidth"].share, cachedBandwidth: try fields["cached_bandwidth"].positive)
     }
 }

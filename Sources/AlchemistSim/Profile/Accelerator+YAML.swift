@@ -64,7 +64,8 @@ extension AcceleratorConstants {
 
 extension AcceleratorConstants.Pass {
     fileprivate var yaml: String {
-        "{launch: \(launch), per_value: \(perValue), bandwidth: \(bandwidth), cached_bandwidth: \(cachedBandwidth)}"
+        "{launch: \(launch), per_value: \(perValue), bytes_per_row: \(bytesPerRow), bandwidth: \(bandwidth), "
+            + "cached_bandwidth: \(cachedBandwidth)}"
     }
 }
 

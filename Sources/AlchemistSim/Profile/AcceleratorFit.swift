@@ -58,12 +58,15 @@ public struct AcceleratorFit {
     }
 
     private func pass(_ role: Operator.Role?, _ own: [OperatorTimings.Sample]) -> AcceleratorConstants.Pass {
+        // What a row costs besides its values shows only where rows have several widths.
+        let widths = Set(own.map { if case .pass(_, let width, _) = $0.work { width } else { 0 } })
+        let hasRows = role != nil && widths.count > 1
         func decoded(_ x: [Double]) -> AcceleratorConstants.Pass {
             AcceleratorConstants.Pass(
-                launch: exp(x[0]), perValue: exp(x[1]), bandwidth: share(x[2]),
-                cachedBandwidth: cacheShare * share(x[3]))
+                launch: exp(x[0]), perValue: exp(x[1]), bytesPerRow: hasRows ? exp(x[4]) : 0,
+                bandwidth: share(x[2]), cachedBandwidth: cacheShare * share(x[3]))
         }
-        let start: [Double] = [log(2.5e-6), log(3e-10), 0, -1]
+        let start: [Double] = [log(2.5e-6), log(3e-10), 0, -1] + (hasRows ? [log(500.0)] : [])
         return rounded(
             decoded(
                 minimum(from: start, over: own) { accelerator, x in
@@ -120,8 +123,8 @@ private func rounded(_ costs: AcceleratorConstants.Products) -> AcceleratorConst
 
 private func rounded(_ costs: AcceleratorConstants.Pass) -> AcceleratorConstants.Pass {
     AcceleratorConstants.Pass(
-        launch: rounded(costs.launch), perValue: rounded(costs.perValue), bandwidth: rounded(costs.bandwidth),
-        cachedBandwidth: rounded(costs.cachedBandwidth))
+        launch: rounded(costs.launch), perValue: rounded(costs.perValue), bytesPerRow: rounded(costs.bytesPerRow),
+        bandwidth: rounded(costs.bandwidth), cachedBandwidth: rounded(costs.cachedBandwidth))
 }
 
 private func rounded(_ costs: AcceleratorConstants.AllReduce) -> AcceleratorConstants.AllReduce {
@@ -146,7 +149,7 @@ extension Accelerator {
                 bytes: 2 * Double(rows * depth + depth * columns + rows * columns),
                 flopsPerSecond: figures.flopsPerSecond)
         case .pass(let values, let width, let moved):
-            pass(sample.role, bytes: 2 * Double(values * moved), width: width)
+            pass(sample.role, bytes: 2 * Double(values * moved), rows: Double(values / width), width: width)
         case .allReduce(let bytes): allReduce(bytes: bytes, devices: sample.devices)
         }
     }

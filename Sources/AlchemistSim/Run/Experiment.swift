@@ -143,7 +143,7 @@ public struct Experiment {
             outcome = runArms(
                 ReplaySource(recording: recording, pricesMissing: pricesMissing, model: model.config), watcher)
         }
-        let result = RunResult(
+        var result = RunResult(
             provenance: provenance, scenario: scenario.yaml, trace: trace,
             arms: zip(arms.indices, outcome.logs).map { index, logs in
                 ArmResult(
@@ -151,6 +151,7 @@ public struct Experiment {
                     profile: outcome.profileOfArm[index])
             }, comparisons: comparisons, profiles: outcome.profiles.map(\.yaml), paired: paired,
             status: outcome.interrupted ? .interrupted : nil)
+        result.window = scenario.window
         return (result, outcome.failure)
     }
 

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Results
 internal import Simulator
 
 /// Why a text is not a value: what would be right.
@@ -72,6 +73,23 @@ enum Quantity {
             throw ValueProblem(expected: "a time\(lower) such as 10ms or 2s")
         }
         return value
+    }
+
+    /// A share, as `0.1`, or a length of time, as `60s`.
+    static func span(_ text: String) throws(ValueProblem) -> MetricsWindow.Span {
+        if let share = Double(text), (0...1).contains(share) { return .share(share) }
+        // A bare number other than a share is no time: which unit would it have?
+        guard Double(text) == nil, let time = try? duration(text) else {
+            throw ValueProblem(expected: "a share from 0 to 1 such as 0.1, or a time such as 60s")
+        }
+        return .time(time)
+    }
+
+    static func write(_ span: MetricsWindow.Span) -> String {
+        switch span {
+        case .share(let share): short(share)
+        case .time(let time): write(time)
+        }
     }
 
     private static func scaled(_ text: String, _ units: [(String, Double)]) -> Double? {

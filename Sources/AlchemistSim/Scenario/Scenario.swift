@@ -1,3 +1,4 @@
+public import Results
 public import Simulator
 
 /// A whole experiment's settings: model, what all arms share, and the arms.
@@ -14,6 +15,8 @@ public struct Scenario: Sendable {
     public var threads = 0
     /// Runs of every arm, interleaved.
     public var repeats = 1
+    /// The requests that figures of serving are drawn from.
+    public var window = MetricsWindow.whole
     /// What the arms start from.
     public var base = ArmConfiguration()
     /// The arms, in the order in which they run.
@@ -44,7 +47,8 @@ extension Scenario: Equatable {
     /// Whether two scenarios mean the same, wherever that was said.
     public static func == (a: Scenario, b: Scenario) -> Bool {
         a.model == b.model && a.backend == b.backend && a.hardware == b.hardware && a.adapter == b.adapter
-            && a.threads == b.threads && a.repeats == b.repeats && a.base == b.base && a.arms == b.arms
+            && a.threads == b.threads && a.repeats == b.repeats && a.window == b.window && a.base == b.base
+            && a.arms == b.arms
     }
 }
 

@@ -1,3 +1,4 @@
+internal import Results
 internal import Simulator
 
 /// One setting of a scenario: its name, its meaning, and how it is read and written. Files, `--set`, the resolved
@@ -46,7 +47,8 @@ extension ScenarioField {
     }
 
     /// Every field, in the order in which scenarios are written.
-    public static let all: [ScenarioField] = general + hardware + device + serving + recording + training + feedback
+    public static let all: [ScenarioField] =
+        general + hardware + device + serving + recording + training + feedback + metrics
 
     private static let general: [ScenarioField] = [
         ScenarioField(
@@ -232,6 +234,23 @@ extension ScenarioField {
             "feedback.rate", 0...1, "Share of requests with feedback, where the trace says nothing.",
             \.base.feedback.rate),
         duration("feedback.mean_delay", "Mean delay of that feedback, exponential.", \.base.feedback.meanDelay),
+    ]
+}
+
+extension ScenarioField {
+    fileprivate static let metrics: [ScenarioField] = [
+        ScenarioField(
+            path: "metrics.warmup",
+            meaning: "What figures of serving leave out at the start: a share of the requests, or a time.",
+            read: { Quantity.write($0.window.warmup) }
+        ) { s, v throws(ValueProblem) in s.window.warmup = try Quantity.span(v) },
+        ScenarioField(
+            path: "metrics.window",
+            meaning: "What they are drawn from after it: `all`, a share of the requests, or a time.",
+            read: { $0.window.length.map(Quantity.write) ?? "all" }
+        ) { s, v throws(ValueProblem) in
+            s.window.length = v == "all" ? nil : try Quantity.span(v)
+        },
     ]
 }
 

@@ -59,6 +59,22 @@ extension ArmSummary {
         + distribution("itl", "every gap between two tokens of one request, pooled", \.interTokenLatency)
         + distribution("tpot", "(finish - first token) / (output tokens - 1)", \.timePerOutputToken)
         + distribution("e2e", "finish - effective arrival, finished requests", \.endToEnd)
+        + intervalMetrics
+
+    private static let intervalMetrics: [Metric<ArmSummary>] = [
+        Metric("ttft_mean_ci", .seconds, "half the 95 % confidence interval of ttft_mean, by batch means") {
+            $0.serving.firstTokenInterval
+        },
+        Metric("tpot_mean_ci", .seconds, "half the 95 % confidence interval of tpot_mean, by batch means") {
+            $0.serving.perOutputTokenInterval
+        },
+        Metric("e2e_mean_ci", .seconds, "half the 95 % confidence interval of e2e_mean, by batch means") {
+            $0.serving.endToEndInterval
+        },
+        Metric("output_throughput_ci", .tokensPerSecond, "half the 95 % confidence interval of the output throughput") {
+            $0.serving.outputThroughputInterval
+        },
+    ]
 
     private static func distribution(
         _ name: String, _ definition: String, _ distribution: @escaping @Sendable (ServingSummary) -> Distribution?

@@ -13,9 +13,10 @@ public struct ArmSummary: Sendable {
     /// Seconds of virtual time to the end of the last quantum.
     public var wallSeconds: Double
 
-    public init(_ log: ArmLog, trace: Trace, devices: Int = 1) {
+    /// - Parameter window: the requests that figures of serving are drawn from.
+    public init(_ log: ArmLog, trace: Trace, devices: Int = 1, window: MetricsWindow = .whole) {
         status = log.status
-        serving = ServingSummary(log, trace: trace)
+        serving = ServingSummary(log, trace: trace, window: window)
         training = TrainingSummary(log, devices: devices)
         memory = MemoryPeaks(log.memory)
         for transfer in log.transfers {

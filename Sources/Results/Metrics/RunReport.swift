@@ -29,17 +29,20 @@ public struct RunReport: Sendable {
     /// - Throws: `ResultsError` if arms have unusable names or a comparison names an arm that is not there.
     public init(_ result: RunResult) throws(ResultsError) {
         try result.validate()
-        arms = Self.reports(of: result.arms, result.trace)
+        arms = Self.reports(of: result.arms, result)
         comparisons = try Self.compare(result.comparisons, arms)
         paired =
             result.paired.isEmpty
-            ? [] : try Self.compare(result.comparisons, Self.reports(of: result.paired, result.trace))
+            ? [] : try Self.compare(result.comparisons, Self.reports(of: result.paired, result))
     }
 
-    private static func reports(of arms: [ArmResult], _ trace: Trace) -> [ArmReport] {
+    private static func reports(of arms: [ArmResult], _ result: RunResult) -> [ArmReport] {
         arms.map { arm in
             ArmReport(
-                name: arm.name, repeats: arm.repeats.map { ArmSummary($0, trace: trace, devices: arm.devices) })
+                name: arm.name,
+                repeats: arm.repeats.map {
+                    ArmSummary($0, trace: result.trace, devices: arm.devices, window: result.window)
+                })
         }
     }
 

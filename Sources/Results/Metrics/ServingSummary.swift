@@ -1,6 +1,6 @@
 public import Simulator
 
-/// How requests were served. Latencies are those of finished requests, as in vLLM's benchmark.
+/// How the requests of a window were served. Latencies are those of finished requests, as in vLLM's benchmark.
 public struct ServingSummary: Sendable, Equatable {
     public var finished = 0
     public var refused = 0
@@ -38,14 +38,22 @@ public struct ServingSummary: Sendable, Equatable {
     /// Seconds from the first effective arrival to the last finish: what throughputs are per.
     public var duration: Double?
 
-    public init(_ log: ArmLog, trace: Trace) {
+    /// Half the 95 % confidence intervals of means: of TTFT, TPOT and end-to-end latency in seconds, of output tokens per
+    /// second; nil of too few requests.
+    public var firstTokenInterval: Double?
+    public var perOutputTokenInterval: Double?
+    public var endToEndInterval: Double?
+    public var outputThroughputInterval: Double?
+
+    public init(_ log: ArmLog, trace: Trace, window: MetricsWindow = .whole) {
+        let indices = window.requests(of: log)
         var firstTokens: [SimDuration] = []
         var queued: [SimDuration] = []
         var prefilled: [SimDuration] = []
         var perToken: [Double] = []
         var whole: [SimDuration] = []
         kvBlocks = log.kvCapacity
-        for record in log.requests {
+        for record in indices.lazy.map({ log.requests[$0] }) {
             if record.scheduled != nil { queriedTokens += trace.requests[record.index].promptTokens }
             cachedTokens += record.cachedTokens
             preemptions += record.preemptions
@@ -85,12 +93,52 @@ public struct ServingSummary: Sendable, Equatable {
         timeToFirstToken = Distribution(firstTokens)
         queueing = Distribution(queued)
         prefill = Distribution(prefilled)
-        interTokenLatency = Distribution(log.tokenGaps.lazy.map(\.gap))
+        if window == .whole {
+            interTokenLatency = Distribution(log.tokenGaps.lazy.map(\.gap))
+        } else {
+            var isInside = [Bool](repeating: false, count: log.requests.count)
+            for index in indices { isInside[index] = true }
+            interTokenLatency = Distribution(log.tokenGaps.lazy.filter { isInside[Int($0.request)] }.map(\.gap))
+        }
         timePerOutputToken = Distribution(nanoseconds: perToken)
         endToEnd = Distribution(whole)
-        let start = log.requests.lazy.compactMap(\.effectiveArrival).min()
-        let end = log.requests.lazy.filter { $0.outcome == .finished }.compactMap(\.finish).max()
+        let start = indices.lazy.compactMap { log.requests[$0].effectiveArrival }.min()
+        let end = indices.lazy.filter { log.requests[$0].outcome == .finished }.compactMap { log.requests[$0].finish }
+            .max()
         if let start, let end, start < end { duration = (end - start).seconds }
+        setIntervals(log, trace, indices)
+    }
+
+    private mutating func setIntervals(_ log: ArmLog, _ trace: Trace, _ indices: [Int]) {
+        var finished: [(arrival: SimTime, first: SimTime, finish: SimTime, tokens: Int)] = []
+        for index in indices where log.requests[index].outcome == .finished {
+            let record = log.requests[index]
+            guard let arrival = record.effectiveArrival, let first = record.firstToken, let finish = record.finish
+            else { continue }
+            finished.append((arrival, first, finish, trace.requests[index].outputTokens))
+        }
+        finished.sort { ($0.arrival, $0.finish) < ($1.arrival, $1.finish) }
+        firstTokenInterval = BatchMeans.halfWidth(finished.map { ($0.first - $0.arrival).seconds })
+        endToEndInterval = BatchMeans.halfWidth(finished.map { ($0.finish - $0.arrival).seconds })
+        perOutputTokenInterval = BatchMeans.halfWidth(
+            finished.filter { $0.tokens > 1 }.map { ($0.finish - $0.first).seconds / Double($0.tokens - 1) })
+        outputThroughputInterval = BatchMeans.halfWidth(
+            means: Self.batchThroughputs(finished.map { ($0.finish, $0.tokens) }))
+    }
+
+    /// Output tokens per second of each batch of requests, in order of their finishes: from one batch's last to the next's.
+    private static func batchThroughputs(_ finished: [(finish: SimTime, tokens: Int)]) -> [Double] {
+        let sorted = finished.sorted { ($0.finish, $0.tokens) < ($1.finish, $1.tokens) }
+        // One more: the first batch is timed from the finish before it.
+        let size = (sorted.count - 1) / BatchMeans.batches
+        guard size >= 2 else { return [] }
+        let first = sorted.count - size * BatchMeans.batches
+        return (0..<BatchMeans.batches).compactMap { batch in
+            let start = first + batch * size
+            let time = sorted[start + size - 1].finish - sorted[start - 1].finish
+            guard time > .zero else { return nil }
+            return Double(sorted[start..<start + size].reduce(0) { $0 + $1.tokens }) / time.seconds
+        }
     }
 
     /// Prompt tokens that the prefix cache had over all that it was asked for.

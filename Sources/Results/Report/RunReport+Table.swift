@@ -96,10 +96,25 @@ private struct Row {
             + percentiles("TTFT", \.timeToFirstToken) + percentiles("ITL", \.interTokenLatency) + [
                 Row("TPOT p50", Figure.duration) { $0.serving.timePerOutputToken?.p50 },
                 Row("e2e p50", Figure.duration) { $0.serving.endToEnd?.p50 },
+                interval("TTFT mean", Figure.duration, \.timeToFirstToken?.mean, \.firstTokenInterval),
+                interval("TPOT mean", Figure.duration, \.timePerOutputToken?.mean, \.perOutputTokenInterval),
+                interval("e2e mean", Figure.duration, \.endToEnd?.mean, \.endToEndInterval),
+                interval("output throughput", Figure.rate("tok"), \.outputThroughput, \.outputThroughputInterval),
                 Row("request throughput", Figure.rate("req")) { $0.serving.requestThroughput },
-                Row("output throughput", Figure.rate("tok")) { $0.serving.outputThroughput },
                 Row("total throughput", Figure.rate("tok")) { $0.serving.totalThroughput },
             ]
+    }
+
+    /// A mean with half its 95 % confidence interval, if there is one; medians over repeats.
+    private static func interval(
+        _ label: String, _ show: @escaping (Double) -> String, _ value: @escaping (ServingSummary) -> Double?,
+        _ width: @escaping (ServingSummary) -> Double?
+    ) -> Row {
+        Row(label, isOptional: true) { arm in
+            guard let mean = Spread(arm.repeats.lazy.map { value($0.serving) }) else { return nil }
+            let half = Spread(arm.repeats.lazy.map { width($0.serving) })
+            return show(mean.median) + (half.map { " ± " + show($0.median) } ?? "")
+        }
     }
 
     private static func percentiles(

@@ -13,6 +13,8 @@ public struct RunResult: Sendable {
     public var profiles: [String]
     /// Every arm once more, over one common table of costs; empty where there is nothing to compare.
     public var paired: [ArmResult]
+    /// The requests that figures of serving are drawn from.
+    public var window = MetricsWindow.whole
     /// Interrupted if the run was cut short, whether within an arm or between two.
     public var status: ArmLog.Status
 

@@ -30,10 +30,11 @@ extension Accelerator {
         return max(1, rest > 0 ? whole + pow(rest, lastWave) : whole)
     }
 
-    /// Seconds of a pass that moves `bytes` in rows of `width` values.
-    public func pass(_ role: Operator.Role, bytes: Double, width: Int) -> Double {
+    /// Seconds of a pass that moves `bytes` in `rows` of `width` values.
+    public func pass(_ role: Operator.Role, bytes: Double, rows: Double, width: Int) -> Double {
         let costs = constants.passes[role] ?? constants.otherPasses
         let held = Double(figures.cache.count) / 2
+        let bytes = bytes + rows * costs.bytesPerRow
         let moving =
             min(bytes, held) / (figures.bytesPerSecond * costs.cachedBandwidth)
             + max(0, bytes - held) / (figures.bytesPerSecond * costs.bandwidth)

@@ -49,19 +49,24 @@ public struct AcceleratorConstants: Sendable, Equatable {
     }
 
     /// A pass over memory takes `launch + sqrt(r^2 + b^2)`, with r the time that one row takes its multiprocessor and b
-    /// that of all bytes.
+    /// that of all bytes, each row counting some more than it has.
     public struct Pass: Sendable, Equatable {
         public var launch: Double
         /// Seconds per value of a row.
         public var perValue: Double
+        /// Bytes that a row counts besides its own.
+        public var bytesPerRow: Double
         /// Share of memory's bandwidth, for the bytes beyond half of the cache.
         public var bandwidth: Double
         /// The same for the bytes that half of the cache holds; above 1 where they are found there.
         public var cachedBandwidth: Double
 
-        public init(launch: Double, perValue: Double, bandwidth: Double, cachedBandwidth: Double) {
+        public init(
+            launch: Double, perValue: Double, bytesPerRow: Double = 0, bandwidth: Double, cachedBandwidth: Double
+        ) {
             self.launch = launch
             self.perValue = perValue
+            self.bytesPerRow = bytesPerRow
             self.bandwidth = bandwidth
             self.cachedBandwidth = cachedBandwidth
         }

@@ -33,8 +33,10 @@ struct AcceleratorPricer: Sendable {
             return accelerator.decodeAttention(flops: op.flops / Double(devices), bytes: op.bytes / parts)
         case .pass(let values):
             let parts = isSplit(op.role) ? Double(devices) : 1
+            let width = max(1, min(values, rowWidth(of: op.role)))
             return accelerator.pass(
-                op.role, bytes: op.bytes * touched(by: op.role) / parts, width: min(values, rowWidth(of: op.role)))
+                op.role, bytes: op.bytes * touched(by: op.role) / parts,
+                rows: Double(values) * touched(by: op.role) / (Double(width) * parts), width: width)
         }
     }
 
