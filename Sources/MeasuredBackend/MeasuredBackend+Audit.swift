@@ -24,7 +24,7 @@ extension MeasuredBackend {
         }
         let rounding = GradientDifference(gradients, reference: replayed)
         let staleness = GradientDifference(gradients, reference: recomputed)
-        for request in microBatches.flatMap(\.sequences).map(\.request) { prefills[request] = nil }
+        for request in microBatches.flatMap(\.sequences).map(\.request) { served[request] = nil }
         return GradientAudit(
             roundingError: rounding.error, stalenessError: staleness.error, stalenessCosine: staleness.cosine)
     }
@@ -49,18 +49,19 @@ extension MeasuredBackend {
         _ = pass.backwardWhole()
     }
 
-    /// Serves a request's prompt again, slice by slice, each at the version that served it.
+    /// Serves a request again as far as it was recorded, slice by slice, each at the version that served it.
     private func replay(_ sequence: TrainingSequencePlan) throws -> RecordedSequence {
-        var replay = RecordedSequence(engine.config, capacity: sequence.promptTokens)
+        let end = sequence.recorded.last?.tokens.upperBound ?? 0
+        var replay = RecordedSequence(engine.config, capacity: end)
         let ids = tokens.sequence(of: sequence.request)
-        for (range, version) in prefills[sequence.request] ?? [] {
+        for (range, version) in served[sequence.request] ?? [] where range.lowerBound < end {
             guard let parameters = parameters(at: version) else {
                 throw MeasuredBackendError.missing("version \(version), which served request \(sequence.request),")
             }
-            let isRecorded = sequence.recorded.contains { $0.tokens == range }
+            let isRecorded = sequence.recorded.contains { $0.tokens.clamped(to: range) == range }
             _ = engine.transformer.forward([replay.slice(ids, range, isRecorded: isRecorded)], parameters)
         }
-        guard replay.chunks.count == sequence.recorded.count else {
+        guard replay.chunks.reduce(0, { $0 + $1.positions.count }) == sequence.reusedTokens else {
             throw MeasuredBackendError.missing("the history of request \(sequence.request)")
         }
         return replay

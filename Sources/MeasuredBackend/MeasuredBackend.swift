@@ -28,8 +28,8 @@ public final class MeasuredBackend: ExecutionBackend {
     var pass: OpenPass?
     /// Trained parameters by version, for audits.
     var history: [Int: FloatBuffer] = [:]
-    /// Prefill slices of each request with the version that served them, for audits.
-    var prefills: [Int: [(tokens: Range<Int>, version: Int)]] = [:]
+    /// Slices of each request with the version that served them, for audits.
+    var served: [Int: [(tokens: Range<Int>, version: Int)]] = [:]
 
     /// - Parameters:
     ///   - engine: model and scratch, shared by arms that run in turn.
@@ -79,7 +79,7 @@ public final class MeasuredBackend: ExecutionBackend {
         probe.measure()
         var outcome =
             switch plan {
-            case .serve(let iteration): serve(iteration)
+            case .serve(let iteration): try serve(iteration)
             case .train(let quantum): try train(quantum)
             }
         outcome.probe = SimDuration(seconds: probe.seconds)
@@ -97,16 +97,16 @@ public final class MeasuredBackend: ExecutionBackend {
 
     // MARK: Serving
 
-    private func serve(_ iteration: ServingIteration) -> StepOutcome {
-        let batch = iteration.slices.map { slice in
+    private func serve(_ iteration: ServingIteration) throws -> StepOutcome {
+        let batch = try iteration.slices.map { slice in
             Engine.ServingSlice(
                 tokens: Array(tokens.sequence(of: slice.request)[slice.tokens]), start: slice.tokens.lowerBound,
                 kv: arena.spans(of: slice.request, tokens: slice.tokens.upperBound),
-                record: slice.record.map { arena.beginRecord($0, slice: slice) }, wantsLogits: slice.emitsToken)
+                record: try arena.blocks(for: slice), wantsLogits: slice.emitsToken)
         }
         if options.training.auditEvery > 0 {
-            for slice in iteration.slices where slice.isPrefill {
-                prefills[slice.request, default: []].append((slice.tokens, iteration.version))
+            for slice in iteration.slices {
+                served[slice.request, default: []].append((slice.tokens, iteration.version))
             }
         }
         return StepOutcome(duration: measured { _ = engine.transformer.forward(batch, current) })
@@ -114,9 +114,13 @@ public final class MeasuredBackend: ExecutionBackend {
 
     // MARK: Real memory
 
-    /// The most bytes ever held in KV blocks, in records on the device, and in records on the host.
-    public var arenaPeaks: (kv: Bytes, deviceRecords: Bytes, hostRecords: Bytes) {
-        (Bytes(arena.kv.peak), Bytes(arena.deviceRecords.peak), Bytes(arena.hostRecords.peak))
+    /// The most bytes ever held in KV blocks, in records on the device, in pieces that came back from the host, and in
+    /// records on the host.
+    public var arenaPeaks: (kv: Bytes, deviceRecords: Bytes, staged: Bytes, hostRecords: Bytes) {
+        (
+            Bytes(arena.kv.peak), Bytes(arena.deviceRecords.peak), Bytes(arena.staged.peak),
+            Bytes(arena.hostRecords.peak)
+        )
     }
 
     /// Whether no request and no record holds memory.

@@ -8,8 +8,8 @@ import Testing
         var ledger = Ledger(device: Bytes(1000), host: Bytes(700))
         let owners = MemoryOwner.allCases
         let training: Set<MemoryOwner> = [
-            .gradients, .optimizer, .adapters, .recorded, .recordedKV, .trainActivations, .trainWorkspace,
-            .publishBuffer,
+            .gradients, .optimizer, .adapters, .recorded, .recordedKV, .staged, .trainActivations,
+            .trainWorkspace, .publishBuffer,
         ]
         var levels: [MemoryTier: [MemoryOwner: Int]] = [.device: [:], .host: [:]]
         var peaks: [MemoryTier: [MemoryOwner: Int]] = [.device: [:], .host: [:]]

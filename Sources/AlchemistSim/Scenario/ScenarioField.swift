@@ -88,7 +88,28 @@ extension ScenarioField {
 
     private static let recording: [ScenarioField] = [
         choice("recording.record", "What serving records.", \.base.recording.scope),
-        choice("recording.offload", "When records are copied to the host.", \.base.recording.offload),
+        ScenarioField(
+            path: "recording.select",
+            meaning:
+                "Requests that are recorded: `all`, `fraction(F)` of them, or `expected_feedback(R,P)`: those that a "
+                + "simulated predictor of feedback picks with recall R and precision P.",
+            read: { $0.base.recording.selection.text }
+        ) { s, v throws(ValueProblem) in s.base.recording.selection = try .init(text: v) },
+        choice(
+            "recording.offload", "When records are copied to the host and their device copies freed.",
+            \.base.recording.offload),
+        ScenarioField(
+            path: "recording.headroom",
+            meaning: "Device memory that the offload policy `headroom` keeps free: an amount, or a percentage.",
+            read: { $0.base.recording.headroom.text }
+        ) { s, v throws(ValueProblem) in s.base.recording.headroom = try .init(text: v) },
+        choice("recording.granule", "What one transfer to the host moves.", \.base.recording.granule),
+        choice(
+            "recording.backpressure", "What happens to records when device, link or host do not suffice for them.",
+            \.base.recording.backpressure),
+        choice(
+            "recording.host_eviction", "Records that a full host gives up for newer ones.",
+            \.base.recording.hostEviction),
         duration(
             "recording.keep_for", "How long after its request a record waits for feedback.", \.base.recording.keepFor),
         integer(
@@ -246,28 +267,6 @@ extension ScenarioField {
             var lora = LoRA(rank: rank, alpha: alpha, targets: targets)
             try write(&lora, value)
             scenario.base.training.tuning = .lora(rank: lora.rank, alpha: lora.alpha, targets: lora.targets)
-        }
-    }
-}
-
-extension TrainingConfiguration.Staleness {
-    fileprivate var text: String {
-        switch self {
-        case .exact: "exact"
-        case .bounded(let versions): "bounded(\(versions))"
-        case .any: "any"
-        }
-    }
-
-    fileprivate init(text: String) throws(ValueProblem) {
-        switch text {
-        case "exact": self = .exact
-        case "any": self = .any
-        default:
-            guard text.hasPrefix("bounded("), text.hasSuffix(")"), let versions = Int(text.dropFirst(8).dropLast()),
-                versions >= 0
-            else { throw ValueProblem(expected: "exact, bounded(K) with a whole number K, or any") }
-            self = .bounded(versions)
         }
     }
 }

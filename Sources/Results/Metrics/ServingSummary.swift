@@ -8,9 +8,12 @@ public struct ServingSummary: Sendable, Equatable {
     /// Prompt and output tokens of finished requests.
     public var promptTokens = 0
     public var outputTokens = 0
-    /// Prompt tokens, of all requests, whose record was made, and those whose record could not be made or kept.
+    /// Tokens, of all requests, whose record was made and kept as long as there was room.
     public var recordedTokens = 0
-    public var droppedTokens = 0
+    /// Tokens without a record that was used, by the order of `LossReason.allCases`.
+    public var lostTokens = [Int](repeating: 0, count: LossReason.allCases.count)
+    /// Time in which iterations were held back until records had made room.
+    public var held = SimDuration.zero
     /// First token - effective arrival.
     public var timeToFirstToken: Distribution?
     /// Its part before the first iteration that works on the request.
@@ -34,7 +37,7 @@ public struct ServingSummary: Sendable, Equatable {
         var whole: [SimDuration] = []
         for record in log.requests {
             recordedTokens += record.recordedTokens
-            droppedTokens += record.droppedTokens
+            for reason in LossReason.allCases { lostTokens[reason.rawValue] += record.lost[reason] }
             switch record.outcome {
             case .refused: refused += 1
             case .unfinished: unfinished += 1
@@ -56,6 +59,7 @@ public struct ServingSummary: Sendable, Equatable {
                 }
             }
         }
+        for quantum in log.quanta { held += quantum.held }
         timeToFirstToken = Distribution(firstTokens)
         queueing = Distribution(queued)
         prefill = Distribution(prefilled)
@@ -65,6 +69,11 @@ public struct ServingSummary: Sendable, Equatable {
         let start = log.requests.lazy.compactMap(\.effectiveArrival).min()
         let end = log.requests.lazy.filter { $0.outcome == .finished }.compactMap(\.finish).max()
         if let start, let end, start < end { duration = (end - start).seconds }
+    }
+
+    /// Those that could not be recorded or kept for want of memory or of the link's bandwidth.
+    public var droppedTokens: Int {
+        LossReason.allCases.reduce(0) { $0 + ($1.isWant ? lostTokens[$1.rawValue] : 0) }
     }
 
     /// Finished requests per second.

@@ -85,7 +85,7 @@ private struct Row {
         figure = { Spread($0.repeats.lazy.map(value)).map { show($0.median) } }
     }
 
-    static var all: [Row] { serving + memory + training }
+    static var all: [Row] { serving + recording + memory + training }
 
     private static var serving: [Row] {
         [
@@ -100,6 +100,14 @@ private struct Row {
                 Row("output throughput", Figure.rate("tok")) { $0.serving.outputThroughput },
                 Row("total throughput", Figure.rate("tok")) { $0.serving.totalThroughput },
             ]
+    }
+
+    private static var recording: [Row] {
+        [
+            Row("dropped tokens", isOptional: true, Figure.count) { nonzero($0.serving.droppedTokens) },
+            Row("serving stall", isOptional: true, Figure.duration) { nonzero($0.serving.held) },
+            Row("admission stall", isOptional: true, Figure.duration) { nonzero($0.recording.admissionStall) },
+        ]
     }
 
     private static func percentiles(
@@ -163,6 +171,7 @@ private struct Row {
 
     /// Zero is no figure here: lines of zeros are left out.
     private static func nonzero(_ count: Int) -> Double? { count == 0 ? nil : Double(count) }
+    private static func nonzero(_ duration: SimDuration) -> Double? { duration == .zero ? nil : duration.seconds }
 }
 
 /// Columns of text.

@@ -13,13 +13,15 @@ extension Schema {
             .time(ifAny: "scheduled", "start of the first iteration that works on it", \.scheduled),
             .time(ifAny: "first_token", "when its first output token is there", \.firstToken),
             .time(ifAny: "finish", "when its last output token is there", \.finish),
-            .tokens("recorded_tokens", "prompt tokens whose record was made", \.recordedTokens),
             .tokens(
-                "dropped_tokens", "prompt tokens whose record could not be made or kept for want of memory",
-                \.droppedTokens),
-            .tokens(
-                "expired_tokens", "recorded tokens thrown away because no feedback came in time", \.expiredTokens),
+                "recorded_tokens", "tokens whose record was made and not given up for want of room", \.recordedTokens),
+            .tokens("dropped_tokens", "tokens whose record could not be made or kept for want of room") {
+                $0.lost.dropped
+            },
         ]
+            + LossReason.allCases.map { reason in
+                .tokens("lost_" + reason.name, reason.description) { $0.lost[reason] }
+            }
     }
 
     static var tokenGapColumns: [Column<TokenGap>] {
@@ -38,7 +40,8 @@ extension Schema {
             .duration("predicted", "what the backend had estimated before", \.predicted),
             .tokens("prefill_tokens", "prompt tokens prefilled", \.prefillTokens),
             .tokens("decode_tokens", "sequences decoded by one token each", \.decodeTokens),
-            .tokens("recorded_tokens", "prompt tokens whose activations were recorded", \.recordedTokens),
+            .tokens("recorded_tokens", "tokens whose activations were recorded", \.recordedTokens),
+            .duration("held", "how long it was held back until records had made room", \.held),
             .count("shape", "row of /costs") { firstCost + $0.shape },
             .count("version", "version of the weights used", \.version),
             .count("waiting", "requests waiting for admission at its start", \.waiting),
@@ -97,8 +100,9 @@ extension Schema {
             .time("start", "when the copy engine took it up", \.start),
             .time("end", "when it was done", \.end),
             .bytes("bytes", "bytes copied", \.bytes),
-            .index("request", "row of /trace", \.request),
-            .index("layer", "layer of the model", \.layer),
+            .index("request", "row of /trace, of its first piece", \.request),
+            .index("layer", "its lowest layer; the final norm's input comes after the last one", \.layer),
+            .index("pieces", "pieces that it moves: layers of chunks", \.pieces),
         ]
     }
 
@@ -123,5 +127,20 @@ extension Schema {
             + MemoryOwner.allCases.map { owner in
                 .bytes(owner.name, "highest level of \(owner.name) in the bucket") { Bytes($0.levels[owner.rawValue]) }
             }
+    }
+}
+
+extension LossReason {
+    /// What the column of tokens lost for this reason says.
+    var description: String {
+        switch self {
+        case .deviceFull: "tokens not recorded, or given up, because the device was full"
+        case .link: "the same, while copies to the host were queued that would have made room"
+        case .hostFull: "recorded tokens given up on the device because the host had no room for them"
+        case .evicted: "recorded tokens that the host gave up for newer ones"
+        case .expired: "recorded tokens thrown away because no feedback came in time"
+        case .stale: "recorded tokens made by weights too old to be used"
+        case .edited: "recorded tokens of answers that the user edited"
+        }
     }
 }

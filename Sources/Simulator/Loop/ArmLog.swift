@@ -13,6 +13,7 @@ public struct ArmLog: Sendable {
     public var units: [UnitRecord] = []
     public var steps: [StepRecord] = []
     public var transfers: [TransferRecord] = []
+    public var recording = RecordingTotals()
     public var memory = MemoryRecord()
     /// Distinct shapes of executed plans, in the order of their first execution; `QuantumRecord.shape` points here.
     public var shapes: [PlanShapeRecord] = []
@@ -41,12 +42,10 @@ public struct RequestRecord: Sendable {
     public var scheduled: SimTime?
     public var firstToken: SimTime?
     public var finish: SimTime?
-    /// Prompt tokens whose record was made.
+    /// Tokens whose record was made, and not given up for want of room.
     public var recordedTokens = 0
-    /// Prompt tokens whose record could not be made or was dropped for want of memory.
-    public var droppedTokens = 0
-    /// Recorded tokens that were thrown away because no feedback came in time.
-    public var expiredTokens = 0
+    /// Tokens without a record, or whose record nobody was trained on.
+    public var lost = LostTokens()
 
     public init(index: Int) { self.index = index }
 }
@@ -92,6 +91,8 @@ public struct QuantumRecord: Sendable {
     public var version: Int
     /// Requests waiting for admission at its start.
     public var waiting: Int
+    /// How long an iteration was held back until records had made room for its own.
+    public var held = SimDuration.zero
     /// How long a fixed piece of work took beside it: the machine's speed at the time. Absent where there is no machine.
     public var probe: SimDuration?
 
@@ -134,12 +135,16 @@ public struct TransferRecord: Sendable {
     public var start: SimTime
     public var end: SimTime
     public var bytes: Bytes
+    /// The request that its first piece was recorded for.
     public var request: Int32
+    /// The lowest layer that it moves.
     public var layer: Int32
+    /// Pieces that it moves.
+    public var pieces: Int32
 
     public init(
         direction: TransferDirection, queued: SimTime, start: SimTime, end: SimTime, bytes: Bytes, request: Int32,
-        layer: Int32
+        layer: Int32, pieces: Int32 = 1
     ) {
         self.direction = direction
         self.queued = queued
@@ -148,6 +153,7 @@ public struct TransferRecord: Sendable {
         self.bytes = bytes
         self.request = request
         self.layer = layer
+        self.pieces = pieces
     }
 }
 

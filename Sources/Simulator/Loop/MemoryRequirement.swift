@@ -2,7 +2,7 @@
 ///
 /// Beside the static owners the device must hold, at the same time, the KV of the largest request and the whole forward
 /// pass of the largest possible micro-batch: then neither the server nor the trainer can get stuck for good. The host
-/// must hold the record of the largest prompt if records are offloaded.
+/// must hold the record of the largest request if records are offloaded.
 public struct MemoryRequirement: Sendable {
     /// What stays on the device for the whole run.
     public let fixed: [(owner: MemoryOwner, bytes: Bytes)]
@@ -41,11 +41,13 @@ public struct MemoryRequirement: Sendable {
             microBatch = .zero
         }
         let offloads = configuration.recording.scope != .none && configuration.recording.offload != .none
-        let prompt = offloads ? trace.requests.map(\.promptTokens).max() ?? 0 : 0
+        let decoded = configuration.recording.scope == .all
+        let recorded = offloads ? trace.requests.map { $0.recordedTokens(decoded: decoded) }.max() ?? 0 : 0
         let sizes = footprint.recordSizes
+        let allFinal = decoded || configuration.training.lossTokens == .all
         host =
-            (sizes.activationsPerToken + sizes.kvPerToken) * (sizes.layers * prompt)
-            + sizes.finalPerToken * (configuration.training.lossTokens == .all ? prompt : min(prompt, 1))
+            (sizes.activationsPerToken + sizes.kvPerToken) * (sizes.layers * recorded)
+            + sizes.finalPerToken * (allFinal ? recorded : min(recorded, 1))
     }
 
     /// - Throws: `SimulationError.tooLittleMemory` when a tier is smaller than what is needed.
@@ -58,7 +60,7 @@ public struct MemoryRequirement: Sendable {
         if device.hostMemory < host {
             throw .tooLittleMemory(
                 tier: .host, needed: host, available: device.hostMemory,
-                purpose: "the record of the longest prompt (device.host_memory)")
+                purpose: "the longest record (device.host_memory)")
         }
     }
 
@@ -92,4 +94,9 @@ public struct MemoryRequirement: Sendable {
         }
         return MicroBatch(id: -1, version: 0, sequences: chosen, stepLossTokens: max(tokens, 1))
     }
+}
+
+extension Request {
+    /// Tokens that are recorded of it at most: its prompt, and its answer but for the last token, which is not fed back.
+    fileprivate func recordedTokens(decoded: Bool) -> Int { promptTokens + (decoded ? outputTokens - 1 : 0) }
 }

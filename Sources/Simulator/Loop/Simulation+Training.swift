@@ -1,5 +1,3 @@
-internal import OrderedCollections
-
 extension Simulation {
     /// Starts a trainer quantum if one can run now.
     mutating func startTraining() throws {
@@ -31,7 +29,7 @@ extension Simulation {
     private func nextQuantum() -> TrainerQuantum? {
         guard let step = trainer.step else { return nil }
         if let open = step.open {
-            let units = trainer.nextUnits(of: open.run) { isReady($0, in: open.plan) }
+            let units = trainer.nextUnits(of: open.run) { isReady($0, open.chunks) }
             return units.isEmpty ? nil : TrainerQuantum(microBatch: open.plan, units: units)
         }
         guard let closing = step.closing, let last = step.closed.last else { return nil }
@@ -39,9 +37,9 @@ extension Simulation {
     }
 
     /// Whether every record that `unit` reads is on the device.
-    private func isReady(_ unit: TrainerUnit, in microBatch: MicroBatch) -> Bool {
+    private func isReady(_ unit: TrainerUnit, _ chunks: [(id: ChunkID, uses: Int)]) -> Bool {
         func allOnDevice(_ layer: Int, _ part: CopyJob.Part) -> Bool {
-            microBatch.chunks.allSatisfy { memory.records.isOnDevice($0, layer: layer, part: part) }
+            chunks.allSatisfy { memory.records.isOnDevice($0.id, layer: layer, part: part) }
         }
         return switch unit {
         case .forward(let layer, _): allOnDevice(layer, .kv)
@@ -53,7 +51,7 @@ extension Simulation {
 
     private mutating func askForReloads() {
         guard let jobs = trainer.step?.open?.reloads.next() else { return }
-        for (job, bytes) in jobs { memory.reload(job, bytes: bytes, at: now) }
+        for (job, _) in jobs { memory.reload(job, at: now) }
     }
 
     // MARK: Micro-batches
@@ -68,26 +66,24 @@ extension Simulation {
             backend.estimate(.train(TrainerQuantum(microBatch: plan, units: [unit])))
         }
         let (units, unitRows) = trainer.planner.units(for: plan, estimate: estimate)
+        let chunks = plan.chunks
         let reloads = ReloadPlan(
-            chunks: plan.chunks, records: memory.records, layers: backend.model.layers,
+            chunks: chunks.map(\.id), records: memory.records, layers: backend.model.layers,
             prefetchLayers: configuration.recording.prefetchLayers, hasFreshRows: plan.freshRows > 0)
         let open = Trainer.OpenMicroBatch(
-            plan: plan, run: Trainer.UnitRun(units: units, predict: estimate), reloads: reloads,
+            plan: plan, chunks: chunks, run: Trainer.UnitRun(units: units, predict: estimate), reloads: reloads,
             workspace: backend.trainWorkspace(for: plan, unitRows: unitRows),
             activationsPerLayer: backend.footprint.trainActivationsPerLayer(freshRows: plan.freshRows),
             finalBytes: backend.footprint.finalPerToken * plan.freshRows)
-        for chunk in plan.chunks { memory.pin(chunk) }
-        while !reserve(open) {
-            // The server may free memory later; when it has nothing to do, other samples' records give way.
-            guard scheduler.isEmpty, dropOldestRecord() else {
-                for chunk in plan.chunks { memory.unpin(chunk) }
-                return false
-            }
+        for chunk in chunks { memory.pin(chunk.id, uses: chunk.uses) }
+        guard reserve(open) else {
+            for chunk in chunks { memory.unpin(chunk.id) }
+            return false
         }
-        for chunk in stale {
-            let tokens = memory.records[chunk]?.tokens.count ?? 0
-            trainer.step?.record.staleTokens += tokens
-            memory.drop(chunk)
+        for chunk in chunks { log.recording.hedgedBytes += memory.records.hedgedBytes(of: chunk.id) }
+        for part in stale {
+            trainer.step?.record.staleTokens += part.tokens.count
+            memory.release(part.chunk, because: .stale)
         }
         trainer.step?.pending.removeFirst()
         trainer.step?.open = open
@@ -97,14 +93,20 @@ extension Simulation {
         return true
     }
 
+    /// Room for a micro-batch. The server may free memory later; records of others give way when it has nothing to do, or
+    /// when records are the ones to give way.
     private mutating func reserve(_ open: Trainer.OpenMicroBatch) -> Bool {
         let wanted: [(Bytes, MemoryOwner)] = [
             (open.workspace, .trainWorkspace),
             (open.activationsPerLayer * backend.model.layers + open.finalBytes, .trainActivations),
-            (open.reloads.windowBytes, .recorded), (open.reloads.kvBytes, .recordedKV),
+            (open.reloads.windowBytes + open.reloads.kvBytes, .staged),
         ]
         let total = wanted.reduce(Bytes.zero) { $0 + $1.0 }
-        guard total <= memory.ledger.free(on: .device) else { return false }
+        memory.makeRoom(for: total)
+        if total > memory.ledger.free(on: .device) {
+            guard scheduler.isEmpty || configuration.recording.backpressure == .drop, memory.giveUpRecords(for: total)
+            else { return false }
+        }
         return wanted.allSatisfy { memory.reserve($0.0, for: $0.1) }
     }
 
@@ -150,9 +152,9 @@ extension Simulation {
             guard let open = trainer.step?.open else { return }
             let following = open.run.isDone ? nil : open.run.units[open.run.next]
             switch unit {
-            case .loss where following?.phase != .loss: consume(layer: backend.model.layers, of: open.plan)
+            case .loss where following?.phase != .loss: consume(layer: backend.model.layers, of: open.chunks)
             case .backward(let layer, _) where !continues(layer, following):
-                consume(layer: layer, of: open.plan)
+                consume(layer: layer, of: open.chunks)
                 memory.release(open.activationsPerLayer, of: .trainActivations)
                 if layer == backend.model.layers - 1 { memory.release(open.finalBytes, of: .trainActivations) }
             default: break
@@ -160,8 +162,11 @@ extension Simulation {
         }
         guard let open = trainer.step?.open, open.run.isDone else { return }
         memory.release(open.workspace, of: .trainWorkspace)
-        memory.release(open.reloads.windowBytes, of: .recorded)
-        memory.release(open.reloads.kvBytes, of: .recordedKV)
+        memory.release(open.reloads.windowBytes + open.reloads.kvBytes, of: .staged)
+        for chunk in open.chunks where memory.records[chunk.id] != nil {
+            memory.unpin(chunk.id)
+            memory.release(chunk.id, count: chunk.uses)
+        }
         try flushMovements()
         try backend.close(open.plan)
         trainer.step?.closed.append(open.plan)
@@ -178,9 +183,9 @@ extension Simulation {
         if case .backward(let next, _) = following { next == layer } else { false }
     }
 
-    /// Backward needs nothing more of `layer`: its records are released on both tiers.
-    private mutating func consume(layer: Int, of plan: MicroBatch) {
-        for chunk in plan.chunks { memory.discard(chunk, layer: layer) }
+    /// Backward needs nothing more of `layer`: its records are released on both tiers, unless other samples share them.
+    private mutating func consume(layer: Int, of chunks: [(id: ChunkID, uses: Int)]) {
+        for chunk in chunks { memory.consume(chunk.id, layer: layer) }
         trainer.step?.open?.reloads.consumed(layer: layer)
     }
 

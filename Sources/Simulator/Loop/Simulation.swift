@@ -1,5 +1,3 @@
-internal import OrderedCollections
-
 /// One arm of a run: a trace served, recorded and learned from in virtual time.
 ///
 /// Server and trainer share one device. Whenever the compute stream is free the server goes first; the trainer gets
@@ -8,6 +6,8 @@ public struct Simulation<Backend: ExecutionBackend> {
     enum Event {
         case computeDone
         case copyDone(TransferDirection, started: SimTime)
+        /// What the next transfer copies exists now.
+        case copyReady
         case arrival(Int)
         case feedback(Int, Feedback)
         /// The record of a request has waited long enough for feedback.
@@ -31,8 +31,16 @@ public struct Simulation<Backend: ExecutionBackend> {
     var trainer: Trainer
     var work: Work?
     var log = ArmLog()
-    /// Chunks recorded of a request that is not a sample yet.
-    var recordsByRequest: OrderedDictionary<Int, [ChunkID]> = [:]
+    /// What is recorded of each request that is not a sample yet.
+    var records: [Int: OpenRecord] = [:]
+    /// Whether each request is recorded; empty if all are.
+    let selected: [Bool]
+    /// Since when the next iteration has waited for room for its records.
+    var servingHeldSince: SimTime?
+    /// Since when the next request in line has waited for memory that records hold.
+    var admissionHeldSince: SimTime?
+    /// When the next transfer can start that waits for what it copies.
+    var copyWake: SimTime?
     /// Version that serving reads.
     var servedVersion = 0
     /// Since when the trainer has been able to run but for a reload.
@@ -47,14 +55,19 @@ public struct Simulation<Backend: ExecutionBackend> {
 
     var now: SimTime { events.now }
 
-    /// - Throws: `SimulationError.tooLittleMemory` when the device or the host can not hold what the run needs.
+    /// - Throws: `SimulationError.tooLittleMemory` when the device or the host can not hold what the run needs, and
+    ///   `SimulationError.tooManyLayers`.
     public init(configuration: ArmConfiguration, trace: Trace, backend: Backend) throws(SimulationError) {
+        guard backend.model.layers < LayerSet.limit else {
+            throw .tooManyLayers(backend.model.layers, most: LayerSet.limit - 1)
+        }
         self.configuration = configuration
         self.trace = trace
         self.backend = backend
         memory = MemorySystem(
             device: configuration.device, kvBlockTokens: configuration.serving.kvBlockTokens,
-            sizes: backend.footprint.recordSizes)
+            sizes: backend.footprint.recordSizes, recording: configuration.recording)
+        selected = Self.selection(trace, configuration)
         scheduler = Scheduler(configuration: configuration.serving)
         trainer = Trainer(configuration: configuration.training, model: backend.model)
         var following = [Int?](repeating: nil, count: trace.requests.count)
@@ -101,6 +114,7 @@ public struct Simulation<Backend: ExecutionBackend> {
         switch event {
         case .computeDone: try finishWork()
         case .copyDone(let direction, let started): finishCopy(direction, started: started)
+        case .copyReady: break
         case .arrival(let request): arrive(request)
         case .feedback(let request, let feedback): takeFeedback(feedback, on: request)
         case .recordExpiry(let request): expireRecord(of: request)
@@ -165,21 +179,5 @@ public struct Simulation<Backend: ExecutionBackend> {
         case .serving(let iteration): finishServing(iteration)
         case .training(let quantum, let outcome): try finishTraining(quantum, outcome)
         }
-    }
-
-    // MARK: Copies
-
-    private mutating func startCopies() {
-        for (direction, duration) in memory.startCopies() {
-            events.schedule(.copyDone(direction, started: now), at: now + duration, priority: 1)
-        }
-    }
-
-    private mutating func finishCopy(_ direction: TransferDirection, started: SimTime) {
-        guard let (entry, request) = memory.finishCopy(direction) else { return }
-        log.transfers.append(
-            TransferRecord(
-                direction: direction, queued: entry.queued, start: started, end: now, bytes: entry.bytes,
-                request: Int32(request), layer: Int32(entry.job.layer)))
     }
 }

@@ -12,7 +12,7 @@ public enum TransferDirection: Int, Sendable, CaseIterable {
     }
 }
 
-/// What a copy moves.
+/// Pieces of one chunk that a transfer moves.
 public struct CopyJob: Sendable, Hashable {
     /// The parts of a piece that move on their own: backward needs both, forward of unrecorded tokens only K and V.
     public enum Part: Sendable {
@@ -20,31 +20,50 @@ public struct CopyJob: Sendable, Hashable {
     }
 
     public var chunk: ChunkID
-    public var layer: Int
+    public var layers: Range<Int>
     public var part: Part
 
-    public init(chunk: ChunkID, layer: Int, part: Part) {
+    public init(chunk: ChunkID, layers: Range<Int>, part: Part) {
         self.chunk = chunk
-        self.layer = layer
+        self.layers = layers
         self.part = part
     }
+
+    public init(chunk: ChunkID, layer: Int, part: Part) {
+        self.init(chunk: chunk, layers: layer..<layer + 1, part: part)
+    }
+
+    /// The lowest layer.
+    public var layer: Int { layers.lowerBound }
 }
 
-/// One direction of the host link: copies run one after the other, in the order in which they were asked for.
+/// One direction of the host link: transfers run one after the other, in the order in which they were asked for.
 public struct CopyEngine: Sendable {
+    /// One transfer.
     public struct Entry: Sendable {
-        public var job: CopyJob
+        public var jobs: [CopyJob]
         public var bytes: Bytes
         public var queued: SimTime
+        /// When what it copies exists.
+        public var ready: SimTime
+    }
+
+    /// What came of asking for the next transfer.
+    public enum Start: Sendable {
+        /// One is under way, or none is wanted.
+        case nothing
+        /// The next one can not start before this time.
+        case waits(SimTime)
+        case started(Entry, SimDuration)
     }
 
     public let direction: TransferDirection
     /// Bytes per second.
     public let bandwidth: Double
-    /// Fixed cost of each copy.
+    /// Fixed cost of each transfer.
     public let latency: SimDuration
     private var queue = Deque<Entry>()
-    /// The copy under way.
+    /// The transfer under way.
     public private(set) var current: Entry?
 
     public init(direction: TransferDirection, bandwidth: Double, latency: SimDuration) {
@@ -55,25 +74,35 @@ public struct CopyEngine: Sendable {
 
     public var isIdle: Bool { current == nil && queue.isEmpty }
 
-    public mutating func enqueue(_ job: CopyJob, bytes: Bytes, at now: SimTime) {
-        queue.append(Entry(job: job, bytes: bytes, queued: now))
+    /// - Parameter ready: when what it copies exists; at once if it is not given.
+    public mutating func enqueue(_ jobs: [CopyJob], at now: SimTime, ready: SimTime? = nil) {
+        queue.append(Entry(jobs: jobs, bytes: .zero, queued: now, ready: ready ?? now))
     }
 
-    /// Starts the next copy if the engine is free. Copies that nobody wants any more are passed over.
+    /// Starts the next transfer if the engine is free. What nobody wants any more is left out, and a transfer of nothing
+    /// is passed over.
     ///
-    /// - Returns: the copy and how long it takes: `latency + bytes / bandwidth`, rounded up to a nanosecond.
-    public mutating func startNext(wanted: (CopyJob) -> Bool) -> (entry: Entry, duration: SimDuration)? {
-        guard current == nil else { return nil }
-        while let entry = queue.popFirst() {
-            guard wanted(entry.job) else { continue }
+    /// - Parameter bytes: what a job moves now; zero if it is not wanted.
+    /// - Returns: the transfer and how long it takes: `latency + bytes / bandwidth`, rounded up to a nanosecond.
+    public mutating func startNext(at now: SimTime, bytes: (CopyJob) -> Bytes) -> Start {
+        guard current == nil else { return .nothing }
+        while var entry = queue.first {
+            guard entry.ready <= now else { return .waits(entry.ready) }
+            queue.removeFirst()
+            entry.jobs = entry.jobs.filter { job in
+                let moved = bytes(job)
+                entry.bytes += moved
+                return moved > .zero
+            }
+            guard !entry.jobs.isEmpty else { continue }
             current = entry
             let moving = (Double(entry.bytes.count) * 1e9 / bandwidth).rounded(.up)
-            return (entry, SimDuration(nanoseconds: latency.nanoseconds + Int64(moving)))
+            return .started(entry, SimDuration(nanoseconds: latency.nanoseconds + Int64(moving)))
         }
-        return nil
+        return .nothing
     }
 
-    /// Ends the copy under way.
+    /// Ends the transfer under way.
     public mutating func finish() -> Entry? {
         defer { current = nil }
         return current

@@ -10,8 +10,10 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     case kv
     /// KV kept only because a record still needs it.
     case recordedKV
-    /// Pieces of records: on the device, those waiting for their copy or staged for training; on the host, offloaded.
+    /// Pieces of records: on the device, where serving wrote them; on the host, offloaded.
     case recorded
+    /// Room for pieces that come back from the host, reserved as long as a micro-batch is open.
+    case staged
     /// Activations that the trainer's own forward pass saves.
     case trainActivations
     /// Gradients of activations and scratch of the trainer.
@@ -24,8 +26,8 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     /// Whether a byte on the device counts as training memory.
     public var isTraining: Bool {
         switch self {
-        case .gradients, .optimizer, .adapters, .recorded, .recordedKV, .trainActivations, .trainWorkspace,
-            .publishBuffer:
+        case .gradients, .optimizer, .adapters, .recorded, .recordedKV, .staged, .trainActivations,
+            .trainWorkspace, .publishBuffer:
             true
         case .weights, .kv, .servingWorkspace: false
         }
@@ -34,7 +36,7 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     /// Whether it must be back at zero when a run has ended.
     public var isTransient: Bool {
         switch self {
-        case .kv, .recordedKV, .recorded, .trainActivations, .trainWorkspace: true
+        case .kv, .recordedKV, .recorded, .staged, .trainActivations, .trainWorkspace: true
         case .weights, .adapters, .gradients, .optimizer, .servingWorkspace, .publishBuffer: false
         }
     }
@@ -48,6 +50,7 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
         case .kv: "kv"
         case .recordedKV: "recorded_kv"
         case .recorded: "recorded"
+        case .staged: "staged"
         case .trainActivations: "train_activations"
         case .trainWorkspace: "train_workspace"
         case .servingWorkspace: "serving_workspace"

@@ -1,16 +1,21 @@
 /// The memory of one device with its host tier and link: books, blocks, records, and the two copy engines.
 public struct MemorySystem: Sendable {
     public internal(set) var ledger: Ledger
-    public private(set) var kv: KVPool
-    public private(set) var records: RecordStore
-    private var toHost: CopyEngine
-    private var toDevice: CopyEngine
+    public internal(set) var kv: KVPool
+    public internal(set) var records: RecordStore
+    let recording: RecordingConfiguration
+    var toHost: CopyEngine
+    var toDevice: CopyEngine
     private var movements: [DataMovement] = []
 
-    public init(device: DeviceConfiguration, kvBlockTokens: Int, sizes: RecordSizes) {
+    public init(
+        device: DeviceConfiguration, kvBlockTokens: Int, sizes: RecordSizes,
+        recording: RecordingConfiguration = RecordingConfiguration()
+    ) {
+        self.recording = recording
         ledger = Ledger(device: device.memory, host: device.hostMemory)
         kv = KVPool(blockTokens: kvBlockTokens, bytesPerToken: sizes.kvPerToken * sizes.layers)
-        records = RecordStore(sizes: sizes)
+        records = RecordStore(sizes: sizes, configuration: recording)
         toHost = CopyEngine(direction: .toHost, bandwidth: device.linkBandwidth, latency: device.linkLatency)
         toDevice = CopyEngine(direction: .toDevice, bandwidth: device.linkBandwidth, latency: device.linkLatency)
     }
@@ -33,8 +38,11 @@ public struct MemorySystem: Sendable {
         movements.append(movement)
     }
 
+    /// Reserves bytes on the device; pieces that the host has, too, give way. False, and nothing reserved, when that does
+    /// not suffice.
     public mutating func reserve(_ bytes: Bytes, for owner: MemoryOwner) -> Bool {
-        ledger.reserve(bytes, for: owner, on: .device)
+        makeRoom(for: bytes)
+        return ledger.reserve(bytes, for: owner, on: .device)
     }
 
     public mutating func release(_ bytes: Bytes, of owner: MemoryOwner) {
@@ -45,6 +53,7 @@ public struct MemorySystem: Sendable {
 
     /// KV blocks for all tokens of a request, or `nil` when they do not fit.
     public mutating func openRequest(_ request: Int, tokens: Int) -> [Int]? {
+        makeRoom(for: kv.blockBytes * kv.blockCount(for: tokens))
         guard let blocks = kv.allocate(tokens: tokens, ledger: &ledger) else { return nil }
         note(.openRequest(request, blocks: blocks))
         return blocks
@@ -55,75 +64,4 @@ public struct MemorySystem: Sendable {
         let freed = kv.releaseFromRequest(blocks, ledger: &ledger)
         if !freed.isEmpty { note(.freeBlocks(freed)) }
     }
-
-    // MARK: Records
-
-    /// Room for the record of `tokens` of a request whose K and V are in `blocks`, or `nil` when there is none.
-    public mutating func beginRecord(
-        request: Int, tokens: Range<Int>, finalRows: Int, versions: ClosedRange<Int>, blocks: [Int]
-    ) -> ChunkID? {
-        let used = tokens.lowerBound / kv.blockTokens..<kv.blockCount(for: tokens.upperBound)
-        return records.begin(
-            request: request, tokens: tokens, finalRows: finalRows, versions: versions, kvBlocks: blocks[used],
-            pool: &kv, ledger: &ledger)
-    }
-
-    /// Queues the copies of a chunk to the host in forward order. Returns false, with the chunk dropped, when the host
-    /// has no room.
-    public mutating func offload(_ id: ChunkID, at now: SimTime) -> Bool {
-        guard let copies = records.offload(id, ledger: &ledger) else {
-            drop(id)
-            return false
-        }
-        for copy in copies { toHost.enqueue(copy.job, bytes: copy.bytes, at: now) }
-        return true
-    }
-
-    public mutating func pin(_ id: ChunkID) { records.pin(id, true) }
-
-    public mutating func unpin(_ id: ChunkID) { records.pin(id, false) }
-
-    /// Queues the copy of a part of a piece back to the device, into room that the trainer has reserved.
-    public mutating func reload(_ job: CopyJob, bytes: Bytes, at now: SimTime) {
-        records.beginReload(job)
-        toDevice.enqueue(job, bytes: bytes, at: now)
-    }
-
-    public mutating func discard(_ id: ChunkID, layer: Int) {
-        records.discard(id, layer: layer, pool: &kv, ledger: &ledger)
-    }
-
-    public mutating func drop(_ id: ChunkID) {
-        records.drop(id, pool: &kv, ledger: &ledger)
-    }
-
-    // MARK: Copies
-
-    /// Starts what the copy engines can start; returns each started copy's direction and duration.
-    public mutating func startCopies() -> [(direction: TransferDirection, duration: SimDuration)] {
-        var started: [(direction: TransferDirection, duration: SimDuration)] = []
-        if let (_, duration) = toHost.startNext(wanted: { records.startLeaving($0, ledger: &ledger) }) {
-            started.append((.toHost, duration))
-        }
-        if let (_, duration) = toDevice.startNext(wanted: { _ in true }) { started.append((.toDevice, duration)) }
-        return started
-    }
-
-    /// Ends the copy under way in one direction and returns what it moved, and for which request.
-    public mutating func finishCopy(_ direction: TransferDirection) -> (entry: CopyEngine.Entry, request: Int)? {
-        switch direction {
-        case .toHost:
-            guard let entry = toHost.finish() else { return nil }
-            let request = records[entry.job.chunk]?.request ?? -1
-            records.arrivedOnHost(entry.job, pool: &kv, ledger: &ledger)
-            return (entry, request)
-        case .toDevice:
-            guard let entry = toDevice.finish() else { return nil }
-            let request = records[entry.job.chunk]?.request ?? -1
-            records.arrivedOnDevice(entry.job)
-            return (entry, request)
-        }
-    }
-
-    public var copiesAreIdle: Bool { toHost.isIdle && toDevice.isIdle }
 }

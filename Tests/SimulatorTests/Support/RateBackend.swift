@@ -13,6 +13,7 @@ struct RateBackend: ExecutionBackend {
 
     init(model: ModelShape = .tiny, tuning: Tuning = .lora(rank: 4, alpha: 8, targets: Projection.allCases)) {
         self.model = model
+        books.layers = model.layers
         footprint = Footprint(model: model, tuning: tuning)
     }
 
@@ -68,6 +69,7 @@ extension ModelShape {
 struct ByteBooks {
     struct Piece {
         var device = true
+        var hostRoom = false
         var host = false
         var stagedActivations = false
         var stagedKV = false
@@ -76,17 +78,30 @@ struct ByteBooks {
     var requests: [Int: [Int]] = [:]
     var liveBlocks: Set<Int> = []
     var pieces: [ChunkID: [Int: Piece]] = [:]
+    var chunks: [ChunkID: DataMovement.Record] = [:]
+    var written: [ChunkID: Int] = [:]
+    var layers = 0
     var problems: [String] = []
 
     mutating func run(_ slice: ServingSlice, layers: Int) {
         if requests[slice.request] == nil { problems.append("request \(slice.request) runs without KV") }
         guard let chunk = slice.record else { return }
-        if pieces[chunk] != nil { problems.append("\(chunk) is recorded twice") }
-        pieces[chunk] = Dictionary(uniqueKeysWithValues: (0...layers).map { ($0, Piece()) })
+        guard let record = chunks[chunk], pieces[chunk]?.values.allSatisfy(\.device) == true else {
+            problems.append("\(chunk) is written where it is not")
+            return
+        }
+        // Each position once, in order, and within the room.
+        let next = record.first + written[chunk, default: 0]
+        if slice.tokens.lowerBound != next || slice.tokens.upperBound > record.first + record.rows {
+            problems.append("\(chunk) takes positions \(slice.tokens)")
+        }
+        written[chunk, default: 0] += slice.tokens.count
+        if !Set(record.blocks).isSubset(of: liveBlocks) { problems.append("\(chunk) is written beside its K and V") }
     }
 
     mutating func check(_ unit: TrainerUnit, _ batch: MicroBatch, layers: Int) {
-        for chunk in batch.chunks {
+        for (chunk, _) in batch.chunks {
+            if written[chunk] != chunks[chunk]?.rows { problems.append("\(chunk) is read half-written") }
             switch unit {
             case .forward(let layer, _):
                 guard let piece = pieces[chunk]?[layer], piece.device || piece.stagedKV else {
@@ -100,7 +115,9 @@ struct ByteBooks {
                     continue
                 }
             case .loss:
-                guard let piece = pieces[chunk]?[layers], piece.device || piece.stagedActivations else {
+                guard let piece = pieces[chunk]?[layers] ?? (chunks[chunk]?.finalRows == 0 ? Piece() : nil),
+                    piece.device || piece.stagedActivations
+                else {
                     problems.append("loss without the final rows of \(chunk)")
                     continue
                 }
@@ -120,9 +137,29 @@ struct ByteBooks {
             for block in blocks where liveBlocks.remove(block) == nil {
                 problems.append("block \(block) is freed twice")
             }
+        case .beganRecord(let chunk, let record):
+            if chunks.updateValue(record, forKey: chunk) != nil { problems.append("\(chunk) begins twice") }
+            let made = 0..<(record.finalRows > 0 ? layers + 1 : layers)
+            pieces[chunk] = Dictionary(uniqueKeysWithValues: made.map { ($0, Piece()) })
+        case .reservedOnHost(let chunk, let set):
+            for layer in set {
+                if pieces[chunk]?[layer]?.hostRoom != false { problems.append("\(chunk) has room twice") }
+                pieces[chunk]?[layer]?.hostRoom = true
+            }
+        case .freedOnHost(let chunk, let set):
+            for layer in set {
+                if pieces[chunk]?[layer]?.hostRoom != true || pieces[chunk]?[layer]?.device != true {
+                    problems.append("\(chunk) layer \(layer) loses a copy that it needs or lacks")
+                }
+                pieces[chunk]?[layer]?.hostRoom = false
+                pieces[chunk]?[layer]?.host = false
+            }
+        case .unstaged(let chunk, let layer):
+            pieces[chunk]?[layer]?.stagedActivations = false
+            pieces[chunk]?[layer]?.stagedKV = false
         case .copiedToHost(let chunk, let layer):
-            if pieces[chunk]?[layer]?.device != true {
-                problems.append("\(chunk) layer \(layer) leaves, but is not there")
+            if pieces[chunk]?[layer]?.device != true || pieces[chunk]?[layer]?.hostRoom != true {
+                problems.append("\(chunk) layer \(layer) leaves, but is not there, or has no room")
             }
             pieces[chunk]?[layer]?.host = true
         case .freedOnDevice(let chunk, let layer):
@@ -141,6 +178,8 @@ struct ByteBooks {
             }
         case .forgotten(let chunk):
             if pieces.removeValue(forKey: chunk)?.isEmpty != true { problems.append("\(chunk) forgotten with pieces") }
+            chunks[chunk] = nil
+            written[chunk] = nil
         }
     }
 
