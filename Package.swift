@@ -33,6 +33,7 @@ let package = Package(
     targets: [
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(
             name: "CBuildInfo",
             cSettings: [.define("ALCHEMIST_COMMIT", to: "\"\(commit)\""), .unsafeFlags(["-march=native"])]),
@@ -40,6 +41,7 @@ let package = Package(
         .target(
             name: "Simulator",
             dependencies: [
+                "CZlib",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "OrderedCollections", package: "swift-collections"),

@@ -34,6 +34,7 @@ ALLOWED = {
 CONFINED = [
     (r"\bimport COpenBLAS\b", ["Engine/Kernels"]),
     (r"\bimport CHDF5\b", ["Results/HDF5"]),
+    (r"\bimport CZlib\b", ["Simulator/Workload/Reading"]),
     (r"\bclock_gettime\b|\bContinuousClock\b|\bDate\(\)", ["Bench", "MeasuredBackend", "alchemist-sim"]),
 ]
 

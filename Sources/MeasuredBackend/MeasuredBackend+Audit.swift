@@ -24,7 +24,7 @@ extension MeasuredBackend {
         }
         let rounding = GradientDifference(gradients, reference: replayed)
         let staleness = GradientDifference(gradients, reference: recomputed)
-        for request in microBatches.flatMap(\.sequences).map(\.request) { served[request] = nil }
+        for request in microBatches.flatMap(\.sequences).map(\.request) { slicesServed[request] = nil }
         return GradientAudit(
             roundingError: rounding.error, stalenessError: staleness.error, stalenessCosine: staleness.cosine)
     }
@@ -54,7 +54,7 @@ extension MeasuredBackend {
         let end = sequence.recorded.last?.tokens.upperBound ?? 0
         var replay = RecordedSequence(engine.config, capacity: end)
         let ids = tokens.sequence(of: sequence.request)
-        for (range, version) in served[sequence.request] ?? [] where range.lowerBound < end {
+        for (range, version) in slicesServed[sequence.request] ?? [] where range.lowerBound < end {
             guard let parameters = parameters(at: version) else {
                 throw MeasuredBackendError.missing("version \(version), which served request \(sequence.request),")
             }

@@ -16,9 +16,19 @@ final class OpenPass {
 }
 
 extension MeasuredBackend {
-    public func publish(version: Int) throws {
+    public func advance(version: Int) throws {
         swap(&current, &next)
         keepVersion(version)
+    }
+
+    public func publish(version: Int) throws {
+        if options.training.placement == .separate { copyToServer() } else { served = current }
+    }
+
+    /// Gives a server with weights of its own the trainer's.
+    func copyToServer() {
+        let (target, source) = (trainedBuffer(of: served), trainedBuffer(of: current))
+        if target !== source { target.copy(from: source) }
     }
 
     public func open(_ microBatch: MicroBatch, unitRows: Int) throws {

@@ -17,8 +17,10 @@ public final class MeasuredBackend: ExecutionBackend {
     let tuning: TuningMode
     let tokens: any TokenIDs
     let arena: RecordArena
-    /// What serving and the passes of training read.
+    /// What the passes of training read.
     var current: ModelParameters
+    /// What serving reads: the same, unless the trainer has a device of its own.
+    var served: ModelParameters
     /// What the optimizer writes; the two change places when a step is published. Base weights are shared in LoRA mode.
     var next: ModelParameters
     let gradients: GradientBuffer
@@ -29,7 +31,7 @@ public final class MeasuredBackend: ExecutionBackend {
     /// Trained parameters by version, for audits.
     var history: [Int: FloatBuffer] = [:]
     /// Slices of each request with the version that served them, for audits.
-    var served: [Int: [(tokens: Range<Int>, version: Int)]] = [:]
+    var slicesServed: [Int: [(tokens: Range<Int>, version: Int)]] = [:]
 
     /// - Parameters:
     ///   - engine: model and scratch, shared by arms that run in turn.
@@ -59,11 +61,21 @@ public final class MeasuredBackend: ExecutionBackend {
                 options.training.enabled
                 ? ModelParameters(weights, adapters: engine.start.adapters(lora, seed: options.seed)) : current
         }
+        served = current
+        if options.training.enabled, options.training.placement == .separate {
+            // Base weights that nobody changes are kept once, although either device holds a copy.
+            switch tuning {
+            case .full: served = ModelParameters(Weights(zeros: engine.config))
+            case .lora(let lora):
+                served = ModelParameters(current.weights, adapters: Adapters(engine.config, lora, seed: options.seed))
+            }
+        }
         gradients = GradientBuffer(engine.config, tuning)
         optimizer = OptimizerState(gradients.table)
         rule = AdamW(
             weightDecay: options.training.weightDecay,
             clipNorm: options.training.clipNorm > 0 ? options.training.clipNorm : nil)
+        copyToServer()
         keepVersion(0)
     }
 
@@ -106,10 +118,10 @@ public final class MeasuredBackend: ExecutionBackend {
         }
         if options.training.auditEvery > 0 {
             for slice in iteration.slices {
-                served[slice.request, default: []].append((slice.tokens, iteration.version))
+                slicesServed[slice.request, default: []].append((slice.tokens, iteration.version))
             }
         }
-        return StepOutcome(duration: measured { _ = engine.transformer.forward(batch, current) })
+        return StepOutcome(duration: measured { _ = engine.transformer.forward(batch, served) })
     }
 
     // MARK: Real memory

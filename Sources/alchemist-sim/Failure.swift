@@ -30,14 +30,20 @@ struct Failure: Error {
     init(_ error: any Error) {
         switch error {
         case let failure as Failure: self = failure
-        case let error as ScenarioError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
+        case let error as ScenarioError:
+            // A mistake on the command line is one of usage, wherever else the same words would be bad data.
+            if case .option = error.origin {
+                self.init(error.description, .usage)
+            } else {
+                self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
+            }
         case let error as TraceError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
         case let error as CheckpointError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
         case let error as ExperimentError:
             switch error {
             case .arm(_, .tooLittleMemory): self.init(error.description, .simulatedResource)
             case .arm(_, .brokenLaw): self.init(error.description, .software)
-            case .arm(_, .diverged): self.init(error.description, .badData)
+            case .arm(_, .diverged), .arm(_, .tooManyLayers): self.init(error.description, .badData)
             case .pricing(_, .belowFloor): self.init(error.description, .software)
             case .pricing(_, .missingShape): self.init(error.description, .badData)
             case .profile(let error): self.init(error)

@@ -20,7 +20,7 @@ struct RunCommand: ParsableCommand {
             75 a simulated resource is too small, 130 interrupted.
             """)
 
-    @Argument(help: "A trace in JSON lines; traces/README.md describes the format.")
+    @Argument(help: "A trace in JSON lines; docs/traces.md describes the format.")
     var trace: String
 
     @OptionGroup var settings: ScenarioOptions

@@ -1,5 +1,6 @@
 import AlchemistSim
 public import ArgumentParser
+import Engine
 
 struct VerifyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -19,8 +20,8 @@ struct VerifyCommand: ParsableCommand {
     @Argument(help: "A preset, or the folder of a checkpoint.")
     var model: String
 
-    @Option(help: "Tokens of the sample; seven of eight are its prompt.")
-    var length = Verification.Options().length
+    @Option(help: "Tokens of the sample; seven of eight are its prompt. (default: 256, or the model's context)")
+    var length: Int?
 
     @Option(help: "Tokens of one prefill chunk.")
     var chunk = Verification.Options().chunk
@@ -39,13 +40,15 @@ struct VerifyCommand: ParsableCommand {
 
     func run() throws {
         do {
+            Interrupt.endAtOnce()
+            let model = try ScenarioModel(named: model)
             var options = Verification.Options()
-            options.length = length
+            options.length = length ?? min(options.length, model.config.maxContext)
             options.chunk = chunk
             options.tuning = tuning
             options.seed = seed
             options.threads = max(0, threads)
-            let report = try Verification(ScenarioModel(named: model), options).run()
+            let report = try Verification(model, options).run()
             try Terminal.print(json ? String(decoding: report.json(), as: UTF8.self) + "\n" : report.table())
             guard report.holds else { throw Failure("broken law: reuse does not equal recomputing", .software) }
         } catch {

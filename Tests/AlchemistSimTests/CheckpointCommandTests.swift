@@ -118,7 +118,7 @@ import Testing
 
     static let mistakes: [(settings: [String], status: Int32, part: String)] = [
         (["model=./nowhere"], 74, "./nowhere: cannot open this folder: No such file or directory"),
-        (["model=nowhere"], 65, "found `nowhere`, expected one of nano, micro, mini, small, smollm2-135m, or the path"),
+        (["model=nowhere"], 64, "found `nowhere`, expected one of nano, micro, mini, small, smollm2-135m, or the path"),
         (["model=FIXTURE/llama-adapter"], 74, "llama-adapter/config.json: cannot open this: No such file or directory"),
         (["model=FIXTURE/llama", "training.adapter=./none"], 74, "./none: cannot open this folder"),
         (
@@ -126,18 +126,18 @@ import Testing
             "found shape [3, 32], expected [3, 36], by the configuration"
         ),
         (
-            ["model=FIXTURE/llama", "training.adapter=FIXTURE/llama-adapter", "training.lora_rank=8"], 65,
+            ["model=FIXTURE/llama", "training.adapter=FIXTURE/llama-adapter", "training.lora_rank=8"], 64,
             "--set: field `training.lora_rank`: found `8`, expected 3, as training.adapter has it"
         ),
         (
-            ["training.lora_targets=q", "model=FIXTURE/llama", "training.adapter=FIXTURE/llama-adapter"], 65,
+            ["training.lora_targets=q", "model=FIXTURE/llama", "training.adapter=FIXTURE/llama-adapter"], 64,
             "--set: field `training.lora_targets`: found `q`, expected q,v,o,up,down, as training.adapter has it"
         ),
         (
-            ["model=FIXTURE/llama", "training.adapter=FIXTURE/llama-adapter", "training.tuning=full"], 65,
+            ["model=FIXTURE/llama", "training.adapter=FIXTURE/llama-adapter", "training.tuning=full"], 64,
             "--set: field `training.tuning`: found `full`, expected lora, as training.adapter has it"
         ),
-        (["training.adapter="], 65, "expected the path of a folder, or none"),
+        (["training.adapter="], 64, "expected the path of a folder, or none"),
     ]
 
     @Test(arguments: mistakes.indices) func mistakesAreNamed(index: Int) throws {

@@ -132,14 +132,14 @@ import Testing
 
     @Test(
         arguments: [
-            (["--set", "training.lerning_rate=1"], 65, "did you mean `training.learning_rate`?"),
+            (["--set", "training.lerning_rate=1"], 64, "did you mean `training.learning_rate`?"),
             (["--set", "nonsense"], 64, "expected field=value"),
             (["--set", "device.memory=1MiB"], 75, "arm serve-only: the device has 1.00 MiB but"),
             (["--set", "device.host_memory=1KiB"], 75, "arm reuse: the host has 1.00 KiB but"),
-            (["--arms", ""], 65, "expected at least one arm"),
-            (["--arms", "resue"], 65, "did you mean `reuse`?"),
+            (["--arms", ""], 64, "expected at least one arm"),
+            (["--arms", "resue"], 64, "did you mean `reuse`?"),
             (["--scenario", "missing.yaml"], 74, "missing.yaml"),
-            (["--repeats", "0"], 65, "found `0`, expected a whole number from 1 to 1000"),
+            (["--repeats", "0"], 64, "found `0`, expected a whole number from 1 to 1000"),
             (["--bogus"], 64, "--bogus"),
         ] as [([String], Int32, String)]) func badOptionsAreNamed(options: [String], status: Int32, part: String) throws
     {

@@ -40,7 +40,7 @@ import Testing
         // One user in five edits the answer.
         for index in trace.requests.indices where index % 5 == 0 {
             if case .given(var feedback) = trace.requests[index].feedback {
-                feedback.tokens = (0..<7).map { Int32(($0 * 31 + index) % 512) }
+                feedback.signal = .sft(edited: (0..<7).map { Int32(($0 * 31 + index) % 512) })
                 trace.requests[index].feedback = .given(feedback)
             }
         }

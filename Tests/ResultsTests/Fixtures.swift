@@ -51,7 +51,7 @@ enum Fixture {
             Request(id: "a", arrival: at(0), promptTokens: 10, outputTokens: 3, conversation: "c", feedback: .none),
             Request(
                 id: "b", arrival: at(100), promptTokens: 20, outputTokens: 1, conversation: "c", turn: 1,
-                previousTurn: 0, thinkTime: ms(50), feedback: .given(Feedback(delay: ms(7), kind: .sft))),
+                previousTurn: 0, thinkTime: ms(50), feedback: .given(Feedback(delay: ms(7)))),
             Request(id: "c", arrival: at(200), promptTokens: 30, outputTokens: 5),
         ])
 

@@ -5,23 +5,24 @@ import Testing
     /// Random reservations, releases and moves against sums that are kept the plain way.
     @Test(arguments: 0..<30) func agreesWithPlainSums(seed: Int) {
         var stream = RandomStream(seed: UInt64(seed), name: "ledger")
-        var ledger = Ledger(device: Bytes(1000), host: Bytes(700))
+        let capacities: [MemoryTier: Int] = [.device: 1000, .host: 700, .trainerDevice: 500]
+        var ledger = Ledger(device: Bytes(1000), host: Bytes(700), trainerDevice: Bytes(500))
         let owners = MemoryOwner.allCases
         let training: Set<MemoryOwner> = [
             .gradients, .optimizer, .adapters, .recorded, .recordedKV, .staged, .trainActivations,
             .trainWorkspace, .publishBuffer,
         ]
-        var levels: [MemoryTier: [MemoryOwner: Int]] = [.device: [:], .host: [:]]
-        var peaks: [MemoryTier: [MemoryOwner: Int]] = [.device: [:], .host: [:]]
+        var levels: [MemoryTier: [MemoryOwner: Int]] = [.device: [:], .host: [:], .trainerDevice: [:]]
+        var peaks: [MemoryTier: [MemoryOwner: Int]] = [.device: [:], .host: [:], .trainerDevice: [:]]
         var totalPeaks: [MemoryTier: Int] = [:]
         var trainingPeak = 0
         var refused = 0
         for _ in 0..<600 {
-            let tier = MemoryTier.allCases[stream.below(2)]
+            let tier = MemoryTier.allCases[stream.below(3)]
             let owner = owners[stream.below(owners.count)]
             let held = levels[tier]?[owner] ?? 0
             let total = levels[tier]?.values.reduce(0, +) ?? 0
-            let capacity = tier == .device ? 1000 : 700
+            let capacity = capacities[tier] ?? 0
             switch stream.below(4) {
             case 0 where held > 0:
                 let bytes = 1 + stream.below(held)
@@ -44,6 +45,7 @@ import Testing
                     refused += 1
                     #expect(ledger.record.device.peakByOwner == before.device.peakByOwner)
                     #expect(ledger.record.host.peakByOwner == before.host.peakByOwner)
+                    #expect(ledger.record.trainerDevice.peakByOwner == before.trainerDevice.peakByOwner)
                     #expect(ledger.record.trainingPeak == before.trainingPeak)
                 }
             }
@@ -51,8 +53,8 @@ import Testing
                 let now = levels[tier] ?? [:]
                 let sum = now.values.reduce(0, +)
                 totalPeaks[tier] = max(totalPeaks[tier] ?? 0, sum)
-                #expect(ledger.free(on: tier).count == (tier == .device ? 1000 : 700) - sum)
-                let record = tier == .device ? ledger.record.device : ledger.record.host
+                #expect(ledger.free(on: tier).count == (capacities[tier] ?? 0) - sum)
+                let record = ledger.record[tier]
                 #expect(record.peak.count == totalPeaks[tier])
                 for owner in owners {
                     let level = now[owner] ?? 0
@@ -62,7 +64,9 @@ import Testing
                     #expect(record.peakByOwner[owner.rawValue].count == peak)
                 }
             }
-            let joint = (levels[.device] ?? [:]).reduce(0) { $0 + (training.contains($1.key) ? $1.value : 0) }
+            let joint =
+                (levels[.device] ?? [:]).reduce(0) { $0 + (training.contains($1.key) ? $1.value : 0) }
+                + (levels[.trainerDevice] ?? [:]).values.reduce(0, +)
             trainingPeak = max(trainingPeak, joint)
             #expect(ledger.record.trainingPeak.count == trainingPeak)
         }

@@ -115,6 +115,7 @@ import Testing
             return outcome
         }
         func apply(_ movements: [DataMovement]) {}
+        func advance(version: Int) {}
         func publish(version: Int) {}
         func open(_ microBatch: MicroBatch, unitRows: Int) {}
         func close(_ microBatch: MicroBatch) {}

@@ -21,10 +21,12 @@ import Testing
                     switch choice {
                     case 0: .unstated
                     case 1: .none
-                    case 2: .given(Feedback(delay: delay, kind: .sft))
+                    case 2: .given(Feedback(delay: delay))
                     default:
                         .given(
-                            Feedback(delay: delay, kind: .sft, tokens: Array(repeating: 1, count: 1 + stream.below(20)))
+                            Feedback(
+                                delay: delay,
+                                signal: .sft(edited: Array(repeating: 1, count: 1 + stream.below(20))))
                         )
                     }
                 list.append(
@@ -177,7 +179,7 @@ import Testing
             Request(
                 id: "r\(index)", arrival: SimTime(nanoseconds: Int64(index) * 5_300_000), promptTokens: 50,
                 outputTokens: 4,
-                feedback: .given(Feedback(delay: .zero, kind: .sft)))
+                feedback: .given(Feedback(delay: .zero)))
         }
         var configuration = ArmConfiguration()
         configuration.training.enabled = true

@@ -101,6 +101,34 @@ import Testing
         return try TraceGenerator(options).generate()
     }
 
+    @Test("Prompts share what their prefixes name, and nothing else")
+    func sharedPrefixes() {
+        func request(_ id: String, _ count: Int, _ size: Int, _ blocks: [Int]) -> Request {
+            Request(
+                id: id, arrival: .zero, promptTokens: count, outputTokens: 4,
+                prefix: PromptPrefix(blockTokens: size, blocks: blocks), conversation: id)
+        }
+        var later = Request(id: "l", arrival: .zero, promptTokens: 60, outputTokens: 1, conversation: "b", turn: 1)
+        later.previousTurn = 1
+        let trace = Trace(
+            source: "t",
+            requests: [
+                request("a", 50, 16, [1, 2, 3]), request("b", 50, 16, [1, 2, 9]), request("c", 40, 16, [1, 2, 3]),
+                request("d", 20, 8, [1, 1]), later,
+            ])
+        let source = TokenSource(trace: trace, vocabulary: 2048, seed: 5)
+        let prompts = trace.requests.indices.map { source.prompt(of: $0) }
+        #expect(prompts.map(\.count) == [50, 50, 40, 20, 60])
+        func common(_ a: [Int32], _ b: [Int32]) -> Int { zip(a, b).prefix { $0 == $1 }.count }
+        #expect(common(prompts[0], prompts[1]) == 32)
+        #expect(common(prompts[0], prompts[2]) == 40, "a last block gives its first tokens")
+        #expect(common(prompts[0], prompts[3]) == 8)
+        #expect(prompts[3][..<8] == prompts[3][8..<16], "a name stands for tokens, not for a place")
+        #expect(common(prompts[4], prompts[1]) == 50)
+        let other = TokenSource(trace: trace, vocabulary: 2048, seed: 6)
+        #expect(common(other.prompt(of: 0), prompts[0]) < 5)
+    }
+
     private static func expectChained(_ trace: Trace, _ source: TokenSource) {
         for (index, request) in trace.requests.enumerated() {
             let prompt = source.prompt(of: index)

@@ -75,8 +75,57 @@ struct FaultyTrace: Sendable, CustomTestStringConvertible {
         fault(["feedback": "{}"], "field `feedback.delay`: missing, \(seconds)"),
         fault(["feedback": "{\"delay\": null}"], "field `feedback.delay`: found `null`, \(seconds)"),
         fault(
-            ["feedback": "{\"delay\": 1, \"kind\": \"dpo\"}"],
-            "field `feedback.kind`: found `\"dpo\"`, expected `\"sft\"`"),
+            ["feedback": "{\"delay\": 1, \"kind\": \"dop\"}"],
+            "field `feedback.kind`: found `\"dop\"`, expected `\"sft\"` or `\"dpo\"` or `\"group\"`"),
+        fault(
+            ["feedback": "{\"delay\": 1, \"kind\": \"dpo\", \"rejected_tokens\": 3}"],
+            "field `feedback.kind`: found `\"dpo\"`, expected `\"sft\"`", limits: TraceLimits(feedbackKinds: [.sft])),
+        fault(
+            ["feedback": "{\"kind\": \"dpo\", \"delay\": 1}"],
+            "field `feedback.rejected`: found neither it nor `chosen`, "
+                + "expected one of the two: the answer served is the other of the pair"),
+        fault(
+            ["feedback": "{\"kind\": \"dpo\", \"delay\": 1, \"chosen_tokens\": 2, \"rejected\": [1]}"],
+            "field `feedback.rejected`: found it beside `chosen`, "
+                + "expected one of the two: the answer served is the other of the pair"),
+        fault(
+            ["feedback": "{\"kind\": \"dpo\", \"delay\": 1, \"chosen_tokens\": 2, \"chosen\": [1]}"],
+            "field `feedback.chosen_tokens`: found `2`, expected `1`, the number of ids in `feedback.chosen`"),
+        fault(
+            ["feedback": "{\"delay\": 1, \"weight\": 2}"],
+            "field `feedback.weight`: found it in feedback of kind `\"sft\"`, expected it with kind `\"group\"` only"),
+        fault(
+            ["feedback": "{\"delay\": 1, \"kind\": \"group\", \"weight\": 2}"],
+            "field `feedback.completions`: missing, expected at least one completion beside the answer served"),
+        fault(
+            ["feedback": "{\"delay\": 1, \"kind\": \"group\", \"weight\": 2, \"completions\": []}"],
+            "field `feedback.completions`: found none, expected at least one completion beside the answer served"),
+        fault(
+            ["feedback": "{\"delay\": 1, \"kind\": \"group\", \"weight\": 1e7, \"completions\": [7]}"],
+            "field `feedback.weight`: found `1e7`, expected a number from -1000000 to 1000000"),
+        fault(
+            [
+                "feedback":
+                    "{\"delay\": 1, \"kind\": \"group\", \"weight\": 1, \"completions\": [{\"output_tokens\": 1}]}"
+            ],
+            "field `feedback.completions.weight`: missing, expected a number from -1000000 to 1000000"),
+        fault(["prefix": "[1]"], "field `prefix`: found `[1]`, expected an object"),
+        fault(["prefix": "{\"blocks\": [1]}"], "field `prefix.block_tokens`: missing, \(count)"),
+        fault(
+            ["prefix": "{\"block_tokens\": 2, \"blocks\": []}"],
+            "field `prefix.blocks`: found `[]`, expected at least one block name"),
+        fault(
+            ["prefix": "{\"block_tokens\": 2, \"blocks\": [1, -1]}"],
+            "field `prefix.blocks[1]`: found `-1`, expected a whole number from 0 to 9223372036854775807"),
+        fault(
+            ["prefix": "{\"block_tokens\": 2, \"blocks\": [1, 2, 3]}"],
+            "field `prefix.blocks`: found `3` blocks, expected at most 2, which hold the prompt's 3 tokens"),
+        fault(
+            ["prefix": "{\"block_tokens\": 2, \"blocks\": [1]}", "prompt": "[1, 2, 3]"],
+            "field `prefix`: found it beside `prompt`, expected one of the two: ids say what is shared"),
+        fault(
+            ["prefix": "{\"block_tokens\": 2, \"blocks\": [1]}", "turn": "1"],
+            "field `prefix`: found it in turn 1, expected it in turn 0, which later turns share"),
         fault(
             ["feedback": "{\"delay\": 1, \"tokens\": []}"],
             "field `feedback.tokens`: found `[]`, expected at least one token id"),

@@ -43,7 +43,7 @@ struct TraceScratch: ~Copyable {
                 id: "c", arrival: SimTime(nanoseconds: 2_000_000_000), promptTokens: 4, outputTokens: 1,
                 prompt: [1, 2, 3, 9], conversation: "1", turn: 1, previousTurn: 0,
                 thinkTime: .milliseconds(250),
-                feedback: .given(Feedback(delay: .milliseconds(1000), kind: .sft, tokens: [4, 5]))),
+                feedback: .given(Feedback(delay: .milliseconds(1000), signal: .sft(edited: [4, 5])))),
         ]
         #expect(trace.requests == expected)
         #expect(trace.sha256.isEmpty)
@@ -96,15 +96,25 @@ struct TraceScratch: ~Copyable {
         #expect(trace.requests.first?.id == "\"\\/\u{8}\u{c}\n\r\téé😀")
     }
 
-    /// The examples of `traces/README.md` are one trace.
+    /// The examples of `docs/traces.md` are one trace.
     @Test func readsTheExamplesOfTheFormat() throws {
         let repository = URL(fileURLWithPath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        let page = try String(contentsOf: repository.appendingPathComponent("traces/README.md"), encoding: .utf8)
+        let page = try String(contentsOf: repository.appendingPathComponent("docs/traces.md"), encoding: .utf8)
         let examples = page.split(separator: "\n").filter { $0.hasPrefix("{") }.joined(separator: "\n")
         let scratch = try TraceScratch()
         let trace = try TraceReader.read(path: try scratch.file(examples.utf8))
-        #expect(trace.requests.map(\.id) == ["r-1", "1", "2", "r-2"])
-        #expect(trace.requests.map(\.previousTurn) == [nil, nil, 1, nil])
+        #expect(trace.requests.map(\.id) == ["r-1", "1", "2", "r-2", "s-1", "s-2"])
+        #expect(trace.requests.map(\.previousTurn) == [nil, nil, 1, nil, nil, nil])
+        #expect(trace.requests[4].prefix == PromptPrefix(blockTokens: 64, blocks: [1, 7]))
+        let others = [
+            Feedback.Completion(answer: Feedback.Answer(count: 18), weight: 0),
+            Feedback.Completion(answer: Feedback.Answer(ids: [9, 8, 7]), weight: -1),
+        ]
+        let delay = SimDuration.milliseconds(3000)
+        #expect(
+            trace.requests[4].feedback
+                == .given(Feedback(delay: delay, signal: .dpo(.rejected(Feedback.Answer(count: 31))))))
+        #expect(trace.requests[5].feedback == .given(Feedback(delay: delay, signal: .group(weight: 1, others: others))))
     }
 }

@@ -40,12 +40,30 @@ import Testing
                 request.prompt = ids(request.promptTokens)
             }
             if stream.below(2) == 0 { request.output = ids(request.outputTokens) }
-            switch stream.below(4) {
-            case 0: request.feedback = .none
-            case 1:
-                let tokens = stream.below(2) == 0 ? ids(1 + stream.below(9)) : nil
-                let delay = SimDuration(nanoseconds: time(90_000_000_000))
-                request.feedback = .given(Feedback(delay: delay, kind: .sft, tokens: tokens))
+            if request.turn == 0, request.prompt == nil, stream.below(2) == 0 {
+                let size = 1 + stream.below(9)
+                let count = 1 + stream.below((request.promptTokens + size - 1) / size)
+                request.prefix = PromptPrefix(
+                    blockTokens: size, blocks: (0..<count).map { _ in stream.below(stream.below(2) == 0 ? 9 : .max) })
+            }
+            func answer() -> Feedback.Answer {
+                let count = 1 + stream.below(9)
+                return stream.below(2) == 0 ? Feedback.Answer(ids: ids(count)) : Feedback.Answer(count: count)
+            }
+            func weight() -> Double { Double(stream.below(2_000_001) - 1_000_000) / [1, 1e3, 1e9][stream.below(3)] }
+            let delay = SimDuration(nanoseconds: time(90_000_000_000))
+            switch stream.below(8) {
+            case 0, 1: request.feedback = .none
+            case 2: request.feedback = .given(Feedback(delay: delay))
+            case 3: request.feedback = .given(Feedback(delay: delay, signal: .sft(edited: ids(1 + stream.below(9)))))
+            case 4:
+                let other = stream.below(2) == 0 ? Feedback.Alternative.chosen(answer()) : .rejected(answer())
+                request.feedback = .given(Feedback(delay: delay, signal: .dpo(other)))
+            case 5:
+                let others = (0...stream.below(4)).map { _ in
+                    Feedback.Completion(answer: answer(), weight: weight())
+                }
+                request.feedback = .given(Feedback(delay: delay, signal: .group(weight: weight(), others: others)))
             default: break
             }
             requests.append(request)
@@ -65,7 +83,7 @@ import Testing
         let request = Request(
             id: "a\n", arrival: SimTime(nanoseconds: 1_020_000_000), promptTokens: 2, outputTokens: 3, prompt: [1, 2],
             conversation: "c", turn: 0, thinkTime: .milliseconds(3000),
-            feedback: .given(Feedback(delay: SimDuration(nanoseconds: 1), kind: .sft, tokens: [5])))
+            feedback: .given(Feedback(delay: SimDuration(nanoseconds: 1), signal: .sft(edited: [5]))))
         let expected =
             #"{"id": "a\u000a", "arrival": 1.02, "prompt": [1, 2], "output_tokens": 3, "conversation": "c", "turn": 0, "#
             + #""think_time": 3, "feedback": {"delay": 0.000000001, "kind": "sft", "tokens": [5]}}"#

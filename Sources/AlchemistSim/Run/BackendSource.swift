@@ -6,6 +6,8 @@ internal import Simulator
 struct Arm {
     let name: String
     let configuration: ArmConfiguration
+    /// Devices that it holds.
+    var devices: Int { configuration.hasTrainerDevice ? 2 : 1 }
 }
 
 /// Makes the backend that executes an arm.

@@ -120,7 +120,9 @@ public struct Experiment {
         let result = RunResult(
             provenance: provenance, scenario: scenario.yaml, trace: trace,
             arms: zip(arms.indices, outcome.logs).map { index, logs in
-                ArmResult(name: arms[index].name, repeats: logs, profile: outcome.profileOfArm[index])
+                ArmResult(
+                    name: arms[index].name, repeats: logs, devices: arms[index].devices,
+                    profile: outcome.profileOfArm[index])
             }, comparisons: comparisons, profiles: outcome.profiles.map(\.yaml), paired: paired,
             status: outcome.interrupted ? .interrupted : nil)
         return (result, outcome.failure)
@@ -153,7 +155,8 @@ public struct Experiment {
         return try arms.map { arm in
             watcher.tell(.pairing(arm: arm.name), finished: 0)
             return ArmResult(
-                name: arm.name, repeats: [try run(arm, round: 0, costs, stage: .pairing(arm: arm.name), watcher)])
+                name: arm.name, repeats: [try run(arm, round: 0, costs, stage: .pairing(arm: arm.name), watcher)],
+                devices: arm.devices)
         }
     }
 
@@ -207,15 +210,15 @@ public struct Experiment {
         }
     }
 
-    /// The arm that trains without reuse is the baseline of every arm that reuses; the one that trains nothing is the
+    /// Every arm that trains without reuse is a baseline of every arm that reuses; the one that trains nothing is the
     /// latency reference.
     private var comparisons: [ComparedArms] {
-        guard
-            let baseline = arms.first(where: { $0.configuration.training.enabled && !$0.configuration.training.reuse })
-        else { return [] }
+        let training = arms.filter(\.configuration.training.enabled)
         let reference = arms.first { !$0.configuration.training.enabled }
-        return arms.filter { $0.configuration.training.enabled && $0.configuration.training.reuse }.map {
-            ComparedArms(baseline: baseline.name, candidate: $0.name, reference: reference?.name)
+        return training.filter { !$0.configuration.training.reuse }.flatMap { baseline in
+            training.filter(\.configuration.training.reuse).map { candidate in
+                ComparedArms(baseline: baseline.name, candidate: candidate.name, reference: reference?.name)
+            }
         }
     }
 }

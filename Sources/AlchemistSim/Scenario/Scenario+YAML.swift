@@ -22,15 +22,24 @@ extension Scenario {
         do {
             node = try Yams.compose(yaml: text)
         } catch {
-            throw ScenarioError(origin: .file(path, line: nil), problem: Self.message(of: error))
+            throw Self.mistake(error, in: path)
         }
         guard let node else { return }
         try read(node, path: path)
     }
 
-    private static func message(of error: any Error) -> String {
-        let lines = "\(error)".split(whereSeparator: \.isNewline).map(\.trimmed).filter { !$0.isEmpty && $0 != "^" }
-        return "not YAML: " + lines.joined(separator: " ").safeExcerpt
+    private static func mistake(_ error: any Error, in path: String) -> ScenarioError {
+        let (problem, line): (String, Int?) =
+            switch error {
+            case YamlError.scanner(_, let problem, let mark, _), YamlError.parser(_, let problem, let mark, _),
+                YamlError.composer(_, let problem, let mark, _):
+                (problem, mark.line)
+            case YamlError.reader(let problem, _, _, _): (problem, nil)
+            case YamlError.duplicatedKeysInMapping(let keys, let context):
+                ("the key `\(keys.first ?? "")` stands twice", context.mark.line)
+            default: ("\(error)", nil)
+            }
+        return ScenarioError(origin: .file(path, line: line), problem: "not YAML: " + problem.safeExcerpt)
     }
 
     private mutating func read(_ node: Node, path: String) throws(ScenarioError) {

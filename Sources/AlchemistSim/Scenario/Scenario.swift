@@ -31,6 +31,7 @@ public struct Scenario: Sendable {
     public func configuration(of arm: ArmSpecification) throws(ScenarioError) -> ArmConfiguration {
         var scenario = self
         for setting in arm.settings { try scenario.set(setting.path, to: setting.value, at: .arm(arm.name)) }
+        try Self.check(scenario.base, at: .arm(arm.name))
         return scenario.base
     }
 }
@@ -70,7 +71,18 @@ public struct ArmSpecification: Sendable, Equatable {
         name: "reuse",
         settings: [("training.enabled", "true"), ("training.reuse", "true"), ("recording.record", "prefill")])
 
+    /// The paper's baseline: a trainer with a device of its own, which computes everything again.
+    public static let separate = ArmSpecification(
+        name: "separate",
+        settings: [
+            ("training.enabled", "true"), ("training.reuse", "false"), ("training.placement", "separate"),
+            ("recording.record", "none"),
+        ])
+
     public static let standard = [serveOnly, recompute, reuse]
 
-    public static func standard(named name: String) -> ArmSpecification? { standard.first { $0.name == name } }
+    /// The arm that `name` stands for without being spelled out.
+    public static func standard(named name: String) -> ArmSpecification? {
+        (standard + [separate]).first { $0.name == name }
+    }
 }

@@ -83,6 +83,12 @@ extension ScenarioField {
             "serving.token_budget", 1...1_000_000, "Tokens of one iteration, prompts and decoding together.",
             \.base.serving.tokenBudget),
         integer("serving.max_batch", 1...100_000, "Requests that run at the same time.", \.base.serving.maxBatch),
+        duration(
+            "serving.ttft_objective", "Objective for the time to the first token; 0 for none.",
+            \.base.serving.ttftObjective),
+        duration(
+            "serving.tbt_objective", "Objective for the time between two tokens; 0 for none.",
+            \.base.serving.tbtObjective),
         integer("serving.kv_block_tokens", 1...65_536, "Tokens of one KV block.", \.base.serving.kvBlockTokens),
     ]
 
@@ -120,6 +126,13 @@ extension ScenarioField {
     private static let training: [ScenarioField] = [
         flag("training.enabled", "Whether feedback is learned from.", \.base.training.enabled),
         flag("training.reuse", "Whether recorded tokens skip the forward pass.", \.base.training.reuse),
+        choice(
+            "training.placement", "Whether the trainer shares the server's device or has its own.",
+            \.base.training.placement),
+        choice("training.sharing", "Who gets a shared compute stream.", \.base.training.sharing),
+        number(
+            "training.share", 0...1, "With `share`, the trainer's part of the stream's time.",
+            \.base.training.share),
         ScenarioField(
             path: "training.tuning", meaning: "What training changes: `full`, or `lora`.",
             read: { if case .full = $0.base.training.tuning { "full" } else { "lora" } }

@@ -91,7 +91,10 @@ extension ArmSummary {
         Metric("host_peak_bytes", .bytes, "highest sum over all owners on the host") {
             Double($0.memory.host.count)
         },
-        Metric("training_peak_bytes", .bytes, "highest sum over the owners of training memory on the device") {
+        Metric("trainer_device_peak_bytes", .bytes, "highest sum over all owners on the trainer's own device") {
+            Double($0.memory.trainerDevice.count)
+        },
+        Metric("training_peak_bytes", .bytes, "highest sum of training memory over both devices") {
             Double($0.memory.training.count)
         },
         Metric("transfer_bytes_to_host", .bytes, "bytes copied from the device to the host") {
@@ -129,7 +132,18 @@ extension ArmSummary {
         training("loss_seconds", .seconds, "head and loss, forward and backward") { $0.time.loss.seconds },
         training("backward_seconds", .seconds, "backward passes below the head") { $0.time.backward.seconds },
         training("optimizer_seconds", .seconds, "clipping and the optimizer") { $0.time.optimizer.seconds },
-        training("publish_seconds", .seconds, "making new weights visible to serving") { $0.time.publish.seconds },
+        training("publish_seconds", .seconds, "waiting for the last weights to reach the server") {
+            $0.time.publish.seconds
+        },
+        training("learning_lag_mean", .seconds, "mean of: first token served with it - feedback, all samples") {
+            $0.learningLag?.mean
+        },
+        training("learning_lag_p50", .seconds, "median of: first token served with it - feedback, all samples") {
+            $0.learningLag?.p50
+        },
+        training("learning_lag_p90", .seconds, "90th percentile of: first token served with it - feedback") {
+            $0.learningLag?.p90
+        },
         training("stall_seconds", .seconds, "time in which the trainer could have run but for a reload") {
             $0.stall.seconds
         },

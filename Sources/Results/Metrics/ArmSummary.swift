@@ -34,24 +34,38 @@ public struct ArmSummary: Sendable {
 public struct MemoryPeaks: Sendable, Equatable {
     public var device: Bytes
     public var host: Bytes
-    /// Joint peak of the owners that count as training memory, on the device.
+    /// Zero where the trainer has no device of its own.
+    public var trainerDevice: Bytes
+    /// Joint peak of the owners that count as training memory, over both devices.
     public var training: Bytes
     /// In the order of `MemoryOwner.allCases`.
     public var deviceByOwner: [Bytes]
     public var hostByOwner: [Bytes]
+    public var trainerDeviceByOwner: [Bytes]
 
     public init(_ memory: MemoryRecord) {
         device = memory.device.peak
         host = memory.host.peak
+        trainerDevice = memory.trainerDevice.peak
         training = memory.trainingPeak
         deviceByOwner = memory.device.peakByOwner
         hostByOwner = memory.host.peakByOwner
+        trainerDeviceByOwner = memory.trainerDevice.peakByOwner
+    }
+
+    public func peak(on tier: MemoryTier) -> Bytes {
+        switch tier {
+        case .device: device
+        case .host: host
+        case .trainerDevice: trainerDevice
+        }
     }
 
     public func peak(of owner: MemoryOwner, on tier: MemoryTier) -> Bytes {
         switch tier {
         case .device: deviceByOwner[owner.rawValue]
         case .host: hostByOwner[owner.rawValue]
+        case .trainerDevice: trainerDeviceByOwner[owner.rawValue]
         }
     }
 }

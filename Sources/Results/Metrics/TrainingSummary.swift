@@ -25,6 +25,8 @@ public struct TrainingSummary: Sendable, Equatable {
     /// Age in versions of the reused tokens' records: the mean, weighted by reused tokens, and the oldest.
     public var meanAge: Double?
     public var oldestAge: Int?
+    /// From a sample's feedback to the first token served with weights that contain it; of samples that got so far.
+    public var learningLag: Distribution?
     /// The audits of those steps that had one, in order.
     public var audits: [GradientAudit]
 
@@ -54,6 +56,10 @@ public struct TrainingSummary: Sendable, Equatable {
         meanAge = ratio(
             reusing.reduce(0) { $0 + $1.meanAge * Double($1.reusedTokens) }, Double(reusedTokens))
         oldestAge = reusing.map(\.oldestAge).max()
+        learningLag = Distribution(
+            log.steps.flatMap { step in
+                step.firstServed.map { served in step.learned.map { served - $0.ready } } ?? []
+            })
         audits = log.steps.compactMap(\.audit)
     }
 

@@ -122,9 +122,11 @@ private struct Row {
 
     private static var memory: [Row] {
         MemoryTier.allCases.flatMap { tier in
-            [
-                Row("\(tier.name) peak", Figure.bytes) { summary in
-                    Double((tier == .device ? summary.memory.device : summary.memory.host).count)
+            let name = tier.name.replacing("_", with: " ")
+            return [
+                Row("\(name) peak", isOptional: tier == .trainerDevice, Figure.bytes) { summary in
+                    tier == .trainerDevice
+                        ? nonzero(summary.memory.trainerDevice.count) : Double(summary.memory.peak(on: tier).count)
                 }
             ]
                 + MemoryOwner.allCases.map { owner in
@@ -151,6 +153,7 @@ private struct Row {
             training("reused tokens", Figure.percent, \.reusedFraction),
             training("forward share of busy time", Figure.percent, \.forwardShare),
             training("longest trainer quantum", Figure.duration) { $0.longestQuantum?.seconds },
+            training("feedback to first token, p50", Figure.duration) { $0.learningLag?.p50 },
             training("reload stall", Figure.duration) { $0.stall.seconds },
             training("gradient rounding error", Figure.number, \.roundingError),
             training("gradient staleness error", Figure.number) { $0.stalenessError?.median },

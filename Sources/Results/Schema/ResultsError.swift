@@ -8,6 +8,8 @@ public enum ResultsError: Error, Equatable, CustomStringConvertible {
     case system(action: String, path: String, code: Int32)
     /// Something other than a regular file is where the results should go.
     case notRegularFile(path: String)
+    /// Something other than an HDF5 file is where the results should go.
+    case wouldOverwrite(path: String)
     /// An HDF5 file, but not one of results.
     case notResults(path: String)
     case unsupportedSchema(path: String, found: Int, supported: Int)
@@ -20,6 +22,8 @@ public enum ResultsError: Error, Equatable, CustomStringConvertible {
         case .hdf5(let error): "\(error)"
         case .system(let action, let path, let code): "\(path): cannot \(action): \(String(cString: strerror(code)))"
         case .notRegularFile(let path): "\(path): results need the name of a regular file or of none yet"
+        case .wouldOverwrite(let path):
+            "\(path): this is no HDF5 file and would be lost; results need another name"
         case .notResults(let path):
             "\(path): this HDF5 file has no attribute schema_version, so alchemist-sim did not write it"
         case .unsupportedSchema(let path, let found, let supported):

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Simulator
 
 /// Writes the results file of one run.
@@ -11,11 +12,23 @@ public struct ResultsWriter: ~Copyable {
     private var digest = ContentDigest()
 
     /// Opens the temporary file for results at `path`. A missing directory is made.
+    ///
+    /// - Throws: `ResultsError.wouldOverwrite` when `path` holds something that is no HDF5 file: a trace, say.
     public init(creating path: String) throws(ResultsError) {
+        guard Self.mayReplace(path) else { throw .wouldOverwrite(path: path) }
         let staged = try StagedFile(for: path)
         let file = try ResultsError.wrapping { () throws(HDF5Error) in try HDF5File(creating: staged.temporary) }
         self.file = file
         self.staged = staged
+    }
+
+    /// Whether `path` is free, empty, or begins as every HDF5 file does.
+    private static func mayReplace(_ path: String) -> Bool {
+        guard let file = fopen(path, "rb") else { return true }
+        defer { fclose(file) }
+        var start = [UInt8](repeating: 0, count: 8)
+        let count = fread(&start, 1, start.count, file)
+        return count == 0 || start == [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]
     }
 
     /// Writes everything, closes the file and gives it its name.
@@ -102,6 +115,8 @@ extension ResultsWriter {
         try writeTable(log.quanta, as: Schema.quantumColumns(firstCost: firstCost), at: group + "/iterations")
         try writeTable(log.units, as: Schema.unitColumns, at: group + "/units")
         try writeTable(log.steps, as: Schema.stepColumns, at: group + "/training")
+        let learned = log.steps.enumerated().flatMap { step, record in record.learned.map { (step: step, sample: $0) } }
+        try writeTable(learned, as: Schema.learnedColumns, at: group + "/samples")
         try writeTable(log.transfers, as: Schema.transferColumns, at: group + "/transfers")
         try writeMemory(log.memory, at: group + "/memory")
         try writeScalar(log.end.nanoseconds, at: group + "/end", unit: .nanoseconds, "the end of the last quantum")
@@ -112,7 +127,8 @@ extension ResultsWriter {
     private mutating func writeMemory(_ memory: MemoryRecord, at group: String) throws(HDF5Error) {
         try file.createGroup(group)
         try writeTable(MemoryOwner.allCases, as: Schema.peakColumns(of: memory), at: group + "/peaks")
-        for (tier, record) in [(MemoryTier.device, memory.device), (.host, memory.host)] {
+        for tier in MemoryTier.allCases {
+            let record = memory[tier]
             let series = record.series
             let rows = series.levels.enumerated().map { (bucket: $0.offset, levels: $0.element) }
             let group = group + "/" + tier.name

@@ -63,7 +63,9 @@ extension Schema {
         [
             .count("version", "version of the weights that the gradient was taken at", \.version),
             .time("start", "start of the step's first quantum", \.start),
-            .time("end", "when the new weights are published", \.end),
+            .time("end", "when the new weights are there", \.end),
+            .time(ifAny: "published", "when serving can read them", \.published),
+            .time(ifAny: "first_served", "end of the first iteration that made a token with them", \.firstServed),
             .count("samples", "samples of the step", \.samples),
             .count("micro_batches", "forward and backward passes", \.microBatches),
             .tokens("tokens", "tokens that went through backward", \.tokens),
@@ -76,7 +78,7 @@ extension Schema {
             .duration("loss_time", "head and loss, forward and backward", \.time.loss),
             .duration("backward_time", "backward passes below the head", \.time.backward),
             .duration("optimizer_time", "clipping and the optimizer", \.time.optimizer),
-            .duration("publish_time", "making the new weights visible to serving", \.time.publish),
+            .duration("publish_time", "waiting for the last weights to reach the server", \.time.publish),
             .duration("stall_time", "time in which the trainer could have run but for a reload", \.stall),
             .count("oldest_age", "highest age of a used record in versions", \.oldestAge),
             .real("mean_age", .one, "mean age of the used records in versions", \.meanAge),
@@ -88,6 +90,17 @@ extension Schema {
             },
             .real(ifAny: "gradient_staleness_cosine", .one, "cosine with the gradient recomputed at the step's weights")
             { $0.audit?.stalenessCosine },
+        ]
+    }
+
+    /// One row per sample of a step, in order.
+    static var learnedColumns: [Column<(step: Int, sample: LearnedSample)>] {
+        [
+            .count("step", "row of training", \.step),
+            .count("request", "row of /trace", \.sample.request),
+            .time("ready", "when its feedback came", \.sample.ready),
+            .tokens("tokens", "tokens that went through backward", \.sample.tokens),
+            .tokens("reused_tokens", "those whose forward pass was skipped", \.sample.reusedTokens),
         ]
     }
 
@@ -114,6 +127,9 @@ extension Schema {
                 memory.device.peakByOwner[$0.rawValue]
             },
             .bytes("host", "highest level of this owner on the host") { memory.host.peakByOwner[$0.rawValue] },
+            .bytes("trainer_device", "highest level of this owner on the trainer's own device") {
+                memory.trainerDevice.peakByOwner[$0.rawValue]
+            },
         ]
     }
 

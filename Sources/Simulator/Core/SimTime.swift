@@ -46,6 +46,9 @@ public struct SimDuration: Hashable, Comparable, Sendable, CustomStringConvertib
     public static func - (a: SimDuration, b: SimDuration) -> SimDuration {
         SimDuration(nanoseconds: a.nanoseconds - b.nanoseconds)
     }
+    public static func * (a: SimDuration, count: Int) -> SimDuration {
+        SimDuration(nanoseconds: a.nanoseconds * Int64(count))
+    }
     public static func += (a: inout SimDuration, b: SimDuration) { a = a + b }
 
     public var description: String { "\(seconds) s" }

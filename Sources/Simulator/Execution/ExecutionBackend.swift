@@ -20,8 +20,11 @@ public protocol ExecutionBackend: MemoryDemand {
 
     /// Follows the decisions about bytes. Takes no virtual time: copies are charged to the link.
     mutating func apply(_ movements: [DataMovement]) throws
-    /// The optimizer has written the weights of `version`: from now on serving and training read them. No quantum is
+    /// The optimizer has written the weights of `version`: from now on the trainer reads them. None of its quanta is
     /// under way. Takes no time, because two buffers are swapped.
+    mutating func advance(version: Int) throws
+    /// The weights of `version`, the trainer's, are where serving reads them. No iteration is under way on weights that
+    /// this overwrites.
     mutating func publish(version: Int) throws
     /// A micro-batch is about to run, in units of at most `unitRows` rows; its reservations hold until `close`.
     mutating func open(_ microBatch: MicroBatch, unitRows: Int) throws

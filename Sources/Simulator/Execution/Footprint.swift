@@ -32,6 +32,9 @@ public struct Footprint: Sendable, Equatable {
         if case .full = tuning { bytes(trained) } else { .zero }
     }
 
+    /// What a step publishes: the adapters, or all weights.
+    public var published: Bytes { bytes(trained) }
+
     /// K and V of one token in one layer.
     public var kvPerTokenPerLayer: Bytes { bytes(2 * model.kvWidth) }
     /// K and V of one token in all layers.

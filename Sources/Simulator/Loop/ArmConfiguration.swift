@@ -7,6 +7,9 @@ public struct ArmConfiguration: Sendable, Equatable {
     public var training: TrainingConfiguration
     public var feedback: FeedbackConfiguration
 
+    /// Whether server and trainer have a device each.
+    public var hasTrainerDevice: Bool { training.enabled && training.placement == .separate }
+
     public init(
         seed: UInt64 = 0, device: DeviceConfiguration = .init(), serving: ServingConfiguration = .init(),
         recording: RecordingConfiguration = .init(), training: TrainingConfiguration = .init(),

@@ -4,29 +4,42 @@
 /// pass of the largest possible micro-batch: then neither the server nor the trainer can get stuck for good. The host
 /// must hold the record of the largest request if records are offloaded.
 public struct MemoryRequirement: Sendable {
-    /// What stays on the device for the whole run.
-    public let fixed: [(owner: MemoryOwner, bytes: Bytes)]
+    /// What stays for the whole run.
+    public let fixed: [(tier: MemoryTier, owner: MemoryOwner, bytes: Bytes)]
     /// The KV blocks of the largest request.
     public let kv: Bytes
     /// Activations and scratch of the largest micro-batch; zero without training.
     public let microBatch: Bytes
-    /// The least device memory: the sum of these.
-    public var device: Bytes { fixed.reduce(Bytes.zero) { $0 + $1.bytes } + kv + microBatch }
+    /// Where the trainer's device is a separate one: the sum of what it must hold.
+    public var trainerDevice: Bytes { hasTrainerDevice ? sum(on: .trainerDevice) + microBatch : .zero }
+    /// The least memory of the serving device.
+    public var device: Bytes { sum(on: .device) + kv + (hasTrainerDevice ? .zero : microBatch) }
+    private let hasTrainerDevice: Bool
     /// The least host memory.
     public let host: Bytes
 
     public init(configuration: ArmConfiguration, trace: Trace, demand: some MemoryDemand) {
         let footprint = demand.footprint
         let training = configuration.training.enabled
-        var fixed: [(owner: MemoryOwner, bytes: Bytes)] = [
-            (.weights, footprint.weights),
-            (.servingWorkspace, demand.servingWorkspace(tokens: configuration.serving.tokenBudget)),
+        hasTrainerDevice = configuration.hasTrainerDevice
+        var fixed: [(tier: MemoryTier, owner: MemoryOwner, bytes: Bytes)] = [
+            (.device, .weights, footprint.weights),
+            (.device, .servingWorkspace, demand.servingWorkspace(tokens: configuration.serving.tokenBudget)),
         ]
         if training {
-            fixed += [
-                (.adapters, footprint.adapters), (.gradients, footprint.gradients), (.optimizer, footprint.optimizer),
-                (.publishBuffer, footprint.publishBuffer),
-            ]
+            // A buffer for the next weights on either device: they leave from one and arrive in the other.
+            fixed += [(.device, .adapters, footprint.adapters), (.device, .publishBuffer, footprint.publishBuffer)]
+            let tier: MemoryTier
+            if hasTrainerDevice {
+                tier = .trainerDevice
+                fixed += [
+                    (tier, .weights, footprint.weights), (tier, .adapters, footprint.adapters),
+                    (tier, .publishBuffer, footprint.publishBuffer),
+                ]
+            } else {
+                tier = .device
+            }
+            fixed += [(tier, .gradients, footprint.gradients), (tier, .optimizer, footprint.optimizer)]
         }
         self.fixed = fixed
         let block = configuration.serving.kvBlockTokens
@@ -52,10 +65,9 @@ public struct MemoryRequirement: Sendable {
 
     /// - Throws: `SimulationError.tooLittleMemory` when a tier is smaller than what is needed.
     public func check(_ device: DeviceConfiguration) throws(SimulationError) {
-        if device.memory < self.device {
-            throw .tooLittleMemory(
-                tier: .device, needed: self.device, available: device.memory,
-                purpose: purpose)
+        for (tier, needed) in [(MemoryTier.device, self.device), (.trainerDevice, trainerDevice)]
+        where device.memory < needed {
+            throw .tooLittleMemory(tier: tier, needed: needed, available: device.memory, purpose: purpose(on: tier))
         }
         if device.hostMemory < host {
             throw .tooLittleMemory(
@@ -64,11 +76,17 @@ public struct MemoryRequirement: Sendable {
         }
     }
 
-    /// What needs the device's memory, part by part.
-    private var purpose: String {
-        var parts = fixed.filter { $0.bytes > .zero }.map { "\($0.owner.name) \($0.bytes)" }
-        parts.append("kv of the largest request \(kv)")
-        if microBatch > .zero { parts.append("largest micro-batch \(microBatch)") }
+    private func sum(on tier: MemoryTier) -> Bytes {
+        fixed.reduce(Bytes.zero) { $0 + ($1.tier == tier ? $1.bytes : .zero) }
+    }
+
+    /// What needs a device's memory, part by part.
+    private func purpose(on tier: MemoryTier) -> String {
+        var parts = fixed.filter { $0.tier == tier && $0.bytes > .zero }.map { "\($0.owner.name) \($0.bytes)" }
+        if tier == .device { parts.append("kv of the largest request \(kv)") }
+        if microBatch > .zero, hasTrainerDevice == (tier == .trainerDevice) {
+            parts.append("largest micro-batch \(microBatch)")
+        }
         return "this arm (device.memory: " + parts.joined(separator: ", ") + ")"
     }
 

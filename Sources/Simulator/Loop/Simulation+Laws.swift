@@ -24,9 +24,11 @@ extension Simulation {
         try law(.kv, on: .device, holds: memory.kv.blockBytes * running)
         try law(.recordedKV, on: .device, holds: blocks - memory.kv.blockBytes * running)
         try checkRecords()
-        let sum = MemoryOwner.allCases.reduce(Bytes.zero) { $0 + memory.ledger.level(of: $1, on: .device) }
-        guard sum <= memory.ledger.capacity(of: .device) else {
-            throw .brokenLaw("at \(now), the device is booked with \(sum.count) bytes, beyond its capacity")
+        for tier in MemoryTier.allCases {
+            let sum = MemoryOwner.allCases.reduce(Bytes.zero) { $0 + memory.ledger.level(of: $1, on: tier) }
+            guard sum <= memory.ledger.capacity(of: tier) else {
+                throw .brokenLaw("at \(now), the \(tier.name) is booked with \(sum.count) bytes, beyond its capacity")
+            }
         }
     }
 
@@ -61,11 +63,12 @@ extension Simulation {
         let open = log.requests.filter { $0.outcome == .unfinished }
         try law(open.isEmpty, "\(open.count) requests are neither finished nor refused at the end")
         try law(!trainer.hasWork, "the trainer still has work at the end")
+        try law(publishing == nil, "version \(publishing ?? 0) is still on its way to the server at the end")
         try law(memory.copiesAreIdle, "copies are still under way at the end")
         try law(memory.records.liveChunks == 0, "\(memory.records.liveChunks) record chunks are left at the end")
         try law(memory.kv.liveBlocks == 0, "\(memory.kv.liveBlocks) KV blocks are left at the end")
         for owner in MemoryOwner.allCases where owner.isTransient {
-            let left = memory.ledger.level(of: owner, on: .device) + memory.ledger.level(of: owner, on: .host)
+            let left = MemoryTier.allCases.reduce(Bytes.zero) { $0 + memory.ledger.level(of: owner, on: $1) }
             try law(left == .zero, "\(owner.name) still holds \(left.count) bytes at the end")
         }
         for request in log.requests where request.outcome == .finished {

@@ -21,7 +21,7 @@ extension Simulation {
         endStall()
         let outcome = try execute(.serve(iteration))
         startedRecording(slices, until: now + outcome.duration)
-        work = .serving(iteration)
+        serverWork = .serving(iteration, outcome)
         return true
     }
 

@@ -1,19 +1,29 @@
 extension Simulation {
     /// Starts a trainer quantum if one can run now.
-    mutating func startTraining() throws {
-        guard configuration.training.enabled else { return }
+    ///
+    /// - Parameter limit: what the quantum must be predicted to fit; without one, a single unit may take longer than
+    ///   `training.quantumMax`.
+    mutating func startTraining(within limit: SimDuration? = nil) throws -> Bool {
+        guard configuration.training.enabled else { return false }
         trainer.beginStep(at: now, draining: isDraining)
-        guard trainer.step != nil, try openMicroBatch() else { return }
+        guard trainer.step != nil, try openMicroBatch(), !waitsForPublish() else { return false }
         askForReloads()
-        guard let quantum = nextQuantum() else {
-            if stalledSince == nil { stalledSince = now }
-            return
+        guard let quantum = nextQuantum(within: limit) else {
+            // With a limit, the stream is the server's: nothing is lost by waiting.
+            if limit == nil, stalledSince == nil { stalledSince = now }
+            return false
         }
         endStall()
         if quantum.units.first == .gradientNorm { try auditIfDue() }
         let outcome = try execute(.train(quantum))
-        work = .training(quantum, outcome)
+        let work = Work.training(quantum, outcome)
+        if hasTrainerDevice { trainerWork = work } else { serverWork = work }
+        chargeTrainer(for: outcome.duration)
+        return true
     }
+
+    /// The tier that the trainer computes in.
+    private var trainerTier: MemoryTier { hasTrainerDevice ? .trainerDevice : .device }
 
     /// No more samples will come.
     private var isDraining: Bool { openRequests == 0 && pendingFeedback == 0 }
@@ -26,14 +36,20 @@ extension Simulation {
         stalledSince = nil
     }
 
-    private func nextQuantum() -> TrainerQuantum? {
+    private func nextQuantum(within limit: SimDuration?) -> TrainerQuantum? {
         guard let step = trainer.step else { return nil }
+        let units: [TrainerUnit]
+        let microBatch: MicroBatch
         if let open = step.open {
-            let units = trainer.nextUnits(of: open.run) { isReady($0, open.chunks) }
-            return units.isEmpty ? nil : TrainerQuantum(microBatch: open.plan, units: units)
+            microBatch = open.plan
+            units = trainer.nextUnits(of: open.run, within: limit) { isReady($0, open.chunks) }
+        } else if let closing = step.closing, let last = step.closed.last {
+            microBatch = last
+            units = trainer.nextUnits(of: closing, within: limit) { _ in true }
+        } else {
+            return nil
         }
-        guard let closing = step.closing, let last = step.closed.last else { return nil }
-        return TrainerQuantum(microBatch: last, units: trainer.nextUnits(of: closing) { _ in true })
+        return units.isEmpty ? nil : TrainerQuantum(microBatch: microBatch, units: units)
     }
 
     /// Whether every record that `unit` reads is on the device.
@@ -102,16 +118,22 @@ extension Simulation {
             (open.reloads.windowBytes + open.reloads.kvBytes, .staged),
         ]
         let total = wanted.reduce(Bytes.zero) { $0 + $1.0 }
-        memory.makeRoom(for: total)
-        if total > memory.ledger.free(on: .device) {
-            guard scheduler.isEmpty || configuration.recording.backpressure == .drop, memory.giveUpRecords(for: total)
+        if !hasTrainerDevice { memory.makeRoom(for: total) }
+        if total > memory.ledger.free(on: trainerTier) {
+            guard !hasTrainerDevice, scheduler.isEmpty || configuration.recording.backpressure == .drop,
+                memory.giveUpRecords(for: total)
             else { return false }
         }
-        return wanted.allSatisfy { memory.reserve($0.0, for: $0.1) }
+        return wanted.allSatisfy { memory.reserve($0.0, for: $0.1, on: trainerTier) }
     }
 
     private mutating func noteReuse(in plan: MicroBatch) {
         guard var step = trainer.step else { return }
+        // Micro-batches take the step's samples in order.
+        let first = step.record.learned.count - step.pending.reduce(0) { $0 + $1.count } - plan.sequences.count
+        for (index, sequence) in plan.sequences.enumerated() {
+            step.record.learned[first + index].reusedTokens = sequence.reusedTokens
+        }
         for span in plan.sequences.lazy.flatMap(\.recorded) {
             let age = plan.version - span.versions.lowerBound
             step.record.reusedTokens += span.tokens.count
@@ -155,14 +177,16 @@ extension Simulation {
             case .loss where following?.phase != .loss: consume(layer: backend.model.layers, of: open.chunks)
             case .backward(let layer, _) where !continues(layer, following):
                 consume(layer: layer, of: open.chunks)
-                memory.release(open.activationsPerLayer, of: .trainActivations)
-                if layer == backend.model.layers - 1 { memory.release(open.finalBytes, of: .trainActivations) }
+                memory.release(open.activationsPerLayer, of: .trainActivations, on: trainerTier)
+                if layer == backend.model.layers - 1 {
+                    memory.release(open.finalBytes, of: .trainActivations, on: trainerTier)
+                }
             default: break
             }
         }
         guard let open = trainer.step?.open, open.run.isDone else { return }
-        memory.release(open.workspace, of: .trainWorkspace)
-        memory.release(open.reloads.windowBytes + open.reloads.kvBytes, of: .staged)
+        memory.release(open.workspace, of: .trainWorkspace, on: trainerTier)
+        memory.release(open.reloads.windowBytes + open.reloads.kvBytes, of: .staged, on: trainerTier)
         for chunk in open.chunks where memory.records[chunk.id] != nil {
             memory.unpin(chunk.id)
             memory.release(chunk.id, count: chunk.uses)
@@ -205,16 +229,6 @@ extension Simulation {
         record.meanAge = record.reusedTokens > 0 ? Double(ages) / Double(record.reusedTokens) : 0
         log.steps.append(record)
         trainer.finishStep()
-        // Nothing is in flight now, so the swap can not tear an iteration.
-        servedVersion = trainer.version
-        try backend.publish(version: servedVersion)
-        backend.forgetVersions(before: oldestLiveVersion)
-    }
-
-    /// The oldest version that any record or running request still goes back to.
-    private var oldestLiveVersion: Int {
-        let records = memory.records.oldestVersion ?? servedVersion
-        let running = scheduler.running.compactMap(\.oldestKV).min() ?? servedVersion
-        return min(records, running, servedVersion)
+        try sendWeights(of: trainer.version)
     }
 }

@@ -1,10 +1,13 @@
 /// One arm of a run: a trace served, recorded and learned from in virtual time.
 ///
-/// Server and trainer share one device. Whenever the compute stream is free the server goes first; the trainer gets
-/// the gaps, in quanta that are predicted to end within `training.quantumMax`. Copies run beside compute.
+/// Server and trainer share one device and its compute stream, or have a device each. The trainer works in quanta that
+/// are predicted to end within `training.quantumMax`; on a shared device the server goes first but for the turns that
+/// `training.sharing` gives the trainer. Copies run beside compute.
 public struct Simulation<Backend: ExecutionBackend> {
     enum Event {
-        case computeDone
+        case computeDone(Stream)
+        /// A separate trainer's weights have reached the server.
+        case published(Int)
         case copyDone(TransferDirection, started: SimTime)
         /// What the next transfer copies exists now.
         case copyReady
@@ -14,9 +17,14 @@ public struct Simulation<Backend: ExecutionBackend> {
         case recordExpiry(Int)
     }
 
-    /// What the compute stream is working on.
+    /// A compute stream. A trainer without a device of its own computes on the server's.
+    enum Stream: Int {
+        case server, trainer
+    }
+
+    /// What a compute stream is working on.
     enum Work {
-        case serving(ServingIteration)
+        case serving(ServingIteration, StepOutcome)
         case training(TrainerQuantum, StepOutcome)
     }
 
@@ -29,7 +37,9 @@ public struct Simulation<Backend: ExecutionBackend> {
     var memory: MemorySystem
     var scheduler: Scheduler
     var trainer: Trainer
-    var work: Work?
+    var serverWork: Work?
+    /// On the trainer's own device.
+    var trainerWork: Work?
     var log = ArmLog()
     /// What is recorded of each request that is not a sample yet.
     var records: [Int: OpenRecord] = [:]
@@ -43,6 +53,13 @@ public struct Simulation<Backend: ExecutionBackend> {
     var copyWake: SimTime?
     /// Version that serving reads.
     var servedVersion = 0
+    /// The version that is on its way to the server.
+    var publishing: Int?
+    var waitsForPublishSince: SimTime?
+    /// The first step that no token has been served with.
+    var unservedStep = 0
+    /// Nanoseconds that a share of the stream owes the trainer.
+    var trainerCredit = 0.0
     /// Since when the trainer has been able to run but for a reload.
     var stalledSince: SimTime?
     var shapeIndices: [PlanShape: Int] = [:]
@@ -54,6 +71,8 @@ public struct Simulation<Backend: ExecutionBackend> {
     package var checksEveryEvent = false
 
     var now: SimTime { events.now }
+    /// Whether server and trainer have a device each.
+    var hasTrainerDevice: Bool { configuration.hasTrainerDevice }
 
     /// - Throws: `SimulationError.tooLittleMemory` when the device or the host can not hold what the run needs, and
     ///   `SimulationError.tooManyLayers`.
@@ -66,7 +85,8 @@ public struct Simulation<Backend: ExecutionBackend> {
         self.backend = backend
         memory = MemorySystem(
             device: configuration.device, kvBlockTokens: configuration.serving.kvBlockTokens,
-            sizes: backend.footprint.recordSizes, recording: configuration.recording)
+            sizes: backend.footprint.recordSizes, recording: configuration.recording,
+            hasTrainerDevice: configuration.hasTrainerDevice)
         selected = Self.selection(trace, configuration)
         scheduler = Scheduler(configuration: configuration.serving)
         trainer = Trainer(configuration: configuration.training, model: backend.model)
@@ -79,8 +99,8 @@ public struct Simulation<Backend: ExecutionBackend> {
         log.requests = trace.requests.indices.map(RequestRecord.init(index:))
         let requirement = MemoryRequirement(configuration: configuration, trace: trace, demand: backend)
         try requirement.check(configuration.device)
-        for (owner, bytes) in requirement.fixed {
-            precondition(memory.reserve(bytes, for: owner), "the fixed owners fit, as has been checked")
+        for (tier, owner, bytes) in requirement.fixed {
+            precondition(memory.reserve(bytes, for: owner, on: tier), "the fixed owners fit, as has been checked")
         }
         for (index, request) in trace.requests.enumerated() where request.previousTurn == nil {
             events.schedule(.arrival(index), at: request.arrival, priority: 2)
@@ -112,7 +132,8 @@ public struct Simulation<Backend: ExecutionBackend> {
 
     private mutating func handle(_ event: Event) throws {
         switch event {
-        case .computeDone: try finishWork()
+        case .computeDone(let stream): try finishWork(on: stream)
+        case .published(let version): try receiveWeights(of: version)
         case .copyDone(let direction, let started): finishCopy(direction, started: started)
         case .copyReady: break
         case .arrival(let request): arrive(request)
@@ -121,11 +142,16 @@ public struct Simulation<Backend: ExecutionBackend> {
         }
     }
 
-    /// Gives the compute stream its next work and starts the copies that can start.
+    /// Gives the compute streams their next work and starts the copies that can start.
     private mutating func dispatch() throws {
-        if work == nil {
-            if try !startServing() { try startTraining() }
+        if serverWork == nil {
+            let turn = trainerTurn()
+            var isTaken = false
+            if let turn { isTaken = try startTraining(within: turn) }
+            if !isTaken { isTaken = try startServing() }
+            if !isTaken, !hasTrainerDevice { _ = try startTraining() }
         }
+        if hasTrainerDevice, trainerWork == nil { _ = try startTraining() }
         startCopies()
         try flushMovements()
     }
@@ -159,7 +185,8 @@ public struct Simulation<Backend: ExecutionBackend> {
         record.shape = shapeIndex(of: plan, kind: record.kind)
         log.shapes[record.shape].add(outcome.duration)
         log.quanta.append(record)
-        events.schedule(.computeDone, at: now + outcome.duration, priority: 0)
+        let stream = hasTrainerDevice && record.kind == .train ? Stream.trainer : .server
+        events.schedule(.computeDone(stream), at: now + outcome.duration, priority: 0)
         return outcome
     }
 
@@ -171,13 +198,17 @@ public struct Simulation<Backend: ExecutionBackend> {
         return log.shapes.count - 1
     }
 
-    private mutating func finishWork() throws {
-        guard let finished = work else { return }
-        work = nil
+    private mutating func finishWork(on stream: Stream) throws {
+        let finished = stream == .server ? serverWork : trainerWork
+        if stream == .server { serverWork = nil } else { trainerWork = nil }
         log.end = now
         switch finished {
-        case .serving(let iteration): finishServing(iteration)
+        case .serving(let iteration, let outcome):
+            creditTrainer(for: outcome.duration)
+            finishServing(iteration)
+            noteServed(iteration)
         case .training(let quantum, let outcome): try finishTraining(quantum, outcome)
+        case nil: break
         }
     }
 }

@@ -11,20 +11,17 @@ public struct Ledger: Sendable {
     /// The time that changes are booked at; the loop moves it.
     public var now = SimTime.zero
 
-    public init(device: Bytes, host: Bytes) {
+    /// - Parameter trainerDevice: capacity of the trainer's own device; zero when it shares the server's.
+    public init(device: Bytes, host: Bytes, trainerDevice: Bytes = .zero) {
         let tiers = MemoryTier.allCases.count
         levels = [[Int]](repeating: [Int](repeating: 0, count: MemoryOwner.allCases.count), count: tiers)
         totals = [Int](repeating: 0, count: tiers)
         record.device.capacity = device
         record.host.capacity = host
+        record.trainerDevice.capacity = trainerDevice
     }
 
-    public func capacity(of tier: MemoryTier) -> Bytes {
-        switch tier {
-        case .device: record.device.capacity
-        case .host: record.host.capacity
-        }
-    }
+    public func capacity(of tier: MemoryTier) -> Bytes { record[tier].capacity }
 
     public func free(on tier: MemoryTier) -> Bytes { capacity(of: tier) - Bytes(totals[tier.rawValue]) }
 
@@ -61,19 +58,17 @@ public struct Ledger: Sendable {
         totals[tier.rawValue] += bytes
         let level = levels[tier.rawValue][owner.rawValue]
         let total = Bytes(totals[tier.rawValue])
-        func book(_ tier: inout MemoryRecord.TierRecord) {
-            tier.peak = max(tier.peak, total)
-            tier.peakByOwner[owner.rawValue] = max(tier.peakByOwner[owner.rawValue], Bytes(level))
-            tier.series.record(owner, bytes: level, at: now)
-        }
-        switch tier {
-        case .device:
-            book(&record.device)
-            if owner.isTraining {
-                training += bytes
-                record.trainingPeak = max(record.trainingPeak, Bytes(training))
+        record[tier].peak = max(record[tier].peak, total)
+        record[tier].peakByOwner[owner.rawValue] = max(record[tier].peakByOwner[owner.rawValue], Bytes(level))
+        record[tier].series.record(owner, bytes: level, at: now)
+        let isTraining =
+            switch tier {
+            case .device: owner.isTraining
+            case .host: false
+            case .trainerDevice: true
             }
-        case .host: book(&record.host)
-        }
+        guard isTraining else { return }
+        training += bytes
+        record.trainingPeak = max(record.trainingPeak, Bytes(training))
     }
 }

@@ -1,8 +1,8 @@
 /// What a byte of memory is for. Every reserved byte has exactly one owner.
 public enum MemoryOwner: Int, Sendable, CaseIterable {
-    /// The weights that serving reads, published adapters included.
+    /// The weights that serving reads, published adapters included; on a trainer's own device, its copy of them.
     case weights
-    /// The buffer that the optimizer writes the next adapters into.
+    /// The buffer that the optimizer writes the next adapters into, or that a separate trainer's arrive in.
     case adapters
     case gradients
     case optimizer
@@ -20,10 +20,11 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     case trainWorkspace
     /// Scratch of a serving iteration.
     case servingWorkspace
-    /// In full tuning, the buffer that the optimizer writes the next weights into.
+    /// In full tuning, the buffer that the optimizer writes the next weights into, or that a separate trainer's arrive
+    /// in.
     case publishBuffer
 
-    /// Whether a byte on the device counts as training memory.
+    /// Whether a byte on a device that serves counts as training memory; on a trainer's own device, every byte does.
     public var isTraining: Bool {
         switch self {
         case .gradients, .optimizer, .adapters, .recorded, .recordedKV, .staged, .trainActivations,
@@ -61,12 +62,18 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
 
 /// Where bytes live.
 public enum MemoryTier: Int, Sendable, CaseIterable {
-    case device, host
+    /// The device that serves, and trains as well unless the trainer has its own.
+    case device
+    /// The host beside that device.
+    case host
+    /// The trainer's own device, where server and trainer are separate.
+    case trainerDevice
 
     public var name: String {
         switch self {
         case .device: "device"
         case .host: "host"
+        case .trainerDevice: "trainer_device"
         }
     }
 }

@@ -13,8 +13,26 @@ public struct MemoryRecord: Sendable {
 
     public var device = TierRecord()
     public var host = TierRecord()
-    /// Highest joint level of the owners that count as training memory, on the device.
+    public var trainerDevice = TierRecord()
+    /// Highest joint level of the bytes that count as training memory, over both devices.
     public var trainingPeak = Bytes.zero
 
     public init() {}
+
+    public internal(set) subscript(tier: MemoryTier) -> TierRecord {
+        get {
+            switch tier {
+            case .device: device
+            case .host: host
+            case .trainerDevice: trainerDevice
+            }
+        }
+        _modify {
+            switch tier {
+            case .device: yield &device
+            case .host: yield &host
+            case .trainerDevice: yield &trainerDevice
+            }
+        }
+    }
 }

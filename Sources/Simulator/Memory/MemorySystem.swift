@@ -8,12 +8,14 @@ public struct MemorySystem: Sendable {
     var toDevice: CopyEngine
     private var movements: [DataMovement] = []
 
+    /// - Parameter hasTrainerDevice: whether the trainer has a device of its own, with as much memory.
     public init(
         device: DeviceConfiguration, kvBlockTokens: Int, sizes: RecordSizes,
-        recording: RecordingConfiguration = RecordingConfiguration()
+        recording: RecordingConfiguration = RecordingConfiguration(), hasTrainerDevice: Bool = false
     ) {
         self.recording = recording
-        ledger = Ledger(device: device.memory, host: device.hostMemory)
+        ledger = Ledger(
+            device: device.memory, host: device.hostMemory, trainerDevice: hasTrainerDevice ? device.memory : .zero)
         kv = KVPool(blockTokens: kvBlockTokens, bytesPerToken: sizes.kvPerToken * sizes.layers)
         records = RecordStore(sizes: sizes, configuration: recording)
         toHost = CopyEngine(direction: .toHost, bandwidth: device.linkBandwidth, latency: device.linkLatency)
@@ -38,15 +40,15 @@ public struct MemorySystem: Sendable {
         movements.append(movement)
     }
 
-    /// Reserves bytes on the device; pieces that the host has, too, give way. False, and nothing reserved, when that does
+    /// Reserves bytes; on the device, pieces that the host has, too, give way. False, and nothing reserved, when that does
     /// not suffice.
-    public mutating func reserve(_ bytes: Bytes, for owner: MemoryOwner) -> Bool {
-        makeRoom(for: bytes)
-        return ledger.reserve(bytes, for: owner, on: .device)
+    public mutating func reserve(_ bytes: Bytes, for owner: MemoryOwner, on tier: MemoryTier = .device) -> Bool {
+        if tier == .device { makeRoom(for: bytes) }
+        return ledger.reserve(bytes, for: owner, on: tier)
     }
 
-    public mutating func release(_ bytes: Bytes, of owner: MemoryOwner) {
-        ledger.release(bytes, of: owner, on: .device)
+    public mutating func release(_ bytes: Bytes, of owner: MemoryOwner, on tier: MemoryTier = .device) {
+        ledger.release(bytes, of: owner, on: tier)
     }
 
     // MARK: Requests

@@ -44,6 +44,7 @@ public struct ModelledBackend<Demand: MemoryDemand>: ExecutionBackend {
     }
 
     public func apply(_ movements: [DataMovement]) {}
+    public func advance(version: Int) {}
     public func publish(version: Int) {}
     public func open(_ microBatch: MicroBatch, unitRows: Int) {}
     public func close(_ microBatch: MicroBatch) {}

@@ -70,6 +70,7 @@ public struct ReplayBackend<Demand: MemoryDemand>: ExecutionBackend {
     }
 
     public func apply(_ movements: [DataMovement]) {}
+    public func advance(version: Int) {}
     public func publish(version: Int) {}
     public func open(_ microBatch: MicroBatch, unitRows: Int) {}
     public func close(_ microBatch: MicroBatch) {}

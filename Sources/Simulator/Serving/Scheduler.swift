@@ -40,6 +40,9 @@ public struct Scheduler: Sendable {
     public var waitingCount: Int { waiting.count }
     public var isEmpty: Bool { waiting.isEmpty && running.isEmpty }
 
+    /// The first requests in line, at most `count`.
+    func waiting(first count: Int) -> some Collection<Int> { waiting.prefix(count) }
+
     public mutating func enqueue(_ request: Int) { waiting.append(request) }
 
     /// The request that is admitted next, if the batch has a place.

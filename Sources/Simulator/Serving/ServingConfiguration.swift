@@ -7,5 +7,10 @@ public struct ServingConfiguration: Sendable, Equatable {
     /// Tokens of one KV block: the granule of KV reservations.
     public var kvBlockTokens = 16
 
+    /// Objective for the time to the first token; zero for none.
+    public var ttftObjective = SimDuration.zero
+    /// Objective for the time between two tokens; zero for none.
+    public var tbtObjective = SimDuration.zero
+
     public init() {}
 }

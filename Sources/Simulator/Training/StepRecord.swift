@@ -25,6 +25,12 @@ public struct StepRecord: Sendable {
     public var oldestAge = 0
     public var meanAge = 0.0
     public var audit: GradientAudit?
+    /// When serving could read the new weights; absent if the run ended before.
+    public var published: SimTime?
+    /// End of the first iteration that made a token with them; absent if none did.
+    public var firstServed: SimTime?
+    /// What the step learned from, in order.
+    public var learned: [LearnedSample] = []
 
     public init(version: Int, start: SimTime, samples: Int) {
         self.version = version
@@ -36,6 +42,23 @@ public struct StepRecord: Sendable {
     public var busy: SimDuration { time.total + stall }
 }
 
+/// A sample as a step learned from it.
+public struct LearnedSample: Sendable {
+    /// Index in the trace.
+    public var request: Int
+    /// When its feedback came.
+    public var ready: SimTime
+    public var tokens: Int
+    /// Tokens whose forward pass was skipped.
+    public var reusedTokens = 0
+
+    public init(request: Int, ready: SimTime, tokens: Int) {
+        self.request = request
+        self.ready = ready
+        self.tokens = tokens
+    }
+}
+
 /// Time of the trainer by phase.
 public struct PhaseTimes: Sendable, Equatable {
     public var forward = SimDuration.zero
@@ -43,8 +66,8 @@ public struct PhaseTimes: Sendable, Equatable {
     public var loss = SimDuration.zero
     public var backward = SimDuration.zero
     public var optimizer = SimDuration.zero
-    /// Moving new weights to where serving reads them; nothing where server and trainer share a device, because they
-    /// swap two buffers.
+    /// Waiting for the last weights to reach the server, because the optimizer needs the buffer that they leave from;
+    /// nothing where server and trainer share a device, because they swap two buffers.
     public var publish = SimDuration.zero
 
     public init() {}

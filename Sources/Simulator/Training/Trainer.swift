@@ -74,6 +74,7 @@ public struct Trainer: Sendable {
         var record = StepRecord(version: version, start: now, samples: samples.count)
         record.tokens = samples.reduce(0) { $0 + $1.tokens }
         record.lossTokens = samples.reduce(0) { $0 + $1.lossTokens(configuration.lossTokens).count }
+        record.learned = samples.map { LearnedSample(request: $0.request, ready: $0.ready, tokens: $0.tokens) }
         step = ActiveStep(record: record, pending: Sample.pack(samples, limit: configuration.microBatchTokens))
         return true
     }
@@ -107,13 +108,18 @@ public struct Trainer: Sendable {
 
     /// Units that run in the next quantum: as many as are predicted to fit, as long as their inputs are there.
     ///
-    /// - Parameter isReady: whether the records that a unit reads are on the device.
-    public func nextUnits(of run: UnitRun, isReady: (TrainerUnit) -> Bool) -> [TrainerUnit] {
+    /// - Parameters:
+    ///   - limit: when set, even the first unit must be predicted to fit it.
+    ///   - isReady: whether the records that a unit reads are on the device.
+    public func nextUnits(
+        of run: UnitRun, within limit: SimDuration? = nil, isReady: (TrainerUnit) -> Bool
+    ) -> [TrainerUnit] {
+        let most = min(configuration.quantumMax, limit ?? configuration.quantumMax)
         var units: [TrainerUnit] = []
         var predicted = SimDuration.zero
         for index in run.next..<run.units.count {
             let unit = run.units[index]
-            if !units.isEmpty, predicted + run.predictions[index] > configuration.quantumMax { break }
+            if !units.isEmpty || limit != nil, predicted + run.predictions[index] > most { break }
             guard isReady(unit) else { break }
             units.append(unit)
             predicted += run.predictions[index]

@@ -25,6 +25,11 @@ public struct TrainingConfiguration: Sendable, Equatable {
     }
 
     public var enabled = false
+    public var placement = Placement.colocated
+    /// Who gets a shared compute stream.
+    public var sharing = Sharing.idle
+    /// With `Sharing.share`: the trainer's part of the stream's time.
+    public var share = 0.2
     /// Whether recorded tokens skip the forward pass. Otherwise every sample is recomputed.
     public var reuse = false
     public var tuning = Tuning.lora(rank: 8, alpha: 16, targets: Projection.allCases)

@@ -11,6 +11,6 @@ public struct FeedbackConfiguration: Sendable, Equatable {
     public func feedback(for id: String, seed: UInt64) -> Feedback? {
         var stream = RandomStream(seed: seed, name: "feedback/" + id)
         guard stream.uniform() < rate else { return nil }
-        return SimDuration(seconds: stream.exponential(mean: meanDelay.seconds)).map { Feedback(delay: $0, kind: .sft) }
+        return SimDuration(seconds: stream.exponential(mean: meanDelay.seconds)).map { Feedback(delay: $0) }
     }
 }

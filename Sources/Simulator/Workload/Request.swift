@@ -12,6 +12,8 @@ public struct Request: Sendable, Equatable {
     public var prompt: [Int32]?
     /// Token ids of the answer, if the trace has them (`count == outputTokens`).
     public var output: [Int32]?
+    /// What the prompt shares with other requests' prompts, of a request whose ids the trace does not give.
+    public var prefix: PromptPrefix?
     /// The conversation this request is a turn of.
     public var conversation: String?
     /// 0 for the first turn.
@@ -25,8 +27,9 @@ public struct Request: Sendable, Equatable {
 
     public init(
         id: String, arrival: SimTime, promptTokens: Int, outputTokens: Int, prompt: [Int32]? = nil,
-        output: [Int32]? = nil, conversation: String? = nil, turn: Int = 0, previousTurn: Int? = nil,
-        thinkTime: SimDuration = .zero, feedback: FeedbackEntry = .unstated
+        output: [Int32]? = nil, prefix: PromptPrefix? = nil, conversation: String? = nil, turn: Int = 0,
+        previousTurn: Int? = nil, thinkTime: SimDuration = .zero,
+        feedback: FeedbackEntry = .unstated
     ) {
         self.id = id
         self.arrival = arrival
@@ -34,40 +37,12 @@ public struct Request: Sendable, Equatable {
         self.outputTokens = outputTokens
         self.prompt = prompt
         self.output = output
+        self.prefix = prefix
         self.conversation = conversation
         self.turn = turn
         self.previousTurn = previousTurn
         self.thinkTime = thinkTime
         self.feedback = feedback
-    }
-}
-
-/// What a trace says about a request's feedback.
-public enum FeedbackEntry: Sendable, Equatable {
-    /// The trace is silent: the scenario's seeded feedback model decides.
-    case unstated
-    /// The trace says there is none (`"feedback": null`).
-    case none
-    case given(Feedback)
-}
-
-/// A user's feedback on one answer.
-public struct Feedback: Sendable, Equatable {
-    public enum Kind: String, Sendable, CaseIterable {
-        /// Learn the response, or the edited one in `tokens`.
-        case sft
-    }
-
-    /// From the end of the answer to the feedback's arrival.
-    public var delay: SimDuration
-    public var kind: Kind
-    /// The edited response to learn instead of the one served.
-    public var tokens: [Int32]?
-
-    public init(delay: SimDuration, kind: Kind, tokens: [Int32]? = nil) {
-        self.delay = delay
-        self.kind = kind
-        self.tokens = tokens
     }
 }
 

@@ -52,6 +52,7 @@ struct RateBackend: ExecutionBackend {
     }
 
     mutating func apply(_ movements: [DataMovement]) throws { for movement in movements { books.follow(movement) } }
+    mutating func advance(version: Int) throws {}
     mutating func publish(version: Int) throws {}
     mutating func open(_ microBatch: MicroBatch, unitRows: Int) throws {}
     mutating func close(_ microBatch: MicroBatch) throws {}

@@ -21,6 +21,56 @@ extension JSONReader {
         return isNegative ? -value : value
     }
 
+    /// Reads the elements of the array just entered, behind those that `values` holds already: whole numbers from 0 to
+    /// `limit`, written with digits only. True once the array is left; false before an element that is none.
+    ///
+    /// A loop of its own because arrays of ids are nearly all bytes of a large trace.
+    package mutating func wholeNumbers<Number: FixedWidthInteger>(
+        upTo limit: Int, into values: inout [Number]
+    ) throws(JSONError) -> Bool {
+        // The checked path takes the first element, and whatever the fast one below does not understand.
+        while try nextElement() {
+            skipSpace()
+            let element = position
+            guard let value = integer(), value >= 0, value <= limit else {
+                position = element
+                return false
+            }
+            values.append(Number(truncatingIfNeeded: value))
+            var index = position
+            fast: while index < bytes.count, bytes[index] == UInt8(ascii: ",") {
+                index += 1
+                while index < bytes.count, bytes[index] == UInt8(ascii: " ") { index += 1 }
+                let first = index
+                var value = 0
+                while index < bytes.count, let digit = bytes[index].decimalDigit {
+                    value = value &* 10 &+ digit
+                    index += 1
+                }
+                let digits = index - first
+                guard digits > 0, digits <= 18, value <= limit, index < bytes.count,
+                    bytes[first] != UInt8(ascii: "0") || digits == 1
+                else { break fast }
+                let next = bytes[index]
+                guard next == UInt8(ascii: ",") || next == UInt8(ascii: "]") else { break fast }
+                values.append(Number(truncatingIfNeeded: value))
+                position = index
+            }
+        }
+        return true
+    }
+
+    /// Reads a number as the nearest double; `nil` if no number is here or it is not finite as one.
+    package mutating func number() -> Double? {
+        skipSpace()
+        let word = bareWord()
+        guard JSONDecimal(word) != nil, let value = Double(String(decoding: word, as: UTF8.self)), value.isFinite else {
+            return nil
+        }
+        position += word.count
+        return value
+    }
+
     /// Reads a number of seconds as the nearest nanosecond, halves away from zero, from the decimal digits and not
     /// through a binary fraction, so that 19 digits survive; `nil` if no number is here or it does not fit 64 bits.
     package mutating func nanoseconds() -> Int64? {

@@ -6,8 +6,14 @@ public struct TraceLimits: Sendable, Equatable {
     public var vocabulary: Int?
     /// The longest line held in memory.
     public var maxLineBytes: Int
+    /// The kinds of feedback that may stand in the trace: those that its reader can learn from.
+    public var feedbackKinds: Set<Feedback.Kind>
 
-    public init(maxContext: Int? = nil, vocabulary: Int? = nil, maxLineBytes: Int = 1 << 28) {
+    public init(
+        maxContext: Int? = nil, vocabulary: Int? = nil, maxLineBytes: Int = 1 << 26,
+        feedbackKinds: Set<Feedback.Kind> = Set(Feedback.Kind.allCases)
+    ) {
+        self.feedbackKinds = feedbackKinds
         self.maxContext = maxContext
         self.vocabulary = vocabulary
         self.maxLineBytes = maxLineBytes

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// A string of a JSON text: its bytes between the quotes, decoded only when its text is asked for.
 package struct JSONString {
     package let bytes: UnsafeRawBufferPointer
@@ -10,7 +12,8 @@ package struct JSONString {
     package func equals(_ name: StaticString) -> Bool {
         guard isPlain else { return (try? text()) == "\(name)" }
         guard bytes.count == name.utf8CodeUnitCount else { return false }
-        return UnsafeRawBufferPointer(start: name.utf8Start, count: bytes.count).elementsEqual(bytes)
+        guard let start = bytes.baseAddress else { return true }
+        return memcmp(start, name.utf8Start, bytes.count) == 0
     }
 
     /// The text, its escapes resolved.

@@ -3,7 +3,8 @@
 /// Made-up ids depend on the seed and on the conversation (or, outside of any, the request's id), never on other
 /// requests or on the order of asking. They are made when asked for and not kept: a run that works with counts
 /// only pays nothing. Within a conversation every prompt begins with the previous turn's prompt and answer; ids that
-/// a later turn's prompt reveals about earlier turns are theirs.
+/// a later turn's prompt reveals about earlier turns are theirs. Blocks of a `PromptPrefix` have ids that depend on the
+/// seed and their name alone, so that prompts share what their prefixes do.
 public struct TokenSource: Sendable {
     private let requests: [Request]
     private let language: SyntheticLanguage
@@ -50,6 +51,9 @@ public struct TokenSource: Sendable {
         var tokens = known
         if let turn { tokens += output(of: turn, after: known) }
         while let current = unknown.popLast() {
+            if let prefix = requests[current].prefix {
+                appendBlocks(of: prefix, upTo: requests[current].promptTokens, to: &tokens)
+            }
             extend(&tokens, to: requests[current].promptTokens, of: current, part: "prompt")
             if !unknown.isEmpty { tokens += output(of: current, after: tokens) }
         }
@@ -81,6 +85,18 @@ public struct TokenSource: Sendable {
         let context = text.count
         extend(&text, to: context + requests[index].outputTokens, of: index, part: "output")
         return Array(text[context...])
+    }
+
+    /// Each block is a text of its own: what stands before it does not count.
+    private func appendBlocks(of prefix: PromptPrefix, upTo length: Int, to tokens: inout [Int32]) {
+        for name in prefix.blocks where tokens.count < length {
+            var stream = RandomStream(seed: seed, name: "prefix block", member: name)
+            var text: [Int32] = []
+            let topic = language.topic(using: &stream)
+            language.extend(
+                &text, by: min(prefix.blockTokens, length - tokens.count), topic: topic, using: &stream)
+            tokens += text
+        }
     }
 
     /// Continues a text to the given length, in the topic of the request's conversation.

@@ -43,7 +43,7 @@ public struct TraceGenerator: Sendable {
             var stream = RandomStream(seed: options.seed, name: "feedback", member: index)
             let isGiven = stream.uniform() < model.rate
             let delay = duration(stream.exponential(mean: model.meanDelay))
-            requests[index].feedback = isGiven ? .given(Feedback(delay: delay, kind: model.kind)) : .none
+            requests[index].feedback = isGiven ? .given(Feedback(delay: delay)) : .none
         }
     }
 

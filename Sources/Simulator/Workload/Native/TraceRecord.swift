@@ -10,6 +10,7 @@ struct TraceRecord {
     var arrival: SimTime?
     var prompt = Tokens()
     var output = Tokens()
+    var prefix: PromptPrefix?
     var conversation: String?
     var turn = 0
     var thinkTime = SimDuration.zero
@@ -20,6 +21,10 @@ struct TraceRecord {
         problems.append(.field(field.name, found: found, expected: expected))
     }
 
+    mutating func miss(_ field: TraceField, _ expected: String) {
+        problems.append(.missing(field.name, expected: expected))
+    }
+
     /// The field that a prompt's length is a matter of.
     var promptField: TraceField { prompt.ids == nil ? .promptTokens : .prompt }
 
@@ -28,7 +33,7 @@ struct TraceRecord {
         guard let id, let arrival, let promptTokens = prompt.count, let outputTokens = output.count else { return nil }
         return Request(
             id: id, arrival: arrival, promptTokens: promptTokens, outputTokens: outputTokens, prompt: prompt.ids,
-            output: output.ids, conversation: conversation, turn: turn, previousTurn: previousTurn,
+            output: output.ids, prefix: prefix, conversation: conversation, turn: turn, previousTurn: previousTurn,
             thinkTime: thinkTime, feedback: feedback)
     }
 }

@@ -17,6 +17,8 @@ public struct TraceError: Error, Sendable, Equatable, CustomStringConvertible {
         case tooLong(maxBytes: Int)
         case noRequests
         case isDirectory
+        /// Compressed content that cannot be unpacked.
+        case compression(String)
         /// Something other than a regular file is where a trace should be written.
         case notRegular
         /// A call of the operating system failed with this `errno`.
@@ -60,8 +62,30 @@ extension TraceError.Problem: CustomStringConvertible {
         case .tooLong(let maxBytes): "found a line longer than \(maxBytes) bytes, expected one request a line"
         case .noRequests: "empty: found no requests, expected at least one"
         case .isDirectory: "found a directory, expected a trace file"
+        case .compression(let reason): "gzip: found \(reason), expected a whole and undamaged file"
         case .notRegular: "found no regular file to replace, expected the name of one or of none yet"
         case .system(let action, let code): "cannot \(action): \(String(cString: strerror(code)))"
+        }
+    }
+}
+
+extension TraceError.Problem {
+    /// What is wrong with a text that is no JSON.
+    init(_ error: JSONError, in bytes: UnsafeRawBufferPointer, isTerminated: Bool) {
+        if bytes.contains(0) {
+            self = .notText
+        } else if String(validating: bytes, as: UTF8.self) == nil {
+            // A line may break off within a character, of which up to three bytes are left.
+            let isCut = (1...3).contains { String(validating: bytes.dropLast($0), as: UTF8.self) != nil }
+            self = isCut && !isTerminated ? .truncated : .notText
+        } else if !isTerminated {
+            self = .truncated
+        } else {
+            let rest = JSONReader(UnsafeRawBufferPointer(rebasing: bytes[error.offset...]))
+            let word = rest.bareWord()
+            let first = String(decoding: rest.bytes.prefix(4), as: UTF8.self).prefix(1)
+            let found = first.isEmpty ? "the end of the line" : word.isEmpty ? "`\(first.neutralised())`" : word.shown
+            self = .malformed(column: error.offset + 1, found: found, expected: error.expected)
         }
     }
 }
