@@ -24,7 +24,7 @@ import Testing
         _ setting: AcceleratorSetting = AcceleratorSetting(), _ tuning: Tuning = .full, _ shape: ModelShape = model
     ) -> OperatorPricer {
         let hardware = Hardware.accelerator(.sample, setting)
-        return OperatorPricer(hardware, hardware.operators(of: shape, tuning))
+        return OperatorPricer(hardware, hardware.operators(of: Footprint(model: shape, tuning: tuning)))
     }
 
     private static func decode(_ contexts: [Int]) -> ServingIteration {
@@ -131,7 +131,7 @@ import Testing
         var accelerator = Accelerator.sample
         accelerator.figures.flopsPerSecond = 3e14
         let hardware = Hardware.accelerator(accelerator, AcceleratorSetting())
-        let pricer = OperatorPricer(hardware, hardware.operators(of: large, .full))
+        let pricer = OperatorPricer(hardware, hardware.operators(of: Footprint(model: large, tuning: .full)))
         let price = pricer.price(of: Self.decode(contexts))
         let weights = 2.0 * Double(large.layers * large.matrixParametersPerLayer)
         let cached = 2.0 * Double(2 * large.kvWidth * large.layers * contexts.reduce(0, +))
@@ -196,7 +196,7 @@ import Testing
         let fp32 = Footprint(model: model, tuning: .full)
         #expect(fp32.weights.count == 4 * model.parameters && fp32.optimizer.count == 8 * model.parameters)
         // 4.25 MiB for each token: (2 h + 2 q + 2 I) x 2 bytes and the log-sum-exp in each of 32 layers, and K and V.
-        let record = full.activationsPerTokenPerLayer.count * 32
+        let record = full.recordSizes.activations[0].perToken.count * 32
         #expect(record == 32 * ((4 * 4096 + 2 * 14_336) * 2 + 32 * 4))
     }
 }
