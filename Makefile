@@ -63,6 +63,12 @@ validate: build
 	  -o results/validate.jsonl
 	$(PROGRAM) validate experiments/validate.yaml results/validate.jsonl
 
+## What each policy for records does to serving and training on a tight device: seconds, priced by a profile.
+burst: build
+	$(PROGRAM) trace generate --requests 600 --turns 3 --scale 0.26 --target-p 0.85 --rate 8 --feedback-rate 0.7 \
+	  --content counts --seed 5 -o results/burst.jsonl
+	$(PROGRAM) run results/burst.jsonl --scenario experiments/burst.yaml -o results/burst.h5
+
 ## Speed of the kernels as tokens per second and as a fraction of the limit measured in the same run.
 bench: setup
 	$(SWIFT) build -c release --product alchemist-bench

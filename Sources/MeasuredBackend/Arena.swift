@@ -36,23 +36,29 @@ final class ArenaBlock {
 
 /// The real bytes of one record chunk, wherever its pieces are.
 struct ChunkData {
-    /// One layer's activations with its K and V, copied out of the request's blocks.
+    /// One layer's activations with its K and V, copied out of the request's blocks; for the pseudo-layer after the last
+    /// one, the final norm's inputs. A chunk that decoding fills has a block for each token, others have one.
     struct Copy {
-        var activations: ActivationBlock?
+        var activations: [ActivationBlock] = []
         var kv: KVBlock?
-        var final: FinalBlock?
+        var final: [FinalBlock] = []
 
-        var byteCount: Int { (activations?.byteCount ?? 0) + (kv?.byteCount ?? 0) + (final?.byteCount ?? 0) }
+        var byteCount: Int {
+            activations.reduce(0) { $0 + $1.byteCount } + final.reduce(0) { $0 + $1.byteCount } + (kv?.byteCount ?? 0)
+        }
     }
 
-    var request: Int
-    var tokens: Range<Int>
-    /// KV blocks of the request as they were when the chunk was recorded.
-    var blocks: [KVBlock]
+    var record: DataMovement.Record
+    /// The KV blocks that `record` names.
+    let blocks: [KVBlock]
     /// What serving wrote, by layer; the last is the final norm's input.
     var device: [Copy]
     var host: [Copy]
     var staged: [Copy]
+
+    var tokens: Range<Int> { record.first..<record.first + record.rows }
+    /// Positions of the activation blocks, in their order.
+    var parts: [Range<Int>] { record.grows ? tokens.map { $0..<$0 + 1 } : [tokens] }
 }
 
 /// Copies bytes between two blocks of the same shape.

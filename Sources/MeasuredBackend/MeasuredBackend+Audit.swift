@@ -24,7 +24,7 @@ extension MeasuredBackend {
         }
         let rounding = GradientDifference(gradients, reference: replayed)
         let staleness = GradientDifference(gradients, reference: recomputed)
-        for request in microBatches.flatMap(\.sequences).map(\.request) { prefills[request] = nil }
+        for request in microBatches.flatMap(\.sequences).map(\.request) { slicesServed[request] = nil }
         return GradientAudit(
             roundingError: rounding.error, stalenessError: staleness.error, stalenessCosine: staleness.cosine)
     }
@@ -55,31 +55,43 @@ extension MeasuredBackend {
         PassPlan(SavePlans(recorded: footprint.plans.recorded), layers: model.layers)
     }
 
-    /// Serves a request's prompt again, part by part, each at the version that served it; as often from the start as it
-    /// was begun.
+    /// Serves a request again as far as it was recorded, slice by slice, each at the version that served it; as often from
+    /// the start as it was begun with something recorded.
     private func replay(_ sequence: TrainingSequencePlan) throws -> [RecordedSequence] {
-        var runs: [RecordedSequence] = []
-        var missing = sequence.recorded.map(\.tokens)
         let ids = tokens.sequence(of: sequence.request)
-        for (range, version) in prefills[sequence.request] ?? [] {
-            if range.lowerBound == 0 {
-                runs.append(
-                    RecordedSequence(
-                        engine.config, capacity: ids.count, plan: auditPlan, lossStart: sequence.lossTokens.lowerBound))
+        return try recordedRuns(of: sequence).map { run in
+            var replay = RecordedSequence(
+                engine.config, capacity: ids.count, plan: auditPlan, lossStart: sequence.lossTokens.lowerBound)
+            for (range, version, isRecorded) in run {
+                guard let parameters = parameters(at: version) else {
+                    throw MeasuredBackendError.missing("version \(version), which served request \(sequence.request),")
+                }
+                _ = engine.transformer.forward([replay.slice(ids, range, isRecorded: isRecorded)], parameters)
             }
-            guard let parameters = parameters(at: version), !runs.isEmpty else {
-                throw MeasuredBackendError.missing("version \(version), which served request \(sequence.request),")
+            return replay
+        }
+    }
+
+    /// The slices that a request was served in, from its start to the last recorded one: a run for each time that it was
+    /// begun.
+    private func recordedRuns(
+        of sequence: TrainingSequencePlan
+    ) throws(MeasuredBackendError) -> [ArraySlice<(tokens: Range<Int>, version: Int, isRecorded: Bool)>] {
+        var runs: [[(tokens: Range<Int>, version: Int, isRecorded: Bool)]] = []
+        var missing = sequence.recorded.map(\.tokens)
+        for (range, version) in slicesServed[sequence.request] ?? [] {
+            if range.lowerBound == 0 { runs.append([]) }
+            // What was computed again kept its first record. Decoding fills a record token by token.
+            let recorded = missing.firstIndex { $0.lowerBound == range.lowerBound && $0.upperBound >= range.upperBound }
+            if let recorded {
+                missing[recorded] = range.upperBound..<missing[recorded].upperBound
+                if missing[recorded].isEmpty { missing.remove(at: recorded) }
             }
-            // What was computed again kept its first record.
-            let recorded = missing.firstIndex(of: range)
-            if let recorded { missing.remove(at: recorded) }
-            let slice = runs[runs.count - 1].slice(ids, range, isRecorded: recorded != nil)
-            _ = engine.transformer.forward([slice], parameters)
+            guard !runs.isEmpty else { throw .missing("the beginning of request \(sequence.request)") }
+            runs[runs.count - 1].append((range, version, recorded != nil))
         }
-        guard missing.isEmpty else {
-            throw MeasuredBackendError.missing("the history of request \(sequence.request)")
-        }
-        return runs
+        guard missing.isEmpty else { throw .missing("the history of request \(sequence.request)") }
+        return runs.compactMap { run in run.lastIndex(where: \.isRecorded).map { run[...$0] } }
     }
 
     private func parameters(at version: Int) -> ModelParameters? {

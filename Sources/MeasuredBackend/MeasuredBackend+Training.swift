@@ -120,7 +120,7 @@ extension MeasuredBackend {
         guard open.attachedKV.insert(layer).inserted else { return }
         for (index, sequence) in open.microBatch.sequences.enumerated() {
             for span in sequence.recorded {
-                for segment in try arena.keysAndValues(of: span.chunk, layer: layer) {
+                for segment in try arena.keysAndValues(of: span, layer: layer) {
                     open.pass.attachKV(layer: layer, sequence: index, segment)
                 }
             }
@@ -131,8 +131,10 @@ extension MeasuredBackend {
         guard open.attachedActivations.insert(layer).inserted else { return }
         for (index, sequence) in open.microBatch.sequences.enumerated() {
             for span in sequence.recorded {
-                let block = try arena.activations(of: span.chunk, layer: layer)
-                open.pass.attachActivations(layer: layer, sequence: index, positions: span.tokens, block)
+                for part in try arena.activations(of: span, layer: layer) {
+                    open.pass.attachActivations(
+                        layer: layer, sequence: index, positions: part.positions, part.block, row: part.row)
+                }
             }
         }
     }
@@ -141,9 +143,9 @@ extension MeasuredBackend {
         guard open.attachedActivations.insert(model.layers).inserted else { return }
         for (index, sequence) in open.microBatch.sequences.enumerated() {
             for span in sequence.recorded {
-                guard let block = arena.final(of: span.chunk) else { continue }
-                let end = span.tokens.upperBound
-                open.pass.attachFinal(sequence: index, positions: end - block.rows..<end, block)
+                for part in arena.final(of: span) {
+                    open.pass.attachFinal(sequence: index, positions: part.positions, part.block, row: part.row)
+                }
             }
         }
     }

@@ -30,9 +30,9 @@ public final class MeasuredBackend: ExecutionBackend {
     var pass: OpenPass?
     /// Trained parameters by version, for audits.
     var history: [Int: FloatBuffer] = [:]
-    /// What made the K and V of each request, in order, with the version that did, for audits: its prefill slices, and
-    /// before them what others had made of its blocks. A request that was preempted begins again at its first token.
-    var prefills: [Int: [(tokens: Range<Int>, version: Int)]] = [:]
+    /// What made the K and V of each request, in order, with the version that did, for audits: its slices, and before them
+    /// what others had made of its blocks. A request that was preempted begins again at its first token.
+    var slicesServed: [Int: [(tokens: Range<Int>, version: Int)]] = [:]
     /// Requests that have given up their blocks since they were last prefilled, for audits.
     private var closed: Set<Int> = []
     /// Told the logits of every emitted token, for tests.
@@ -100,7 +100,7 @@ public final class MeasuredBackend: ExecutionBackend {
         probe.measure()
         var outcome =
             switch plan {
-            case .serve(let iteration): serve(iteration)
+            case .serve(let iteration): try serve(iteration)
             case .train(let quantum): try train(quantum)
             }
         outcome.probe = SimDuration(seconds: probe.seconds)
@@ -121,12 +121,12 @@ public final class MeasuredBackend: ExecutionBackend {
 
     // MARK: Serving
 
-    private func serve(_ iteration: ServingIteration) -> StepOutcome {
-        let batch = iteration.slices.map { slice in
+    private func serve(_ iteration: ServingIteration) throws -> StepOutcome {
+        let batch = try iteration.slices.map { slice in
             Engine.ServingSlice(
                 tokens: Array(tokens.sequence(of: slice.request)[slice.tokens]), start: slice.tokens.lowerBound,
                 kv: arena.spans(of: slice.request, tokens: slice.tokens.upperBound),
-                record: slice.record.map { arena.beginRecord($0, slice: slice) }, wantsLogits: slice.emitsToken)
+                record: try arena.blocks(for: slice), wantsLogits: slice.emitsToken)
         }
         if isAudited { note(iteration) }
         guard let observer = logitsObserver else {
@@ -149,19 +149,23 @@ public final class MeasuredBackend: ExecutionBackend {
         for slice in iteration.slices {
             let request = slice.request
             // A request may begin, or begin anew, with blocks of others.
-            if slice.isPrefill, closed.remove(request) != nil || prefills[request] == nil {
-                prefills[request, default: []] += arena.versions(of: request, tokens: slice.tokens.lowerBound)
+            if slice.isPrefill, closed.remove(request) != nil || slicesServed[request] == nil {
+                slicesServed[request, default: []] += arena.versions(of: request, tokens: slice.tokens.lowerBound)
             }
-            if slice.isPrefill { prefills[request, default: []].append((slice.tokens, iteration.version)) }
+            slicesServed[request, default: []].append((slice.tokens, iteration.version))
             arena.note(slice.tokens, of: request, version: iteration.version)
         }
     }
 
     // MARK: Real memory
 
-    /// The most bytes ever held in KV blocks, in records on the device, and in records on the host.
-    public var arenaPeaks: (kv: Bytes, deviceRecords: Bytes, hostRecords: Bytes) {
-        (Bytes(arena.kv.peak), Bytes(arena.deviceRecords.peak), Bytes(arena.hostRecords.peak))
+    /// The most bytes ever held in KV blocks, in records on the device, in pieces that came back from the host, and in
+    /// records on the host.
+    public var arenaPeaks: (kv: Bytes, deviceRecords: Bytes, staged: Bytes, hostRecords: Bytes) {
+        (
+            Bytes(arena.kv.peak), Bytes(arena.deviceRecords.peak), Bytes(arena.staged.peak),
+            Bytes(arena.hostRecords.peak)
+        )
     }
 
     /// Whether no request and no record holds memory.

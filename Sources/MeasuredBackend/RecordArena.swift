@@ -18,6 +18,7 @@ final class RecordArena {
 
     private(set) var kv = ArenaMeter()
     private(set) var deviceRecords = ArenaMeter()
+    private(set) var staged = ArenaMeter()
     private(set) var hostRecords = ArenaMeter()
 
     /// - Parameter plan: what is kept of recorded tokens.
@@ -64,35 +65,73 @@ final class RecordArena {
 
     // MARK: Making records
 
-    /// Blocks for the activations of a slice, to be written by serving.
-    func beginRecord(_ id: ChunkID, slice: Simulator.ServingSlice) -> SliceRecord {
-        let rows = slice.tokens.count
-        var device = (0..<config.layers).map { layer in
-            let isLast = layer == config.layers - 1
-            return ChunkData.Copy(
-                activations: takeActivations(
-                    rows: rows, queryRows: isLast ? slice.finalRows : rows, plan: plan.recorded(layer)))
-        }
-        let final = slice.finalRows > 0 ? takeFinal(rows: slice.finalRows) : nil
-        device.append(ChunkData.Copy(final: final))
+    private func begin(_ id: ChunkID, _ record: DataMovement.Record) throws(MeasuredBackendError) {
+        var held: [KVBlock] = []
+        for id in record.blocks { held.append(try block(id).kv) }
         let empty = [ChunkData.Copy](repeating: ChunkData.Copy(), count: config.layers + 1)
-        chunks[id] = ChunkData(
-            request: slice.request, tokens: slice.tokens, blocks: (requests[slice.request] ?? []).map(\.kv),
-            device: device,
-            host: empty, staged: empty)
-        deviceRecords.add(device.reduce(0) { $0 + $1.byteCount })
-        return SliceRecord(layers: device.dropLast().map(\.activations), final: final)
+        var data = ChunkData(record: record, blocks: held, device: empty, host: empty, staged: empty)
+        for layer in 0...config.layers { data.device[layer] = room(for: data, layer, part: .activations) }
+        deviceRecords.add(data.device.reduce(0) { $0 + $1.byteCount })
+        chunks[id] = data
     }
 
-    private func takeActivations(rows: Int, queryRows: Int, plan: Engine.SavePlan) -> ActivationBlock {
-        let floats = ActivationBlock.floatCount(config, rows: rows, queryRows: queryRows, plan: plan)
+    /// Gives the room back that decoding will not fill.
+    private func seal(_ id: ChunkID, rows: Int) throws(MeasuredBackendError) {
+        guard var chunk = chunks[id] else { throw .missing("\(id)") }
+        for layer in chunk.device.indices {
+            let surplus = ChunkData.Copy(
+                activations: Array(chunk.device[layer].activations.dropFirst(rows)),
+                final: Array(chunk.device[layer].final.dropFirst(rows)))
+            deviceRecords.remove(surplus.byteCount)
+            give(surplus)
+            chunk.device[layer].activations.removeLast(surplus.activations.count)
+            chunk.device[layer].final.removeLast(surplus.final.count)
+        }
+        chunk.record.rows = rows
+        chunk.record.finalRows = rows
+        chunks[id] = chunk
+    }
+
+    /// Blocks for a part of a piece.
+    private func room(for chunk: ChunkData, _ layer: Int, part: CopyJob.Part) -> ChunkData.Copy {
+        var copy = ChunkData.Copy()
+        let record = chunk.record
+        guard layer < config.layers else {
+            guard part != .kv, record.finalRows > 0 else { return copy }
+            copy.final =
+                record.grows
+                ? (0..<record.finalRows).map { _ in takeFinal(rows: 1) } : [takeFinal(rows: record.finalRows)]
+            return copy
+        }
+        if part != .kv {
+            copy.activations = chunk.parts.map { takeActivations(layer, $0, of: record) }
+        }
+        if part != .activations { copy.kv = takeKV(rows: record.rows) }
+        return copy
+    }
+
+    /// A block for a layer of some of a chunk's tokens. Of the last layer a record holds more than the input only of
+    /// tokens whose final norm's input it holds.
+    private func takeActivations(_ layer: Int, _ part: Range<Int>, of record: DataMovement.Record) -> ActivationBlock {
+        let isLast = layer == config.layers - 1
+        let final = record.first + record.rows - record.finalRows
+        let queryRows = isLast ? max(0, part.upperBound - max(part.lowerBound, final)) : part.count
+        let plan = plan.recorded(layer)
+        let floats = ActivationBlock.floatCount(config, rows: part.count, queryRows: queryRows, plan: plan)
         return ActivationBlock(
-            config, rows: rows, queryRows: queryRows, plan: plan, buffer: buffers.take(floats))
+            config, rows: part.count, queryRows: queryRows, plan: plan, buffer: buffers.take(floats))
     }
 
-    /// A block for a copy of `block`.
-    private func takeActivations(like block: ActivationBlock) -> ActivationBlock {
-        takeActivations(rows: block.rows, queryRows: block.queryRows, plan: block.plan)
+    /// The blocks that serving writes a slice's activations to.
+    func blocks(for slice: Simulator.ServingSlice) throws(MeasuredBackendError) -> SliceRecord? {
+        guard let id = slice.record else { return nil }
+        guard let chunk = chunks[id], let part = chunk.parts.firstIndex(of: slice.tokens) else {
+            throw .missing("\(id) for positions \(slice.tokens)")
+        }
+        let final = chunk.device[config.layers].final
+        return SliceRecord(
+            layers: (0..<config.layers).map { chunk.device[$0].activations[part] },
+            final: slice.finalRows > 0 ? final[part] : nil)
     }
 
     private func takeFinal(rows: Int) -> FinalBlock {
@@ -104,9 +143,9 @@ final class RecordArena {
     }
 
     private func give(_ copy: ChunkData.Copy) {
-        for buffer in [copy.activations?.buffer, copy.kv?.buffer, copy.final?.buffer] {
-            if let buffer { buffers.give(buffer) }
-        }
+        for block in copy.activations { buffers.give(block.buffer) }
+        for block in copy.final { buffers.give(block.buffer) }
+        if let kv = copy.kv { buffers.give(kv.buffer) }
     }
 
     // MARK: Following decisions
@@ -143,13 +182,20 @@ final class RecordArena {
                 block.copy(copy, rows: blockTokens)
                 buffers.give(copy.kv.buffer)
             }
+        case .beganRecord(let id, let record): try begin(id, record)
+        case .sealed(let id, let rows): try seal(id, rows: rows)
+        case .reservedOnHost(let id, let layers):
+            for layer in layers { try reserveOnHost(id, layer) }
         case .copiedToHost(let id, let layer): try copyToHost(id, layer)
+        case .freedOnHost(let id, let layers):
+            for layer in layers { try free(id, layer, \.host, &hostRecords) }
         case .freedOnDevice(let id, let layer): try free(id, layer, \.device, &deviceRecords)
         case .copiedToDevice(let id, let layer, let part): try copyToDevice(id, layer, part)
         case .discarded(let id, let layer):
             try free(id, layer, \.device, &deviceRecords)
             try free(id, layer, \.host, &hostRecords)
-            try free(id, layer, \.staged, &deviceRecords)
+            try free(id, layer, \.staged, &staged)
+        case .unstaged(let id, let layer): try free(id, layer, \.staged, &staged)
         case .forgotten(let id): chunks[id] = nil
         }
     }
@@ -174,96 +220,101 @@ final class RecordArena {
         chunks[id]?[keyPath: place][layer] = ChunkData.Copy()
     }
 
-    private func copyToHost(_ id: ChunkID, _ layer: Int) throws(MeasuredBackendError) {
+    private func reserveOnHost(_ id: ChunkID, _ layer: Int) throws(MeasuredBackendError) {
         guard let chunk = chunks[id] else { throw .missing("\(id)") }
-        let source = chunk.device[layer]
-        var copy = ChunkData.Copy()
-        if let activations = source.activations {
-            let target = takeActivations(like: activations)
-            activations.copyContents(to: target)
-            copy.activations = target
-            copy.kv = gatherKV(of: chunk, layer)
-        }
-        if let final = source.final {
-            let target = takeFinal(rows: final.rows)
-            final.copyContents(to: target)
-            copy.final = target
-        }
+        let copy = room(for: chunk, layer, part: .all)
         hostRecords.add(copy.byteCount)
         chunks[id]?.host[layer] = copy
     }
 
-    /// K and V of the chunk's tokens out of the blocks of its request.
-    private func gatherKV(of chunk: ChunkData, _ layer: Int) -> KVBlock {
-        let target = takeKV(rows: chunk.tokens.count)
+    private func copyToHost(_ id: ChunkID, _ layer: Int) throws(MeasuredBackendError) {
+        guard let chunk = chunks[id], chunk.host[layer].byteCount > 0 else { throw .missing("\(id) on the host") }
+        let (source, target) = (chunk.device[layer], chunk.host[layer])
+        for (from, to) in zip(source.activations, target.activations) { from.copyContents(to: to) }
+        for (from, to) in zip(source.final, target.final) { from.copyContents(to: to) }
+        guard let kv = target.kv else { return }
+        for run in runs(of: chunk) {
+            move(
+                run.block.bytes(layer: layer, rows: run.row..<run.row + run.count),
+                to: kv.bytes(layer: 0, rows: run.first..<run.first + run.count))
+        }
+    }
+
+    /// The chunk's tokens as runs within KV blocks: `count` tokens from the chunk's token `first` on, in the block from
+    /// its row `row` on.
+    private func runs(of chunk: ChunkData) -> [(block: KVBlock, row: Int, first: Int, count: Int)] {
+        var runs: [(block: KVBlock, row: Int, first: Int, count: Int)] = []
         var position = chunk.tokens.lowerBound
+        let firstBlock = position / blockTokens
         while position < chunk.tokens.upperBound {
             let row = position % blockTokens
             let count = min(blockTokens - row, chunk.tokens.upperBound - position)
-            let first = position - chunk.tokens.lowerBound
-            move(
-                chunk.blocks[position / blockTokens].bytes(layer: layer, rows: row..<row + count),
-                to: target.bytes(layer: 0, rows: first..<first + count))
+            runs.append(
+                (chunk.blocks[position / blockTokens - firstBlock], row, position - chunk.tokens.lowerBound, count))
             position += count
         }
-        return target
+        return runs
     }
 
     private func copyToDevice(_ id: ChunkID, _ layer: Int, _ part: CopyJob.Part) throws(MeasuredBackendError) {
-        guard let source = chunks[id]?.host[layer], source.byteCount > 0 else { throw .missing("\(id) on the host") }
-        var staged = ChunkData.Copy()
-        if part != .kv, let activations = source.activations {
-            let target = takeActivations(like: activations)
-            activations.copyContents(to: target)
-            staged.activations = target
+        guard let chunk = chunks[id], chunk.host[layer].byteCount > 0 else { throw .missing("\(id) on the host") }
+        let source = chunk.host[layer]
+        let target = room(for: chunk, layer, part: part)
+        for (from, to) in zip(source.activations, target.activations) { from.copyContents(to: to) }
+        for (from, to) in zip(source.final, target.final) { from.copyContents(to: to) }
+        if let from = source.kv, let to = target.kv {
+            let rows = 0..<from.capacity
+            move(from.bytes(layer: 0, rows: rows), to: to.bytes(layer: 0, rows: rows))
         }
-        if part != .kv, let final = source.final {
-            let target = takeFinal(rows: final.rows)
-            final.copyContents(to: target)
-            staged.final = target
-        }
-        if part != .activations, let kv = source.kv {
-            let target = takeKV(rows: kv.capacity)
-            move(kv.bytes(layer: 0, rows: 0..<kv.capacity), to: target.bytes(layer: 0, rows: 0..<kv.capacity))
-            staged.kv = target
-        }
-        deviceRecords.add(staged.byteCount)
-        let known = chunks[id]?.staged[layer] ?? ChunkData.Copy()
-        chunks[id]?.staged[layer] = ChunkData.Copy(
-            activations: staged.activations ?? known.activations, kv: staged.kv ?? known.kv,
-            final: staged.final ?? known.final)
+        staged.add(target.byteCount)
+        if part != .kv { chunks[id]?.staged[layer].activations = target.activations }
+        if part != .kv { chunks[id]?.staged[layer].final = target.final }
+        if part != .activations { chunks[id]?.staged[layer].kv = target.kv }
     }
 
     // MARK: What training reads
 
-    /// The K and V of a chunk at a layer: in the request's blocks while the chunk holds them, else as staged.
-    func keysAndValues(of id: ChunkID, layer: Int) throws(MeasuredBackendError) -> [KVSegment] {
-        guard let chunk = chunks[id] else { throw .missing("\(id)") }
-        if chunk.device[layer].activations == nil {
-            guard let kv = chunk.staged[layer].kv else { throw .missing("K and V of \(id), layer \(layer)") }
-            return [kv.segment(layer: 0, start: chunk.tokens.lowerBound, count: chunk.tokens.count)]
+    /// The K and V of a span at a layer: in the request's blocks while the chunk holds them, else as staged.
+    func keysAndValues(of span: RecordedSpan, layer: Int) throws(MeasuredBackendError) -> [KVSegment] {
+        guard let chunk = chunks[span.chunk] else { throw .missing("\(span.chunk)") }
+        guard chunk.device[layer].activations.isEmpty else {
+            return runs(of: chunk).compactMap { run in
+                let start = chunk.tokens.lowerBound + run.first
+                let own = (start..<start + run.count).clamped(to: span.tokens)
+                guard !own.isEmpty else { return nil }
+                let row = run.row + own.lowerBound - start
+                return run.block.segment(layer: layer, row: row, start: own.lowerBound, count: own.count)
+            }
         }
-        var segments: [KVSegment] = []
-        var position = chunk.tokens.lowerBound
-        while position < chunk.tokens.upperBound {
-            let row = position % blockTokens
-            let count = min(blockTokens - row, chunk.tokens.upperBound - position)
-            segments.append(
-                chunk.blocks[position / blockTokens].segment(layer: layer, row: row, start: position, count: count))
-            position += count
-        }
-        return segments
+        guard let kv = chunk.staged[layer].kv else { throw .missing("K and V of \(span.chunk), layer \(layer)") }
+        let row = span.tokens.lowerBound - chunk.tokens.lowerBound
+        return [kv.segment(layer: 0, row: row, start: span.tokens.lowerBound, count: span.tokens.count)]
     }
 
-    func activations(of id: ChunkID, layer: Int) throws(MeasuredBackendError) -> ActivationBlock {
-        guard let block = chunks[id]?.device[layer].activations ?? chunks[id]?.staged[layer].activations else {
-            throw .missing("activations of \(id), layer \(layer)")
+    /// The activations of a span at a layer: its positions, and where they are.
+    func activations(
+        of span: RecordedSpan, layer: Int
+    ) throws(MeasuredBackendError) -> [(positions: Range<Int>, block: ActivationBlock, row: Int)] {
+        guard let chunk = chunks[span.chunk] else { throw .missing("\(span.chunk)") }
+        let onDevice = chunk.device[layer].activations
+        let blocks = onDevice.isEmpty ? chunk.staged[layer].activations : onDevice
+        guard !blocks.isEmpty else { throw .missing("activations of \(span.chunk), layer \(layer)") }
+        return zip(chunk.parts, blocks).compactMap { part, block in
+            let own = part.clamped(to: span.tokens)
+            return own.isEmpty ? nil : (own, block, own.lowerBound - part.lowerBound)
         }
-        return block
     }
 
-    /// The final norm's input of the last rows of a chunk, if any were kept.
-    func final(of id: ChunkID) -> FinalBlock? {
-        chunks[id]?.device[config.layers].final ?? chunks[id]?.staged[config.layers].final
+    /// The final norm's inputs that were kept of a span: their positions, and where they are.
+    func final(of span: RecordedSpan) -> [(positions: Range<Int>, block: FinalBlock, row: Int)] {
+        guard let chunk = chunks[span.chunk] else { return [] }
+        let onDevice = chunk.device[config.layers].final
+        var start = chunk.tokens.upperBound - chunk.record.finalRows
+        return (onDevice.isEmpty ? chunk.staged[config.layers].final : onDevice).compactMap { block in
+            let part = start..<start + block.rows
+            start = part.upperBound
+            let own = part.clamped(to: span.tokens)
+            return own.isEmpty ? nil : (own, block, own.lowerBound - part.lowerBound)
+        }
     }
 }

@@ -43,7 +43,7 @@ struct Failure: Error {
             switch error {
             case .arm(_, .tooLittleMemory): self.init(error.description, .simulatedResource)
             case .arm(_, .brokenLaw): self.init(error.description, .software)
-            case .arm(_, .diverged): self.init(error.description, .badData)
+            case .arm(_, .diverged), .arm(_, .tooManyLayers): self.init(error.description, .badData)
             case .pricing(_, .belowFloor): self.init(error.description, .software)
             case .pricing(_, .missingShape): self.init(error.description, .badData)
             case .profile(let error): self.init(error)

@@ -64,7 +64,7 @@ enum Fixture {
             RequestRecord(index: 2),
         ]
         log.requests[0].recordedTokens = 8
-        log.requests[0].droppedTokens = 2
+        log.requests[0].lost[.deviceFull] = 2
         log.requests[2].outcome = .refused
         log.requests[2].effectiveArrival = at(200)
         log.tokenGaps = [TokenGap(request: 0, gap: ms(15)), TokenGap(request: 0, gap: ms(25))]

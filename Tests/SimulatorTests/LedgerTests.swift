@@ -9,8 +9,8 @@ import Testing
         var ledger = Ledger(device: Bytes(1000), host: Bytes(700), trainerDevice: Bytes(500))
         let owners = MemoryOwner.allCases
         let training: Set<MemoryOwner> = [
-            .gradients, .optimizer, .adapters, .recorded, .recordedKV, .trainActivations, .trainWorkspace,
-            .publishBuffer,
+            .gradients, .optimizer, .adapters, .recorded, .recordedKV, .staged, .trainActivations,
+            .trainWorkspace, .publishBuffer,
         ]
         var levels: [MemoryTier: [MemoryOwner: Int]] = [.device: [:], .host: [:], .trainerDevice: [:]]
         var peaks: [MemoryTier: [MemoryOwner: Int]] = [.device: [:], .host: [:], .trainerDevice: [:]]

@@ -53,8 +53,16 @@ import Testing
         configuration.training.lossTokens = stream.below(2) == 0 ? .completion : .all
         configuration.training.staleness = [.exact, .bounded(1), .any][stream.below(3)]
         configuration.training.quantumMax = SimDuration(nanoseconds: [50_000, 500_000, 100_000_000][stream.below(3)])
-        configuration.recording.scope = configuration.training.reuse ? .prefill : .none
-        configuration.recording.offload = stream.below(3) > 0 ? .eager : .none
+        configuration.recording.scope = configuration.training.reuse ? [.prefill, .all][stream.below(2)] : .none
+        configuration.recording.offload = [.eager, .none, .hedged, .headroom][stream.below(4)]
+        configuration.recording.backpressure = [.drop, .stall][stream.below(2)]
+        configuration.recording.granule = [.layer, .chunk, .request][stream.below(3)]
+        configuration.recording.hostEviction = [.none, .oldest, .expiring][stream.below(3)]
+        configuration.recording.headroom = [.share(0.5), .bytes(Bytes(300_000)), .share(1)][stream.below(3)]
+        configuration.recording.selection =
+            [
+                .all, .fraction(0.5), .expectedFeedback(recall: 0.9, precision: 0.8),
+            ][stream.below(3)]
         configuration.recording.prefetchLayers = stream.below(3)
         configuration.recording.keepFor = SimDuration(nanoseconds: [1_000_000, 1_000_000_000][stream.below(2)])
         let plans = [[.full], [.full], [.lean], [.boundary], [.lean, .full, .boundary]] as [[SavePlan]]

@@ -4,7 +4,7 @@ import Testing
 @Suite struct SampleTests {
     private static func sample(_ request: Int, _ prompt: Int, _ response: Int) -> Sample {
         Sample(
-            request: request, promptTokens: prompt, responseTokens: response, edited: false, chunks: [], ready: .zero)
+            request: request, promptTokens: prompt, responseTokens: response, edited: false, record: [], ready: .zero)
     }
 
     @Test(arguments: 0..<40) func packsInOrderUpToTheLimit(seed: Int) {
@@ -72,7 +72,7 @@ import Testing
         for number in 0..<20 {
             trainer.add(
                 Sample(
-                    request: number, promptTokens: 4 + number, responseTokens: 3, edited: false, chunks: [],
+                    request: number, promptTokens: 4 + number, responseTokens: 3, edited: false, record: [],
                     ready: .zero))
             let now = SimTime(nanoseconds: Int64(number))
             let begins = trainer.beginStep(at: now, draining: false)
@@ -110,6 +110,7 @@ import Testing
         let blocks = try #require(opened)
         func begin(_ tokens: Range<Int>, _ versions: ClosedRange<Int>) throws -> ChunkID {
             let id = memory.beginRecord(request: 0, tokens: tokens, finalRows: 0, versions: versions, blocks: blocks)
+            memory.endWriting(try #require(id))
             return try #require(id)
         }
         let fresh = try begin(0..<5, 1...2)
@@ -118,17 +119,19 @@ import Testing
         let dying = try begin(12..<17, 2...2)
         let current = try begin(20..<24, 2...2)
         memory.drop(gone)
-        #expect(memory.offload(dying, at: .zero) == true)
-        #expect(memory.startCopies().count == 1)
+        memory.offload([dying], at: .zero)
+        #expect(memory.startCopies(at: .zero).started.count == 1)
         memory.drop(dying)
         #expect(memory.records[dying]?.dead == true, "a chunk that is being copied is given up and still there")
         let sample = Sample(
             request: 0, promptTokens: 24, responseTokens: 4, edited: false,
-            chunks: [fresh, stale, gone, dying, current], ready: .zero)
+            record: [(fresh, 0..<5), (stale, 5..<9), (gone, 9..<12), (dying, 12..<17), (current, 20..<24)].map {
+                RecordReference(chunk: $0, tokens: $1)
+            }, ready: .zero)
         let (plan, old) = trainer.microBatch(of: [sample], stepLossTokens: 9, records: memory.records)
         #expect(plan.version == 2 && plan.stepLossTokens == 9)
-        #expect(plan.chunks == (reuse ? [fresh, current] : []))
-        #expect(old == (reuse ? [stale] : [fresh, stale, current]))
+        #expect(plan.chunks.map(\.id) == (reuse ? [fresh, current] : []))
+        #expect(old.map(\.chunk) == (reuse ? [stale] : [fresh, stale, current]))
         #expect(plan.sequences[0].recorded.map(\.tokens) == (reuse ? [0..<5, 20..<24] : []))
         #expect(plan.rows == 27 && plan.freshRows == (reuse ? 18 : 27) && plan.lossRows == 4)
         let another = trainer.microBatch(of: [sample], stepLossTokens: 9, records: memory.records).plan
@@ -259,17 +262,18 @@ import Testing
             let id = memory.beginRecord(
                 request: request, tokens: 0..<tokens, finalRows: finalRows, versions: 0...0, blocks: blocks)
             chunks.append(try #require(id))
+            memory.endWriting(try #require(id))
         }
         for chunk in chunks where stream.below(4) > 0 {
-            #expect(memory.offload(chunk, at: .zero) == true)
+            memory.offload([chunk], at: .zero)
             for _ in 0..<(stream.below(3) == 0 ? stream.below(layers + 2) : layers + 1) {
-                _ = memory.startCopies()
+                _ = memory.startCopies(at: .zero)
                 _ = memory.finishCopy(.toHost)
             }
             // What is still queued stays on the device once it is pinned.
             memory.pin(chunk)
             while !memory.copiesAreIdle {
-                _ = memory.startCopies()
+                _ = memory.startCopies(at: .zero)
                 _ = memory.finishCopy(.toHost)
             }
         }
@@ -312,10 +316,10 @@ import Testing
                 #expect(bytes == records.bytesToReload(job.chunk, layer: job.layer, part: job.part))
                 asked.append(job)
                 if job.part == .activations { staged[job.layer, default: 0] += bytes.count }
-                memory.reload(job, bytes: bytes, at: .zero)
+                memory.reload(job, at: .zero)
             }
             while !memory.copiesAreIdle {
-                _ = memory.startCopies()
+                _ = memory.startCopies(at: .zero)
                 _ = memory.finishCopy(.toDevice)
             }
             #expect(staged.values.reduce(0, +) <= plan.windowBytes.count, "more is staged than there is room for")

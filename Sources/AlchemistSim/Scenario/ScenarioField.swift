@@ -138,6 +138,13 @@ extension ScenarioField {
     private static let recording: [ScenarioField] = [
         choice("recording.record", "What serving records.", \.base.recording.scope),
         ScenarioField(
+            path: "recording.select",
+            meaning:
+                "Requests that are recorded: `all`, `fraction(F)` of them, or `expected_feedback(R,P)`: those that a "
+                + "simulated predictor of feedback picks with recall R and precision P.",
+            read: { $0.base.recording.selection.text }
+        ) { s, v throws(ValueProblem) in s.base.recording.selection = try .init(text: v) },
+        ScenarioField(
             path: "recording.plan",
             meaning: "What is kept of each recorded token: `full`, `lean` (without gate and up), `boundary` (the "
                 + "layers' inputs), or a list with one of these for each layer, separated by commas.",
@@ -149,7 +156,21 @@ extension ScenarioField {
             }
             s.base.recording.plan = LayerPlans(layers: plans)
         },
-        choice("recording.offload", "When records are copied to the host.", \.base.recording.offload),
+        choice(
+            "recording.offload", "When records are copied to the host and their device copies freed.",
+            \.base.recording.offload),
+        ScenarioField(
+            path: "recording.headroom",
+            meaning: "Device memory that the offload policy `headroom` keeps free: an amount, or a percentage.",
+            read: { $0.base.recording.headroom.text }
+        ) { s, v throws(ValueProblem) in s.base.recording.headroom = try .init(text: v) },
+        choice("recording.granule", "What one transfer to the host moves.", \.base.recording.granule),
+        choice(
+            "recording.backpressure", "What happens to records when device, link or host do not suffice for them.",
+            \.base.recording.backpressure),
+        choice(
+            "recording.host_eviction", "Records that a full host gives up for newer ones.",
+            \.base.recording.hostEviction),
         duration(
             "recording.keep_for", "How long after its request a record waits for feedback.", \.base.recording.keepFor),
         integer(
@@ -342,50 +363,6 @@ extension ScenarioField {
             var lora = LoRA(rank: rank, alpha: alpha, targets: targets)
             try write(&lora, value)
             scenario.base.training.tuning = .lora(rank: lora.rank, alpha: lora.alpha, targets: lora.targets)
-        }
-    }
-}
-
-extension TrainingConfiguration.Staleness {
-    fileprivate var text: String {
-        switch self {
-        case .exact: "exact"
-        case .bounded(let versions): "bounded(\(versions))"
-        case .any: "any"
-        }
-    }
-
-    fileprivate init(text: String) throws(ValueProblem) {
-        switch text {
-        case "exact": self = .exact
-        case "any": self = .any
-        default:
-            guard text.hasPrefix("bounded("), text.hasSuffix(")"), let versions = Int(text.dropFirst(8).dropLast()),
-                versions >= 0
-            else { throw ValueProblem(expected: "exact, bounded(K) with a whole number K, or any") }
-            self = .bounded(versions)
-        }
-    }
-}
-
-extension KVMemory {
-    fileprivate var text: String {
-        switch self {
-        case .auto: "auto"
-        case .bytes(let bytes): Quantity.write(bytes)
-        case .share(let share): "share(\(Quantity.short(share)))"
-        }
-    }
-
-    fileprivate init(text: String) throws(ValueProblem) {
-        if text == "auto" {
-            self = .auto
-        } else if text.hasPrefix("share("), text.hasSuffix(")") {
-            self = .share(try Quantity.number(String(text.dropFirst(6).dropLast()), in: 0...1))
-        } else {
-            do { self = .bytes(try Quantity.bytes(text)) } catch {
-                throw ValueProblem(expected: "auto, " + error.expected + ", or share(U) with U from 0 to 1")
-            }
         }
     }
 }

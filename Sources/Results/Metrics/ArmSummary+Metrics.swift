@@ -5,9 +5,8 @@ extension ArmSummary {
     ///
     /// No name ends in `_min` or `_max`: these mark the extremes over repeats.
     public static let metrics: [Metric<ArmSummary>] =
-        requestMetrics + cacheMetrics + latencyMetrics + throughputMetrics + memoryMetrics + ownerMetrics
-        + trainingMetrics
-        + auditMetrics
+        requestMetrics + cacheMetrics + recordingMetrics + latencyMetrics + throughputMetrics + memoryMetrics
+        + ownerMetrics + trainingMetrics + auditMetrics
 
     private static let requestMetrics: [Metric<ArmSummary>] = [
         Metric("requests_finished", .one, "requests that finished") { Double($0.serving.finished) },
@@ -19,12 +18,6 @@ extension ArmSummary {
         },
         Metric("prompt_tokens", .tokens, "prompt tokens of finished requests") { Double($0.serving.promptTokens) },
         Metric("output_tokens", .tokens, "output tokens of finished requests") { Double($0.serving.outputTokens) },
-        Metric("recorded_tokens", .tokens, "prompt tokens whose record was made") {
-            Double($0.serving.recordedTokens)
-        },
-        Metric("dropped_tokens", .tokens, "prompt tokens whose record could not be made or kept for want of memory") {
-            Double($0.serving.droppedTokens)
-        },
     ]
 
     private static let cacheMetrics: [Metric<ArmSummary>] = [
@@ -51,6 +44,36 @@ extension ArmSummary {
             $0.serving.kvUtilisationPeak
         },
     ]
+
+    private static let recordingMetrics: [Metric<ArmSummary>] =
+        [
+            Metric("recorded_tokens", .tokens, "tokens whose record was made and not given up for want of room") {
+                Double($0.serving.recordedTokens)
+            },
+            Metric("dropped_tokens", .tokens, "tokens whose record could not be made or kept for want of room") {
+                Double($0.serving.droppedTokens)
+            },
+        ]
+        + LossReason.allCases.map { reason in
+            Metric("lost_tokens_" + reason.name, .tokens, reason.description) {
+                Double($0.serving.lostTokens[reason.rawValue])
+            }
+        } + [
+            Metric("dropped_bytes", .bytes, "bytes of the records that could not be made or kept for want of room") {
+                Double($0.recording.droppedBytes.count)
+            },
+            Metric("hedged_bytes", .bytes, "bytes on the host whose device copy spared training their reload") {
+                Double($0.recording.hedgedBytes.count)
+            },
+            Metric("serving_stall_seconds", .seconds, "time in which iterations were held back until records made room")
+            {
+                $0.serving.held.seconds
+            },
+            Metric(
+                "admission_stall_seconds", .seconds,
+                "time in which the next request in line would have fitted but for device memory that records held"
+            ) { $0.recording.admissionStall.seconds },
+        ]
 
     private static let latencyMetrics: [Metric<ArmSummary>] =
         distribution("ttft", "first token - effective arrival, finished requests", \.timeToFirstToken)

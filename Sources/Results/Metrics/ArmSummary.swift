@@ -10,6 +10,7 @@ public struct ArmSummary: Sendable {
     public var memory: MemoryPeaks
     public var bytesToHost = Bytes.zero
     public var bytesToDevice = Bytes.zero
+    public var recording: RecordingTotals
     /// Seconds of virtual time to the end of the last quantum.
     public var wallSeconds: Double
 
@@ -19,6 +20,7 @@ public struct ArmSummary: Sendable {
         serving = ServingSummary(log, trace: trace, window: window)
         training = TrainingSummary(log, devices: devices)
         memory = MemoryPeaks(log.memory)
+        recording = log.recording
         for transfer in log.transfers {
             switch transfer.direction {
             case .toHost: bytesToHost += transfer.bytes

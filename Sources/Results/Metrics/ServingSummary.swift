@@ -8,9 +8,12 @@ public struct ServingSummary: Sendable, Equatable {
     /// Prompt and output tokens of finished requests.
     public var promptTokens = 0
     public var outputTokens = 0
-    /// Prompt tokens, of all requests, whose record was made, and those whose record could not be made or kept.
+    /// Tokens, of all requests, whose record was made and kept as long as there was room.
     public var recordedTokens = 0
-    public var droppedTokens = 0
+    /// Tokens without a record that was used, by the order of `LossReason.allCases`.
+    public var lostTokens = [Int](repeating: 0, count: LossReason.allCases.count)
+    /// Time in which iterations were held back until records had made room.
+    public var held = SimDuration.zero
     /// Prompt tokens of admitted requests, and those of them that the prefix cache had.
     public var queriedTokens = 0
     public var cachedTokens = 0
@@ -60,7 +63,7 @@ public struct ServingSummary: Sendable, Equatable {
             recomputedTokens += record.recomputedTokens
             swappedBytes += record.swappedBytes
             recordedTokens += record.recordedTokens
-            droppedTokens += record.droppedTokens
+            for reason in LossReason.allCases { lostTokens[reason.rawValue] += record.lost[reason] }
             switch record.outcome {
             case .refused: refused += 1
             case .unfinished: unfinished += 1
@@ -90,6 +93,7 @@ public struct ServingSummary: Sendable, Equatable {
         }
         kvUtilisation = ratio(used.weighted, used.seconds * Double(kvBlocks))
         kvUtilisationPeak = used.seconds > 0 ? ratio(Double(used.most), Double(kvBlocks)) : nil
+        for quantum in log.quanta { held += quantum.held }
         timeToFirstToken = Distribution(firstTokens)
         queueing = Distribution(queued)
         prefill = Distribution(prefilled)
@@ -143,6 +147,11 @@ public struct ServingSummary: Sendable, Equatable {
 
     /// Prompt tokens that the prefix cache had over all that it was asked for.
     public var prefixHitRate: Double? { ratio(Double(cachedTokens), Double(queriedTokens)) }
+
+    /// Those that could not be recorded or kept for want of memory or of the link's bandwidth.
+    public var droppedTokens: Int {
+        LossReason.allCases.reduce(0) { $0 + ($1.isWant ? lostTokens[$1.rawValue] : 0) }
+    }
 
     /// Finished requests per second.
     public var requestThroughput: Double? { ratio(Double(finished), duration) }

@@ -85,7 +85,7 @@ private struct Row {
         figure = { Spread($0.repeats.lazy.map(value)).map { show($0.median) } }
     }
 
-    static var all: [Row] { serving + memory + training }
+    static var all: [Row] { serving + recording + memory + training }
 
     private static var serving: [Row] {
         [
@@ -115,6 +115,14 @@ private struct Row {
             let half = Spread(arm.repeats.lazy.map { width($0.serving) })
             return show(mean.median) + (half.map { " ± " + show($0.median) } ?? "")
         }
+    }
+
+    private static var recording: [Row] {
+        [
+            Row("dropped tokens", isOptional: true, Figure.count) { nonzero($0.serving.droppedTokens) },
+            Row("serving stall", isOptional: true, Figure.duration) { nonzero($0.serving.held) },
+            Row("admission stall", isOptional: true, Figure.duration) { nonzero($0.recording.admissionStall) },
+        ]
     }
 
     private static func percentiles(
@@ -181,6 +189,7 @@ private struct Row {
 
     /// Zero is no figure here: lines of zeros are left out.
     private static func nonzero(_ count: Int) -> Double? { count == 0 ? nil : Double(count) }
+    private static func nonzero(_ duration: SimDuration) -> Double? { duration == .zero ? nil : duration.seconds }
 }
 
 /// Columns of text.

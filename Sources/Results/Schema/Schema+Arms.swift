@@ -20,13 +20,15 @@ extension Schema {
                 "recomputed_tokens", "tokens in the KV cache that were lost by that and had to be computed again",
                 \.recomputedTokens),
             .bytes("swapped_bytes", "bytes of its KV blocks copied to the host and back", \.swappedBytes),
-            .tokens("recorded_tokens", "prompt tokens whose record was made", \.recordedTokens),
             .tokens(
-                "dropped_tokens", "prompt tokens whose record could not be made or kept for want of memory",
-                \.droppedTokens),
-            .tokens(
-                "expired_tokens", "recorded tokens thrown away because no feedback came in time", \.expiredTokens),
+                "recorded_tokens", "tokens whose record was made and not given up for want of room", \.recordedTokens),
+            .tokens("dropped_tokens", "tokens whose record could not be made or kept for want of room") {
+                $0.lost.dropped
+            },
         ]
+            + LossReason.allCases.map { reason in
+                .tokens("lost_" + reason.name, reason.description) { $0.lost[reason] }
+            }
     }
 
     static var tokenGapColumns: [Column<TokenGap>] {
@@ -45,7 +47,8 @@ extension Schema {
             .duration("predicted", "what the backend had estimated before", \.predicted),
             .tokens("prefill_tokens", "tokens prefilled, those computed again included", \.prefillTokens),
             .tokens("decode_tokens", "sequences decoded by one token each", \.decodeTokens),
-            .tokens("recorded_tokens", "prompt tokens whose activations were recorded", \.recordedTokens),
+            .tokens("recorded_tokens", "tokens whose activations were recorded", \.recordedTokens),
+            .duration("held", "how long it was held back until records had made room", \.held),
             .count("shape", "row of /costs") { firstCost + $0.shape },
             .count("version", "version of the weights used", \.version),
             .count("waiting", "requests waiting for admission at its start", \.waiting),
@@ -120,8 +123,12 @@ extension Schema {
             .time("start", "when the copy engine took it up", \.start),
             .time("end", "when it was done", \.end),
             .bytes("bytes", "bytes copied", \.bytes),
-            .index("request", "row of /trace", \.request),
-            .index("layer", "layer of the model; -1 for all K and V of a request that is swapped", \.layer),
+            .index("request", "row of /trace, of its first piece", \.request),
+            .index(
+                "layer",
+                "its lowest layer, the final norm's input after the last one; -1 for all K and V of a swapped request",
+                \.layer),
+            .index("pieces", "pieces that it moves: layers of chunks", \.pieces),
         ]
     }
 
@@ -149,5 +156,20 @@ extension Schema {
             + MemoryOwner.allCases.map { owner in
                 .bytes(owner.name, "highest level of \(owner.name) in the bucket") { Bytes($0.levels[owner.rawValue]) }
             }
+    }
+}
+
+extension LossReason {
+    /// What the column of tokens lost for this reason says.
+    var description: String {
+        switch self {
+        case .deviceFull: "tokens not recorded, or given up, because the device was full"
+        case .link: "the same, while copies to the host were queued that would have made room"
+        case .hostFull: "recorded tokens given up on the device because the host had no room for them"
+        case .evicted: "recorded tokens that the host gave up for newer ones"
+        case .expired: "recorded tokens thrown away because no feedback came in time"
+        case .stale: "recorded tokens made by weights too old to be used"
+        case .edited: "recorded tokens of answers that the user edited"
+        }
     }
 }

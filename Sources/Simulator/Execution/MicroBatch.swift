@@ -22,7 +22,20 @@ public struct MicroBatch: Sendable {
     public var lossRows: Int { sequences.reduce(0) { $0 + $1.lossTokens.count } }
     /// Loss tokens without a usable record.
     public var freshLossRows: Int { sequences.reduce(0) { $0 + $1.freshLossTokens } }
-    public var chunks: [ChunkID] { sequences.flatMap { $0.recorded.map(\.chunk) } }
+    /// The chunks that are read, each once, and how many sequences read it.
+    public var chunks: [(id: ChunkID, uses: Int)] {
+        var places: [ChunkID: Int] = [:]
+        var chunks: [(id: ChunkID, uses: Int)] = []
+        for span in sequences.lazy.flatMap(\.recorded) {
+            if let place = places[span.chunk] {
+                chunks[place].uses += 1
+            } else {
+                places[span.chunk] = chunks.count
+                chunks.append((span.chunk, 1))
+            }
+        }
+        return chunks
+    }
 }
 
 /// One sample as the trainer runs it: the prompt and all of the response but its last token go in, and the token after
@@ -62,7 +75,7 @@ public struct TrainingSequencePlan: Sendable, Equatable {
     }
 }
 
-/// Positions of a sample that a chunk of its record covers.
+/// Positions of a sample that a chunk of its record covers: all of the chunk's, or some if the chunk is shared.
 public struct RecordedSpan: Sendable, Equatable {
     public var chunk: ChunkID
     public var tokens: Range<Int>

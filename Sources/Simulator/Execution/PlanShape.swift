@@ -14,7 +14,7 @@ public struct PlanShape: Hashable, Sendable {
 
     private var isServing: Bool { codes[0] == 0 }
 
-    /// Canonical text: `serve p12@0r1e d17,45` or `train f:0-64 of 120/30[0-64]`.
+    /// Canonical text: `serve p12@0r1e d17,45 r23` or `train f:0-64 of 120/30[0-64]`.
     public var key: String {
         var reader = Reader(codes: codes[1...])
         return isServing ? "serve " + reader.serving() : "train " + reader.training()
@@ -24,7 +24,8 @@ public struct PlanShape: Hashable, Sendable {
 
     private static func code(_ value: Int) -> Int32 { Int32(truncatingIfNeeded: value) }
 
-    /// 0, the number of prefill slices, four numbers for each, then the contexts of the decoded sequences, ascending.
+    /// 0, the number of prefill slices, four numbers for each, then the contexts of the decoded sequences, ascending;
+    /// those of recorded tokens are negative.
     private static func codes(of iteration: ServingIteration) -> [Int32] {
         var codes: [Int32] = [0, 0]
         codes.reserveCapacity(2 + 4 * iteration.slices.count)
@@ -36,7 +37,9 @@ public struct PlanShape: Hashable, Sendable {
             codes.append(slice.emitsToken ? 1 : 0)
         }
         let first = codes.count
-        for slice in iteration.slices where !slice.isPrefill { codes.append(code(slice.tokens.upperBound)) }
+        for slice in iteration.slices where !slice.isPrefill {
+            codes.append(code(slice.record == nil ? slice.tokens.upperBound : -slice.tokens.upperBound))
+        }
         codes[first...].sort()
         return codes
     }
@@ -85,14 +88,17 @@ public struct PlanShape: Hashable, Sendable {
         mutating func range() -> String { "\(next())-\(next())" }
 
         /// Prefill slices as `p COUNT @ CONTEXT`, with `r` and the final rows kept when recorded, and `e` when a token is
-        /// emitted; then the contexts of the decoded sequences.
+        /// emitted; then the contexts of the decoded sequences, those of recorded tokens after `r`.
         mutating func serving() -> String {
             var parts: [String] = []
             for _ in 0..<next() {
                 let (count, start, finalRows, emits) = (next(), next(), next(), next())
                 parts.append("p\(count)@\(start)" + (finalRows < 0 ? "" : "r\(finalRows)") + (emits == 1 ? "e" : ""))
             }
-            if !codes.isEmpty { parts.append("d" + codes.map(String.init).joined(separator: ",")) }
+            let recorded = codes.prefix { $0 < 0 }
+            let others = codes.dropFirst(recorded.count)
+            if !others.isEmpty { parts.append("d" + others.map(String.init).joined(separator: ",")) }
+            if !recorded.isEmpty { parts.append("r" + recorded.reversed().map { "\(-$0)" }.joined(separator: ",")) }
             return parts.joined(separator: " ")
         }
 

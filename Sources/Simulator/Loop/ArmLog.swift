@@ -13,6 +13,7 @@ public struct ArmLog: Sendable {
     public var units: [UnitRecord] = []
     public var steps: [StepRecord] = []
     public var transfers: [TransferRecord] = []
+    public var recording = RecordingTotals()
     public var memory = MemoryRecord()
     /// Distinct shapes of executed plans, in the order of their first execution; `QuantumRecord.shape` points here.
     public var shapes: [PlanShapeRecord] = []
@@ -51,12 +52,10 @@ public struct RequestRecord: Sendable {
     public var recomputedTokens = 0
     /// Bytes of its KV blocks that were copied to the host and back.
     public var swappedBytes = Bytes.zero
-    /// Prompt tokens whose record was made.
+    /// Tokens whose record was made, and not given up for want of room.
     public var recordedTokens = 0
-    /// Prompt tokens whose record could not be made or was dropped for want of memory.
-    public var droppedTokens = 0
-    /// Recorded tokens that were thrown away because no feedback came in time.
-    public var expiredTokens = 0
+    /// Tokens without a record, or whose record nobody was trained on.
+    public var lost = LostTokens()
 
     public init(index: Int) { self.index = index }
 }
@@ -94,7 +93,7 @@ public struct QuantumRecord: Sendable {
     public var prefillTokens: Int
     /// Sequences decoded by one token each.
     public var decodeTokens: Int
-    /// Prompt tokens whose activations were recorded.
+    /// Tokens whose activations were recorded.
     public var recordedTokens: Int
     /// Index in `ArmLog.shapes`.
     public var shape: Int
@@ -106,6 +105,8 @@ public struct QuantumRecord: Sendable {
     public var kvBlocks: Int
     /// KV blocks that only the prefix cache holds.
     public var cachedBlocks: Int
+    /// How long an iteration was held back until records had made room for its own.
+    public var held = SimDuration.zero
     /// How long a fixed piece of work took beside it: the machine's speed at the time. Absent where there is no machine.
     public var probe: SimDuration?
 
@@ -151,15 +152,18 @@ public struct TransferRecord: Sendable {
     public var start: SimTime
     public var end: SimTime
     public var bytes: Bytes
+    /// The request that its first piece was recorded for.
     public var request: Int32
-    /// The layer whose piece was copied; `wholeRequest` for all K and V of a request that is swapped.
+    /// The lowest layer that it moves; `wholeRequest` for all K and V of a request that is swapped.
     public var layer: Int32
+    /// Pieces that it moves; none if it moves a request's K and V.
+    public var pieces: Int32
 
     public static let wholeRequest = -1
 
     public init(
         direction: TransferDirection, queued: SimTime, start: SimTime, end: SimTime, bytes: Bytes, request: Int32,
-        layer: Int32
+        layer: Int32, pieces: Int32 = 1
     ) {
         self.direction = direction
         self.queued = queued
@@ -168,6 +172,7 @@ public struct TransferRecord: Sendable {
         self.bytes = bytes
         self.request = request
         self.layer = layer
+        self.pieces = pieces
     }
 }
 

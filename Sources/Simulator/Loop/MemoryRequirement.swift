@@ -2,7 +2,7 @@
 ///
 /// Beside the static owners the device must hold, at the same time, a KV block and the whole forward pass of the largest
 /// possible micro-batch: then neither the server nor the trainer can get stuck for good. Requests whose KV takes more
-/// blocks than there are will be refused. The host must hold the record of the largest prompt if records are offloaded.
+/// blocks than there are will be refused. The host must hold the record of the largest request if records are offloaded.
 public struct MemoryRequirement: Sendable {
     /// What stays for the whole run.
     public let fixed: [(tier: MemoryTier, owner: MemoryOwner, bytes: Bytes)]
@@ -77,13 +77,16 @@ public struct MemoryRequirement: Sendable {
         } else {
             microBatch = .zero
         }
-        let offloads = configuration.recording.scope != .none && configuration.recording.offload != .none
-        let prompt = offloads ? trace.requests.map(\.promptTokens).max() ?? 0 : 0
-        let sizes = footprint.recordSizes
-        let finalRows = configuration.training.lossTokens == .all ? prompt : min(prompt, 1)
+        let scope = configuration.recording.scope
+        let isOffloaded = scope != .none && configuration.recording.offload != .none
         host =
-            sizes.activations(tokens: prompt, finalRows: finalRows) + sizes.kvPerToken * (sizes.layers * prompt)
-            + sizes.finalPerToken * finalRows
+            trace.requests.lazy.map { request in
+                guard isOffloaded else { return .zero }
+                let decoded = scope == .all ? request.outputTokens - 1 : 0
+                let tokens = request.promptTokens + decoded
+                let finalRows = configuration.training.lossTokens == .all ? tokens : min(tokens, 1 + decoded)
+                return footprint.recordSizes.hostBytes(tokens: tokens, finalRows: finalRows)
+            }.max() ?? .zero
     }
 
     /// - Throws: `SimulationError.tooLittleMemory` when a tier is smaller than what is needed.
@@ -101,7 +104,7 @@ public struct MemoryRequirement: Sendable {
         if device.hostMemory < host {
             throw .tooLittleMemory(
                 tier: .host, needed: host, available: device.hostMemory,
-                purpose: "the record of the longest prompt (device.host_memory)")
+                purpose: "the longest record (device.host_memory)")
         }
     }
 

@@ -9,17 +9,18 @@ extension Simulation {
                 "at \(now), \(owner.name) on the \(tier.name) is booked with \(booked.count) bytes but holds "
                     + "\(expected.count)")
         }
-        var device = trainer.step?.open?.reloads.windowBytes ?? .zero
+        var device = Bytes.zero
         var host = Bytes.zero
         for (_, chunk) in memory.records.chunks {
-            for (layer, piece) in chunk.pieces.enumerated() {
-                if piece.onDevice { device += memory.records.bytes(of: chunk, layer: layer, part: .activations) }
-                if piece.onHost || piece.leaving { host += memory.records.bytes(of: chunk, layer: layer, part: .all) }
-            }
+            for layer in chunk.onDevice { device += memory.records.bytes(of: chunk, layer: layer, part: .activations) }
+            for layer in chunk.hostRoom { host += memory.records.bytes(of: chunk, layer: layer, part: .all) }
         }
         try law(.recorded, on: .device, holds: device)
+        let reloads = trainer.step?.open?.reloads
+        try law(.staged, on: .device, holds: (reloads?.windowBytes ?? .zero) + (reloads?.kvBytes ?? .zero))
         try law(.recorded, on: .host, holds: host)
         try checkBlocks()
+        try checkRecords()
         for tier in MemoryTier.allCases {
             let sum = MemoryOwner.allCases.reduce(Bytes.zero) { $0 + memory.ledger.level(of: $1, on: tier) }
             guard sum <= memory.ledger.capacity(of: tier) else {
@@ -48,7 +49,7 @@ extension Simulation {
                 sequence.state == .onHost || sequence.kvBlocks.count >= pool.blockCount(for: sequence.computed),
                 "request \(sequence.request) has \(sequence.computed) tokens in \(sequence.kvBlocks.count) blocks")
         }
-        for (_, chunk) in memory.records.chunks where chunk.layersHoldingKV > 0 {
+        for (_, chunk) in memory.records.chunks where chunk.holdsBlocks {
             for id in chunk.kvBlocks { holders[id].records += 1 }
         }
         let idle = Set(pool.cache.idleBlocks)
@@ -67,16 +68,36 @@ extension Simulation {
             live == pool.liveBlocks && states.records == pool.recordOnlyBlocks && idle.count == pool.cachedBlocks
                 && live + idle.count + unused == known && live + idle.count <= pool.capacity,
             "\(live) blocks are live, \(idle.count) cached and \(unused) unused, of \(known)")
-        let reloaded = trainer.step?.open?.reloads.kvBytes ?? .zero
         for (owner, tier, expected) in [
             (MemoryOwner.kv, MemoryTier.device, pool.blockBytes * states.sequences),
-            (.recordedKV, .device, pool.blockBytes * states.records + reloaded),
+            (.recordedKV, .device, pool.blockBytes * states.records),
             (.cachedKV, .device, pool.blockBytes * idle.count), (.kv, .host, pool.blockBytes * onHost),
         ] {
             let booked = memory.ledger.level(of: owner, on: tier)
             try law(
                 booked == expected,
                 "\(owner.name) on the \(tier.name) is booked with \(booked.count) bytes but holds \(expected.count)")
+        }
+    }
+
+    /// What the store says of itself: its sums are those over all chunks, a piece that is on its way or on the host has
+    /// its room there, and nothing that may be read has gone.
+    private func checkRecords() throws(SimulationError) {
+        var leaving = Bytes.zero
+        var oldest: Int?
+        for (id, chunk) in memory.records.chunks {
+            let going = chunk.onDevice.intersection(chunk.queued.union(chunk.copying))
+            leaving += memory.records.bytes(of: chunk, going, part: .activations)
+            oldest = min(oldest ?? chunk.versions.lowerBound, chunk.versions.lowerBound)
+            let hasRoom = chunk.hostRoom.isSuperset(of: chunk.copying.union(chunk.onHost))
+            let isCopied = chunk.onDevice.isSuperset(of: chunk.copying.union(chunk.queued))
+            let isWhole = chunk.dead || chunk.consuming || chunk.live == chunk.made
+            guard hasRoom, isCopied, isWhole, chunk.references > 0 || chunk.dead else {
+                throw .brokenLaw("at \(now), \(id) of request \(chunk.request) is in no state that can be: \(chunk)")
+            }
+        }
+        guard leaving == memory.records.leavingBytes, oldest == memory.records.oldestVersion else {
+            throw .brokenLaw("at \(now), the sums over records differ from those over their chunks")
         }
     }
 

@@ -1,5 +1,3 @@
-internal import OrderedCollections
-
 extension Simulation {
     /// Starts a trainer quantum if one can run now.
     ///
@@ -44,7 +42,7 @@ extension Simulation {
         let microBatch: MicroBatch
         if let open = step.open {
             microBatch = open.plan
-            units = trainer.nextUnits(of: open.run, within: limit) { isReady($0, in: open.plan) }
+            units = trainer.nextUnits(of: open.run, within: limit) { isReady($0, open.chunks) }
         } else if let closing = step.closing, let last = step.closed.last {
             microBatch = last
             units = trainer.nextUnits(of: closing, within: limit) { _ in true }
@@ -55,9 +53,9 @@ extension Simulation {
     }
 
     /// Whether every record that `unit` reads is on the device.
-    private func isReady(_ unit: TrainerUnit, in microBatch: MicroBatch) -> Bool {
+    private func isReady(_ unit: TrainerUnit, _ chunks: [(id: ChunkID, uses: Int)]) -> Bool {
         func allOnDevice(_ layer: Int, _ part: CopyJob.Part) -> Bool {
-            microBatch.chunks.allSatisfy { memory.records.isOnDevice($0, layer: layer, part: part) }
+            chunks.allSatisfy { memory.records.isOnDevice($0.id, layer: layer, part: part) }
         }
         return switch unit {
         case .forward(let layer, _): allOnDevice(layer, .kv)
@@ -69,7 +67,7 @@ extension Simulation {
 
     private mutating func askForReloads() {
         guard let jobs = trainer.step?.open?.reloads.next() else { return }
-        for (job, bytes) in jobs { memory.reload(job, bytes: bytes, at: now) }
+        for (job, _) in jobs { memory.reload(job, at: now) }
     }
 
     // MARK: Micro-batches
@@ -85,29 +83,27 @@ extension Simulation {
         }
         let (units, unitRows) = trainer.planner.units(
             for: plan, plans: backend.footprint.plans, estimate: estimate)
+        let chunks = plan.chunks
         let reloads = ReloadPlan(
-            chunks: plan.chunks, records: memory.records, layers: backend.model.layers,
+            chunks: chunks.map(\.id), records: memory.records, layers: backend.model.layers,
             prefetchLayers: configuration.recording.prefetchLayers, hasFreshRows: plan.freshRows > 0)
         let open = Trainer.OpenMicroBatch(
-            plan: plan, run: Trainer.UnitRun(units: units, predict: estimate), reloads: reloads,
+            plan: plan, chunks: chunks, run: Trainer.UnitRun(units: units, predict: estimate), reloads: reloads,
             workspace: backend.trainWorkspace(for: plan, unitRows: unitRows),
             activations: (0..<backend.model.layers).map {
                 backend.footprint.trainActivations(
                     layer: $0, freshRows: plan.freshRows, freshLossRows: plan.freshLossRows)
             },
             finalBytes: backend.footprint.finalPerToken * plan.freshLossRows)
-        for chunk in plan.chunks { memory.pin(chunk) }
-        while !reserve(open) {
-            // The server may free memory later; when it has nothing to do, other samples' records give way.
-            guard scheduler.isEmpty, dropOldestRecord() else {
-                for chunk in plan.chunks { memory.unpin(chunk) }
-                return false
-            }
+        for chunk in chunks { memory.pin(chunk.id, uses: chunk.uses) }
+        guard reserve(open) else {
+            for chunk in chunks { memory.unpin(chunk.id) }
+            return false
         }
-        for chunk in stale {
-            let tokens = memory.records[chunk]?.tokens.count ?? 0
-            trainer.step?.record.staleTokens += tokens
-            memory.drop(chunk)
+        for chunk in chunks { log.recording.hedgedBytes += memory.records.hedgedBytes(of: chunk.id) }
+        for part in stale {
+            trainer.step?.record.staleTokens += part.tokens.count
+            memory.release(part.chunk, because: .stale)
         }
         trainer.step?.pending.removeFirst()
         trainer.step?.open = open
@@ -117,14 +113,20 @@ extension Simulation {
         return true
     }
 
+    /// Room for a micro-batch. The server may free memory later; records of others give way when it has nothing to do, or
+    /// when records are the ones to give way.
     private mutating func reserve(_ open: Trainer.OpenMicroBatch) -> Bool {
         let wanted: [(Bytes, MemoryOwner)] = [
             (open.workspace, .trainWorkspace),
             (open.activations.reduce(open.finalBytes, +), .trainActivations),
-            (open.reloads.windowBytes, .recorded), (open.reloads.kvBytes, .recordedKV),
+            (open.reloads.windowBytes + open.reloads.kvBytes, .staged),
         ]
         let total = wanted.reduce(Bytes.zero) { $0 + $1.0 }
-        guard memory.makeRoom(for: total, on: trainerTier) else { return false }
+        if !memory.makeRoom(for: total, on: trainerTier) {
+            guard !hasTrainerDevice, scheduler.isEmpty || configuration.recording.backpressure == .drop,
+                memory.giveUpRecords(for: total)
+            else { return false }
+        }
         return wanted.allSatisfy { memory.reserve($0.0, for: $0.1, on: trainerTier) }
     }
 
@@ -175,9 +177,9 @@ extension Simulation {
             guard let open = trainer.step?.open else { return }
             let following = open.run.isDone ? nil : open.run.units[open.run.next]
             switch unit {
-            case .loss where following?.phase != .loss: consume(layer: backend.model.layers, of: open.plan)
+            case .loss where following?.phase != .loss: consume(layer: backend.model.layers, of: open.chunks)
             case .backward(let layer, _) where !continues(layer, following):
-                consume(layer: layer, of: open.plan)
+                consume(layer: layer, of: open.chunks)
                 memory.release(open.activations[layer], of: .trainActivations, on: trainerTier)
                 if layer == backend.model.layers - 1 {
                     memory.release(open.finalBytes, of: .trainActivations, on: trainerTier)
@@ -187,8 +189,11 @@ extension Simulation {
         }
         guard let open = trainer.step?.open, open.run.isDone else { return }
         memory.release(open.workspace, of: .trainWorkspace, on: trainerTier)
-        memory.release(open.reloads.windowBytes, of: .recorded, on: trainerTier)
-        memory.release(open.reloads.kvBytes, of: .recordedKV, on: trainerTier)
+        memory.release(open.reloads.windowBytes + open.reloads.kvBytes, of: .staged, on: trainerTier)
+        for chunk in open.chunks where memory.records[chunk.id] != nil {
+            memory.unpin(chunk.id)
+            memory.release(chunk.id, count: chunk.uses)
+        }
         try flushMovements()
         try backend.close(open.plan)
         trainer.step?.closed.append(open.plan)
@@ -205,9 +210,9 @@ extension Simulation {
         if case .backward(let next, _) = following { next == layer } else { false }
     }
 
-    /// Backward needs nothing more of `layer`: its records are released on both tiers.
-    private mutating func consume(layer: Int, of plan: MicroBatch) {
-        for chunk in plan.chunks { memory.discard(chunk, layer: layer) }
+    /// Backward needs nothing more of `layer`: its records are released on both tiers, unless other samples share them.
+    private mutating func consume(layer: Int, of chunks: [(id: ChunkID, uses: Int)]) {
+        for chunk in chunks { memory.consume(chunk.id, layer: layer) }
         trainer.step?.open?.reloads.consumed(layer: layer)
     }
 

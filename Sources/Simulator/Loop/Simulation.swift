@@ -1,5 +1,3 @@
-internal import OrderedCollections
-
 /// One arm of a run: a trace served, recorded and learned from in virtual time.
 ///
 /// Server and trainer share one device and its compute stream, or have a device each. The trainer works in quanta that
@@ -11,6 +9,8 @@ public struct Simulation<Backend: ExecutionBackend> {
         /// A separate trainer's weights have reached the server.
         case published(Int)
         case copyDone(TransferDirection, started: SimTime)
+        /// What the next transfer copies exists now.
+        case copyReady
         case arrival(Int)
         case feedback(Int, Feedback)
         /// The record of a request has waited long enough for feedback.
@@ -41,8 +41,18 @@ public struct Simulation<Backend: ExecutionBackend> {
     /// On the trainer's own device.
     var trainerWork: Work?
     var log = ArmLog()
-    /// Chunks recorded of a request that is not a sample yet.
-    var recordsByRequest: OrderedDictionary<Int, [ChunkID]> = [:]
+    /// What is recorded of each request that is not a sample yet.
+    var records: [Int: OpenRecord] = [:]
+    /// Whether each request is recorded; empty if all are.
+    let selected: [Bool]
+    /// The next iteration, planned, while it waits for room for its records.
+    var heldSlices: [ServingSlice] = []
+    /// Since when it has waited.
+    var servingHeldSince: SimTime?
+    /// Since when the next request in line has waited for memory that records hold.
+    var admissionHeldSince: SimTime?
+    /// When the next transfer can start that waits for what it copies.
+    var copyWake: SimTime?
     /// Version that serving reads.
     var servedVersion = 0
     /// The version that is on its way to the server.
@@ -65,8 +75,12 @@ public struct Simulation<Backend: ExecutionBackend> {
     /// Whether server and trainer have a device each.
     var hasTrainerDevice: Bool { configuration.hasTrainerDevice }
 
-    /// - Throws: `SimulationError.tooLittleMemory` when the device or the host can not hold what the run needs.
+    /// - Throws: `SimulationError.tooLittleMemory` when the device or the host can not hold what the run needs, and
+    ///   `SimulationError.tooManyLayers`.
     public init(configuration: ArmConfiguration, trace: Trace, backend: Backend) throws(SimulationError) {
+        guard backend.model.layers < LayerSet.limit else {
+            throw .tooManyLayers(backend.model.layers, most: LayerSet.limit - 1)
+        }
         self.configuration = configuration
         self.trace = trace
         self.backend = backend
@@ -74,8 +88,9 @@ public struct Simulation<Backend: ExecutionBackend> {
         try requirement.check(configuration.device)
         memory = MemorySystem(
             device: configuration.device, kvBlockTokens: configuration.serving.kvBlockTokens,
-            sizes: backend.footprint.recordSizes, kvBlocks: requirement.kvBlocks,
+            sizes: backend.footprint.recordSizes, kvBlocks: requirement.kvBlocks, recording: configuration.recording,
             hasTrainerDevice: configuration.hasTrainerDevice)
+        selected = Self.selection(trace, configuration)
         scheduler = Scheduler(configuration: configuration.serving, prefixes: Self.prefixes(configuration, trace))
         trainer = Trainer(configuration: configuration.training, model: backend.model)
         var following = [Int?](repeating: nil, count: trace.requests.count)
@@ -132,6 +147,7 @@ public struct Simulation<Backend: ExecutionBackend> {
         case .computeDone(let stream): try finishWork(on: stream)
         case .published(let version): try receiveWeights(of: version)
         case .copyDone(let direction, let started): finishCopy(direction, started: started)
+        case .copyReady: break
         case .arrival(let request): arrive(request)
         case .feedback(let request, let feedback): takeFeedback(feedback, on: request)
         case .recordExpiry(let request): expireRecord(of: request)
@@ -148,8 +164,11 @@ public struct Simulation<Backend: ExecutionBackend> {
             if !isTaken, !hasTrainerDevice { _ = try startTraining() }
         }
         if hasTrainerDevice, trainerWork == nil { _ = try startTraining() }
+        let waited = memory.copiesMakeRoom
         startCopies()
         try flushMovements()
+        // Whoever waits for copies that the host has just refused would wait for nothing.
+        if waited, !memory.copiesMakeRoom { try dispatch() }
     }
 
     private static func prefixes(_ configuration: ArmConfiguration, _ trace: Trace) -> PrefixHashes? {
@@ -211,22 +230,5 @@ public struct Simulation<Backend: ExecutionBackend> {
         case .training(let quantum, let outcome): try finishTraining(quantum, outcome)
         case nil: break
         }
-    }
-
-    // MARK: Copies
-
-    private mutating func startCopies() {
-        for (direction, duration) in memory.startCopies() {
-            events.schedule(.copyDone(direction, started: now), at: now + duration, priority: 1)
-        }
-    }
-
-    private mutating func finishCopy(_ direction: TransferDirection, started: SimTime) {
-        guard let (entry, request) = memory.finishCopy(direction) else { return }
-        log.transfers.append(
-            TransferRecord(
-                direction: direction, queued: entry.queued, start: started, end: now, bytes: entry.bytes,
-                request: Int32(request), layer: Int32(entry.job?.layer ?? TransferRecord.wholeRequest)))
-        if case .sequence(let request) = entry.work { scheduler.finishSwap(of: request, direction, &memory) }
     }
 }

@@ -12,7 +12,7 @@ public enum TransferDirection: Int, Sendable, CaseIterable {
     }
 }
 
-/// What a copy moves.
+/// Pieces of one chunk that a transfer moves.
 public struct CopyJob: Sendable, Hashable {
     /// The parts of a piece that move on their own: backward needs both, forward of unrecorded tokens only K and V.
     public enum Part: Sendable {
@@ -20,41 +20,61 @@ public struct CopyJob: Sendable, Hashable {
     }
 
     public var chunk: ChunkID
-    public var layer: Int
+    public var layers: Range<Int>
     public var part: Part
 
-    public init(chunk: ChunkID, layer: Int, part: Part) {
+    public init(chunk: ChunkID, layers: Range<Int>, part: Part) {
         self.chunk = chunk
-        self.layer = layer
+        self.layers = layers
         self.part = part
     }
+
+    public init(chunk: ChunkID, layer: Int, part: Part) {
+        self.init(chunk: chunk, layers: layer..<layer + 1, part: part)
+    }
+
+    /// The lowest layer.
+    public var layer: Int { layers.lowerBound }
 }
 
-/// What a copy engine works on.
+/// What a transfer moves.
 public enum CopyWork: Sendable, Hashable {
-    case piece(CopyJob)
+    /// Pieces of records.
+    case pieces([CopyJob])
     /// All K and V of a request that is swapped out or in.
     case sequence(request: Int)
 }
 
-/// One direction of the host link: copies run one after the other, in the order in which they were asked for.
+/// One direction of the host link: transfers run one after the other, in the order in which they were asked for.
 public struct CopyEngine: Sendable {
+    /// One transfer.
     public struct Entry: Sendable {
         public var work: CopyWork
         public var bytes: Bytes
         public var queued: SimTime
+        /// When what it copies exists.
+        public var ready: SimTime
 
-        /// The piece that is copied, if it is one.
-        public var job: CopyJob? { if case .piece(let job) = work { job } else { nil } }
+        /// The pieces that it moves, if it moves pieces.
+        public var jobs: [CopyJob] { if case .pieces(let jobs) = work { jobs } else { [] } }
+    }
+
+    /// What came of asking for the next transfer.
+    public enum Start: Sendable {
+        /// One is under way, or none is wanted.
+        case nothing
+        /// The next one can not start before this time.
+        case waits(SimTime)
+        case started(Entry, SimDuration)
     }
 
     public let direction: TransferDirection
     /// Bytes per second.
     public let bandwidth: Double
-    /// Fixed cost of each copy.
+    /// Fixed cost of each transfer.
     public let latency: SimDuration
     private var queue = Deque<Entry>()
-    /// The copy under way.
+    /// The transfer under way.
     public private(set) var current: Entry?
 
     public init(direction: TransferDirection, bandwidth: Double, latency: SimDuration) {
@@ -65,30 +85,43 @@ public struct CopyEngine: Sendable {
 
     public var isIdle: Bool { current == nil && queue.isEmpty }
 
-    public mutating func enqueue(_ job: CopyJob, bytes: Bytes, at now: SimTime) {
-        queue.append(Entry(work: .piece(job), bytes: bytes, queued: now))
+    /// - Parameter ready: when what it copies exists; at once if it is not given.
+    public mutating func enqueue(_ jobs: [CopyJob], at now: SimTime, ready: SimTime? = nil) {
+        queue.append(Entry(work: .pieces(jobs), bytes: .zero, queued: now, ready: ready ?? now))
     }
 
     /// Queues the copy of a request's K and V. It is always wanted.
     public mutating func enqueue(request: Int, bytes: Bytes, at now: SimTime) {
-        queue.append(Entry(work: .sequence(request: request), bytes: bytes, queued: now))
+        queue.append(Entry(work: .sequence(request: request), bytes: bytes, queued: now, ready: now))
     }
 
-    /// Starts the next copy if the engine is free. Copies that nobody wants any more are passed over.
+    /// Starts the next transfer if the engine is free. What nobody wants any more is left out, and a transfer of nothing
+    /// is passed over.
     ///
-    /// - Returns: the copy and how long it takes: `latency + bytes / bandwidth`, rounded up to a nanosecond.
-    public mutating func startNext(wanted: (CopyJob) -> Bool) -> (entry: Entry, duration: SimDuration)? {
-        guard current == nil else { return nil }
-        while let entry = queue.popFirst() {
-            if let job = entry.job, !wanted(job) { continue }
+    /// - Parameter bytes: what a job moves now; zero if it is not wanted.
+    /// - Returns: the transfer and how long it takes: `latency + bytes / bandwidth`, rounded up to a nanosecond.
+    public mutating func startNext(at now: SimTime, bytes: (CopyJob) -> Bytes) -> Start {
+        guard current == nil else { return .nothing }
+        while var entry = queue.first {
+            guard entry.ready <= now else { return .waits(entry.ready) }
+            queue.removeFirst()
+            if case .pieces(let jobs) = entry.work {
+                let wanted = jobs.filter { job in
+                    let moved = bytes(job)
+                    entry.bytes += moved
+                    return moved > .zero
+                }
+                guard !wanted.isEmpty else { continue }
+                entry.work = .pieces(wanted)
+            }
             current = entry
             let moving = (Double(entry.bytes.count) * 1e9 / bandwidth).rounded(.up)
-            return (entry, SimDuration(nanoseconds: latency.nanoseconds + Int64(moving)))
+            return .started(entry, SimDuration(nanoseconds: latency.nanoseconds + Int64(moving)))
         }
-        return nil
+        return .nothing
     }
 
-    /// Ends the copy under way.
+    /// Ends the transfer under way.
     public mutating func finish() -> Entry? {
         defer { current = nil }
         return current

@@ -39,16 +39,18 @@ public struct KVPool: Sendable {
     /// Blocks that only the prefix cache holds.
     public var cachedBlocks: Int { cache.idleCount }
 
-    /// Blocks that can be taken without anybody giving way.
-    private func unclaimed(_ ledger: Ledger) -> Int {
-        min(capacity - liveBlocks - cache.idleCount, ledger.free(on: .device).count / max(blockBytes.count, 1))
+    /// Blocks that can be taken without anybody giving way, if `spare` bytes besides are free.
+    private func unclaimed(_ ledger: Ledger, besides spare: Bytes = .zero) -> Int {
+        let free = ledger.free(on: .device) + spare
+        return min(capacity - liveBlocks - cache.idleCount, free.count / max(blockBytes.count, 1))
     }
 
     /// Blocks that can be taken: those that nobody holds, and those that only the prefix cache does.
-    public func available(_ ledger: Ledger) -> Int { unclaimed(ledger) + cache.idleCount }
-
-    /// Whether it is the pool's own limit, and not the device, that leaves no room for `count` more blocks.
-    public func isAtLimit(for count: Int) -> Bool { capacity - liveBlocks < count }
+    ///
+    /// - Parameter spare: bytes of others that can be freed.
+    public func available(_ ledger: Ledger, besides spare: Bytes = .zero) -> Int {
+        unclaimed(ledger, besides: spare) + cache.idleCount
+    }
 
     // MARK: Sequences
 

@@ -12,8 +12,10 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     case recordedKV
     /// Full KV blocks that only the prefix cache holds: they give way to whoever needs the room.
     case cachedKV
-    /// Pieces of records: on the device, those waiting for their copy or staged for training; on the host, offloaded.
+    /// Pieces of records: on the device, where serving wrote them; on the host, offloaded.
     case recorded
+    /// Room for pieces that come back from the host, reserved as long as a micro-batch is open.
+    case staged
     /// Activations that the trainer's own forward pass saves.
     case trainActivations
     /// Gradients of activations and scratch of the trainer.
@@ -27,8 +29,8 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     /// Whether a byte on a device that serves counts as training memory; on a trainer's own device, every byte does.
     public var isTraining: Bool {
         switch self {
-        case .gradients, .optimizer, .adapters, .recorded, .recordedKV, .trainActivations, .trainWorkspace,
-            .publishBuffer:
+        case .gradients, .optimizer, .adapters, .recorded, .recordedKV, .staged, .trainActivations,
+            .trainWorkspace, .publishBuffer:
             true
         case .weights, .kv, .cachedKV, .servingWorkspace: false
         }
@@ -37,7 +39,7 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     /// Whether it must be back at zero when a run has ended.
     public var isTransient: Bool {
         switch self {
-        case .kv, .recordedKV, .cachedKV, .recorded, .trainActivations, .trainWorkspace: true
+        case .kv, .recordedKV, .cachedKV, .recorded, .staged, .trainActivations, .trainWorkspace: true
         case .weights, .adapters, .gradients, .optimizer, .servingWorkspace, .publishBuffer: false
         }
     }
@@ -52,6 +54,7 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
         case .recordedKV: "recorded_kv"
         case .cachedKV: "cached_kv"
         case .recorded: "recorded"
+        case .staged: "staged"
         case .trainActivations: "train_activations"
         case .trainWorkspace: "train_workspace"
         case .servingWorkspace: "serving_workspace"

@@ -4,6 +4,7 @@ extension MemorySystem {
     public mutating func extend(_ request: Int, _ table: inout [Int], by count: Int) -> Bool {
         let first = table.count
         var evicted: [Int] = []
+        dropHedges(for: kv.blockBytes * count)
         guard kv.allocate(count, to: &table, ledger: &ledger, freed: &evicted) else { return false }
         if !evicted.isEmpty { note(.freeBlocks(evicted)) }
         note(.extendRequest(request, blocks: Array(table[first...])))
@@ -40,21 +41,14 @@ extension MemorySystem {
         if !freed.isEmpty { note(.freeBlocks(freed)) }
     }
 
-    /// Evicts cached blocks until `bytes` of the device are free; false if they can not be.
-    public mutating func makeRoom(for bytes: Bytes, on tier: MemoryTier = .device) -> Bool {
-        // Only the device that serves has blocks to give up.
-        guard tier == .device else { return ledger.free(on: tier) >= bytes }
-        while ledger.free(on: .device) < bytes {
-            guard let id = kv.evictOldest(ledger: &ledger) else { return false }
-            note(.freeBlocks([id]))
-        }
-        return true
-    }
+    /// Blocks that can be taken without anything being lost: free ones, cached ones, and those that device copies of pieces
+    /// make room for that the host has, too.
+    public var availableBlocks: Int { kv.available(ledger, besides: records.hedgedBytes) }
 
-    /// Whether a record that gives way can make room for `count` blocks: not where the pool is at its own limit and
-    /// records hold no block by themselves.
+    /// Whether records that give way can make room for `count` blocks: not where the pool is at its own limit and records
+    /// hold too few blocks by themselves.
     public func recordsCanMakeRoom(for count: Int) -> Bool {
-        !kv.isAtLimit(for: count) || kv.recordOnlyBlocks > 0
+        kv.capacity - kv.liveBlocks + kv.recordOnlyBlocks >= count && canGain(kv.blockBytes * count)
     }
 
     // MARK: Prefix cache

@@ -1,7 +1,8 @@
 /// All records of an arm: which pieces exist, on which tier, and who still needs them.
 ///
 /// Pieces leave the device in forward order, return in backward order, and each is released exactly once. The store
-/// decides and keeps the ledger; the bytes themselves move where `movements` says.
+/// decides and keeps the ledger; the bytes themselves move where `movements` says. No operation looks at more chunks
+/// than it changes.
 public struct RecordStore: Sendable {
     private struct Slot: Sendable {
         var generation: Int32 = 0
@@ -9,26 +10,48 @@ public struct RecordStore: Sendable {
     }
 
     public let sizes: RecordSizes
+    /// Whether pieces keep their device copy when they have arrived on the host.
+    let keepsDeviceCopies: Bool
+    let hostEviction: RecordingConfiguration.HostEviction
     private var slots: [Slot] = []
     private var unused: [Int32] = []
+    private var versions = VersionCounts()
     public private(set) var liveChunks = 0
+    /// Activations on the device that queued copies and copies under way will let go.
+    public private(set) var leavingBytes = Bytes.zero
+    /// Activations on the device that can go at once, because the host has them.
+    public private(set) var hedgedBytes = Bytes.zero
+    /// Chunks that can give way, with pieces on the device, by need.
+    private(set) var onDevice = SlotLists(count: RecordChunk.Need.allCases.count)
+    /// Chunks that can give way, on the host alone or not, with no copy queued or under way, by need; in one list where
+    /// need does not count.
+    private(set) var onHost = SlotLists(count: RecordChunk.Need.allCases.count)
+    /// Chunks whose device copies can go, by the lowest layer of these.
+    private(set) var hedged: SlotLists
+    /// Complete chunks of which nothing has been queued for the host; those that the host refused are in a list apart.
+    private(set) var unqueued = SlotLists(count: 2)
     /// Decisions about bytes that the backend has not been told yet.
     public var movements: [DataMovement] = []
+    /// Records given up that the loop has not noted yet.
+    public internal(set) var losses: [RecordLoss] = []
 
-    public init(sizes: RecordSizes) { self.sizes = sizes }
-
-    public private(set) subscript(id: ChunkID) -> RecordChunk? {
-        get {
-            let slot = slots[Int(id.slot)]
-            return slot.generation == id.generation ? slot.chunk : nil
-        }
-        _modify {
-            precondition(slots[Int(id.slot)].generation == id.generation, "\(id) is gone")
-            yield &slots[Int(id.slot)].chunk
-        }
+    public init(sizes: RecordSizes, configuration: RecordingConfiguration = RecordingConfiguration()) {
+        precondition(sizes.layers < LayerSet.limit, "records have at most \(LayerSet.limit - 1) layers")
+        self.sizes = sizes
+        keepsDeviceCopies = configuration.offload == .hedged
+        hostEviction = configuration.hostEviction
+        hedged = SlotLists(count: sizes.layers + 1)
     }
 
-    /// Every live chunk, in the order of slots.
+    public subscript(id: ChunkID) -> RecordChunk? {
+        let slot = slots[Int(id.slot)]
+        return slot.generation == id.generation ? slot.chunk : nil
+    }
+
+    /// Whether a sample may be trained on it.
+    public func isUsable(_ id: ChunkID) -> Bool { self[id].map { !$0.dead } ?? false }
+
+    /// Every live chunk, in the order of slots: for the laws, which look at all.
     public var chunks: [(id: ChunkID, chunk: RecordChunk)] {
         slots.enumerated().compactMap { index, slot in
             slot.chunk.map { (ChunkID(slot: Int32(index), generation: slot.generation), $0) }
@@ -36,14 +59,20 @@ public struct RecordStore: Sendable {
     }
 
     /// The oldest version that any live record goes back to.
-    public var oldestVersion: Int? { slots.compactMap { $0.chunk?.versions.lowerBound }.min() }
+    public var oldestVersion: Int? { versions.oldest }
+
+    func id(of slot: Int32) -> ChunkID { ChunkID(slot: slot, generation: slots[Int(slot)].generation) }
+
+    /// Bytes of one part of some pieces.
+    public func bytes(of chunk: RecordChunk, _ pieces: LayerSet, part: CopyJob.Part) -> Bytes {
+        pieces.reduce(.zero) { $0 + bytes(of: chunk, layer: $1, part: part) }
+    }
 
     /// Bytes of one part of a piece.
     public func bytes(of chunk: RecordChunk, layer: Int, part: CopyJob.Part) -> Bytes {
         if chunk.isFinal(layer) { return part == .kv ? .zero : sizes.finalPerToken * chunk.finalRows }
-        let activations = sizes.activations(
-            layer: layer, tokens: chunk.tokens.count, finalRows: chunk.finalRows)
-        let kv = sizes.kvPerToken * chunk.tokens.count
+        let activations = sizes.activations(layer: layer, tokens: chunk.capacity, finalRows: chunk.finalRows)
+        let kv = sizes.kvPerToken * chunk.capacity
         return switch part {
         case .activations: activations
         case .kv: kv
@@ -51,156 +80,168 @@ public struct RecordStore: Sendable {
         }
     }
 
-    /// Makes room for the record of `tokens` before serving computes them, or returns `nil` when there is none.
+    // MARK: Making
+
+    /// Makes room for a record before serving computes it, or returns `nil` when there is none.
+    ///
+    /// - Parameters:
+    ///   - tokens: positions that the next iteration writes.
+    ///   - capacity: tokens that there is room for in the end; later iterations add the others, see `extend`.
+    ///   - finalRows: rows of the final norm's input that it has room for.
+    ///   - kvBlocks: blocks that hold the K and V of these tokens.
     public mutating func begin(
-        request: Int, tokens: Range<Int>, finalRows: Int, versions: ClosedRange<Int>, kvBlocks: ArraySlice<Int>,
-        pool: inout KVPool, ledger: inout Ledger
+        request: Int, tokens: Range<Int>, capacity: Int? = nil, finalRows: Int, versions: ClosedRange<Int>,
+        kvBlocks: ArraySlice<Int>, pool: inout KVPool, ledger: inout Ledger
     ) -> ChunkID? {
-        let bytes =
-            sizes.activations(tokens: tokens.count, finalRows: finalRows) + sizes.finalPerToken * finalRows
+        let capacity = capacity ?? tokens.count
+        precondition(capacity >= tokens.count && !tokens.isEmpty, "a record of more tokens than it has room for")
+        let bytes = sizes.deviceBytes(tokens: capacity, finalRows: finalRows)
         guard ledger.reserve(bytes, for: .recorded, on: .device) else { return nil }
         pool.retain(kvBlocks)
-        let chunk = RecordChunk(
-            request: request, tokens: tokens, finalRows: finalRows, versions: versions, kvBlocks: kvBlocks,
-            pieces: [RecordChunk.Piece](repeating: RecordChunk.Piece(), count: sizes.layers + 1),
-            layersHoldingKV: sizes.layers)
+        var chunk = RecordChunk(
+            request: request, tokens: tokens, capacity: capacity, finalRows: finalRows, versions: versions,
+            kvBlocks: kvBlocks, layers: sizes.layers, onDevice: LayerSet())
+        chunk.onDevice = chunk.made
+        self.versions.add(versions.lowerBound)
         liveChunks += 1
-        if let slot = unused.popLast() {
+        let slot: Int32
+        if let free = unused.popLast() {
+            slot = free
             slots[Int(slot)].generation += 1
             slots[Int(slot)].chunk = chunk
-            return ChunkID(slot: slot, generation: slots[Int(slot)].generation)
-        }
-        slots.append(Slot(chunk: chunk))
-        return ChunkID(slot: Int32(slots.count - 1), generation: 0)
-    }
-
-    // MARK: Leaving the device
-
-    /// Reserves the host's room for a whole chunk and returns its copies in forward order, or `nil` if the host is full.
-    public mutating func offload(_ id: ChunkID, ledger: inout Ledger) -> [(job: CopyJob, bytes: Bytes)]? {
-        guard let chunk = self[id] else { return nil }
-        let copies = chunk.pieces.indices.map { layer in
-            (job: CopyJob(chunk: id, layer: layer, part: .all), bytes: bytes(of: chunk, layer: layer, part: .all))
-        }.filter { $0.bytes > .zero }
-        let total = copies.reduce(Bytes.zero) { $0 + $1.bytes }
-        guard ledger.reserve(total, for: .recorded, on: .host) else { return nil }
-        for copy in copies { self[id]?.pieces[copy.job.layer].leaving = true }
-        return copies
-    }
-
-    /// Whether a queued copy to the host is still worth starting; if not, its room on the host is given back.
-    public mutating func startLeaving(_ job: CopyJob, ledger: inout Ledger) -> Bool {
-        guard let chunk = self[job.chunk], chunk.pieces[job.layer].leaving else { return false }
-        guard chunk.pinned else {
-            self[job.chunk]?.pieces[job.layer].copying = true
-            return true
-        }
-        self[job.chunk]?.pieces[job.layer].leaving = false
-        ledger.release(bytes(of: chunk, layer: job.layer, part: .all), of: .recorded, on: .host)
-        return false
-    }
-
-    /// A copy to the host is complete: the piece leaves the device unless training reads it there.
-    public mutating func arrivedOnHost(_ job: CopyJob, pool: inout KVPool, ledger: inout Ledger) {
-        guard let chunk = self[job.chunk] else { return }
-        self[job.chunk]?.pieces[job.layer].leaving = false
-        self[job.chunk]?.pieces[job.layer].copying = false
-        self[job.chunk]?.pieces[job.layer].onHost = true
-        movements.append(.copiedToHost(job.chunk, layer: job.layer))
-        if chunk.pieces[job.layer].doomed {
-            discard(job.chunk, layer: job.layer, pool: &pool, ledger: &ledger)
-        } else if !chunk.pinned {
-            freeDeviceCopy(job.chunk, layer: job.layer, pool: &pool, ledger: &ledger)
-        }
-    }
-
-    private mutating func freeDeviceCopy(_ id: ChunkID, layer: Int, pool: inout KVPool, ledger: inout Ledger) {
-        guard let chunk = self[id], chunk.pieces[layer].onDevice else { return }
-        self[id]?.pieces[layer].onDevice = false
-        ledger.release(bytes(of: chunk, layer: layer, part: .activations), of: .recorded, on: .device)
-        movements.append(.freedOnDevice(id, layer: layer))
-        guard !chunk.isFinal(layer) else { return }
-        self[id]?.layersHoldingKV -= 1
-        if chunk.layersHoldingKV == 1 {
-            let freed = pool.releaseFromRecord(chunk.kvBlocks, ledger: &ledger)
-            if !freed.isEmpty { movements.append(.freeBlocks(freed)) }
-        }
-    }
-
-    // MARK: Training
-
-    /// Keeps the device copies of the chunk where they are, or no longer.
-    public mutating func pin(_ id: ChunkID, _ pinned: Bool) { self[id]?.pinned = pinned }
-
-    /// Whether the part is on the device, as serving left it or staged.
-    public func isOnDevice(_ id: ChunkID, layer: Int, part: CopyJob.Part) -> Bool {
-        guard let piece = self[id]?.pieces[layer] else { return false }
-        if piece.onDevice { return true }
-        return switch part {
-        case .activations: piece.stagedActivations
-        case .kv: piece.stagedKV
-        case .all: piece.stagedActivations && piece.stagedKV
-        }
-    }
-
-    /// The bytes that a reload of the part would stage; zero when it is on the device or on its way.
-    public func bytesToReload(_ id: ChunkID, layer: Int, part: CopyJob.Part) -> Bytes {
-        guard let chunk = self[id], !isOnDevice(id, layer: layer, part: part) else { return .zero }
-        let piece = chunk.pieces[layer]
-        guard part == .kv ? !piece.returningKV : !piece.returningActivations else { return .zero }
-        return bytes(of: chunk, layer: layer, part: part)
-    }
-
-    /// Marks a reload as asked for. The trainer has reserved the room.
-    public mutating func beginReload(_ job: CopyJob) {
-        precondition(
-            self[job.chunk]?.pieces[job.layer].onHost == true,
-            "layer \(job.layer) of \(job.chunk) is reloaded but not on the host")
-        if job.part == .kv {
-            self[job.chunk]?.pieces[job.layer].returningKV = true
         } else {
-            self[job.chunk]?.pieces[job.layer].returningActivations = true
+            slot = Int32(slots.count)
+            slots.append(Slot(chunk: chunk))
+        }
+        let id = id(of: slot)
+        movements.append(
+            .beganRecord(
+                id,
+                DataMovement.Record(
+                    first: tokens.lowerBound, rows: capacity, finalRows: finalRows, grows: capacity > tokens.count,
+                    blocks: Array(kvBlocks))))
+        update(id) { _ in }
+        return id
+    }
+
+    /// Adds the next token to a chunk that has room for it.
+    public mutating func extend(_ id: ChunkID, version: Int) {
+        update(id) { chunk in
+            precondition(chunk.tokens.count < chunk.capacity, "\(id) is full")
+            chunk.tokens = chunk.tokens.lowerBound..<chunk.tokens.upperBound + 1
+            chunk.versions = chunk.versions.lowerBound...max(chunk.versions.upperBound, version)
+            chunk.writing = true
         }
     }
 
-    public mutating func arrivedOnDevice(_ job: CopyJob) {
-        if job.part == .kv {
-            self[job.chunk]?.pieces[job.layer].returningKV = false
-            self[job.chunk]?.pieces[job.layer].stagedKV = true
-        } else {
-            self[job.chunk]?.pieces[job.layer].returningActivations = false
-            self[job.chunk]?.pieces[job.layer].stagedActivations = true
+    /// The iteration that wrote to it has ended.
+    public mutating func endWriting(_ id: ChunkID) { update(id) { $0.writing = false } }
+
+    /// Nothing is added to a growing chunk any more: its room for further tokens is given back.
+    public mutating func seal(_ id: ChunkID, ledger: inout Ledger) {
+        guard let chunk = self[id], !chunk.dead, chunk.tokens.count < chunk.capacity else { return }
+        precondition(!chunk.writing && chunk.finalRows == chunk.capacity, "\(id) does not grow, or is being written")
+        let before = bytes(of: chunk, chunk.onDevice, part: .activations)
+        update(id) {
+            $0.capacity = $0.tokens.count
+            $0.finalRows = $0.tokens.count
         }
-        movements.append(.copiedToDevice(job.chunk, layer: job.layer, part: job.part))
+        let after = self[id].map { bytes(of: $0, $0.onDevice, part: .activations) } ?? .zero
+        ledger.release(before - after, of: .recorded, on: .device)
+        movements.append(.sealed(id, rows: chunk.tokens.count))
     }
 
-    // MARK: The end of pieces
+    // MARK: Who needs it
 
-    /// Releases everything of one piece, or, while it is being copied, has it released when the copy is done. Staged
-    /// bytes belong to the trainer's reservation and are not released here.
-    public mutating func discard(_ id: ChunkID, layer: Int, pool: inout KVPool, ledger: inout Ledger) {
-        guard let chunk = self[id], chunk.pieces[layer].isLive else { return }
-        guard !chunk.pieces[layer].copying else {
-            self[id]?.pieces[layer].doomed = true
-            return
+    /// Another request's record has the same tokens at the same positions: it refers to the chunk, too. Returns false, and
+    /// changes nothing, when the chunk is going or not all there.
+    public mutating func link(_ id: ChunkID) -> Bool {
+        guard let chunk = self[id], !chunk.dead, !chunk.consuming, chunk.isComplete, chunk.live == chunk.made else {
+            return false
         }
-        freeDeviceCopy(id, layer: layer, pool: &pool, ledger: &ledger)
-        if chunk.pieces[layer].onHost || chunk.pieces[layer].leaving {
-            ledger.release(bytes(of: chunk, layer: layer, part: .all), of: .recorded, on: .host)
+        update(id) {
+            $0.references += 1
+            $0.need = max($0.need, .serving)
         }
-        self[id]?.pieces[layer] = RecordChunk.Piece(onDevice: false)
-        movements.append(.discarded(id, layer: layer))
-        guard self[id]?.pieces.contains(where: \.isLive) == false else { return }
-        self[id] = nil
+        return true
+    }
+
+    /// What the chunk is kept for has changed. A shared one keeps its strongest need.
+    public mutating func note(_ id: ChunkID, need: RecordChunk.Need) {
+        guard let chunk = self[id], !chunk.dead else { return }
+        update(id) { $0.need = chunk.references > 1 ? max(chunk.need, need) : need }
+    }
+
+    /// Keeps the device copies of the chunk where they are, for a micro-batch that holds `uses` of its references.
+    public mutating func pin(_ id: ChunkID, uses: Int = 1) {
+        update(id) {
+            $0.pinned = true
+            $0.consuming = uses >= $0.references
+        }
+    }
+
+    public mutating func unpin(_ id: ChunkID, pool: inout KVPool, ledger: inout Ledger) {
+        guard let chunk = self[id] else { return }
+        update(id) {
+            $0.pinned = false
+            $0.consuming = false
+        }
+        // Copies that came while training read the pieces.
+        if !keepsDeviceCopies { freeDeviceCopies(id, chunk.hedged, pool: &pool, ledger: &ledger) }
+    }
+
+    /// Gives `count` references back. With the last one all of the chunk goes; a reason notes its tokens as lost.
+    public mutating func release(
+        _ id: ChunkID, count: Int = 1, because reason: LossReason? = nil, pool: inout KVPool, ledger: inout Ledger
+    ) {
+        guard let chunk = self[id], !chunk.dead else { return }
+        precondition(chunk.references >= count, "\(id) has \(chunk.references) references, \(count) are given back")
+        update(id) { $0.references -= count }
+        if chunk.references == count, !chunk.pinned { drop(id, because: reason, pool: &pool, ledger: &ledger) }
+    }
+
+    // MARK: Changing
+
+    /// Changes a chunk and keeps sums and lists, in a time that does not depend on how many chunks there are.
+    mutating func update(_ id: ChunkID, _ change: (inout RecordChunk) -> Void) {
+        precondition(slots[Int(id.slot)].generation == id.generation, "\(id) is gone")
+        guard var chunk = slots[Int(id.slot)].chunk else { preconditionFailure("\(id) is gone") }
+        let (leaving, hedged) = goingBytes(chunk)
+        slots[Int(id.slot)].chunk = nil
+        change(&chunk)
+        let (nowLeaving, nowHedged) = goingBytes(chunk)
+        leavingBytes += nowLeaving - leaving
+        hedgedBytes += nowHedged - hedged
+        list(id.slot, chunk)
+        slots[Int(id.slot)].chunk = chunk
+    }
+
+    private func goingBytes(_ chunk: RecordChunk) -> (leaving: Bytes, hedged: Bytes) {
+        let leaving = chunk.onDevice.intersection(chunk.queued.union(chunk.copying))
+        return (
+            bytes(of: chunk, leaving, part: .activations),
+            keepsDeviceCopies && chunk.canGiveWay ? bytes(of: chunk, chunk.hedged, part: .activations) : .zero
+        )
+    }
+
+    private mutating func list(_ slot: Int32, _ chunk: RecordChunk) {
+        let can = chunk.canGiveWay
+        onDevice.move(slot, to: can && !chunk.onDevice.isEmpty ? chunk.need.rawValue : nil)
+        let isSettled = can && !chunk.hostRoom.isEmpty && chunk.queued.isEmpty && chunk.copying.isEmpty
+        onHost.move(slot, to: isSettled ? (hostEviction == .expiring ? chunk.need.rawValue : 0) : nil)
+        hedged.move(slot, to: keepsDeviceCopies && can ? chunk.hedged.first : nil)
+        let isUnqueued = can && chunk.isComplete && chunk.queued.isEmpty && chunk.hostRoom.isEmpty
+        unqueued.move(slot, to: isUnqueued && !chunk.onDevice.isEmpty ? (chunk.refused ? 1 : 0) : nil)
+    }
+
+    /// The slot is free once nothing of its chunk is left.
+    mutating func forgetIfGone(_ id: ChunkID) {
+        guard let chunk = self[id], chunk.live.isEmpty else { return }
+        update(id) { $0.dead = true }
+        slots[Int(id.slot)].chunk = nil
+        versions.remove(chunk.versions.lowerBound)
         unused.append(id.slot)
         liveChunks -= 1
         movements.append(.forgotten(id))
-    }
-
-    /// Gives up a whole chunk that training is not reading.
-    public mutating func drop(_ id: ChunkID, pool: inout KVPool, ledger: inout Ledger) {
-        guard let chunk = self[id], !chunk.pinned else { return }
-        self[id]?.dead = true
-        for layer in chunk.pieces.indices { discard(id, layer: layer, pool: &pool, ledger: &ledger) }
     }
 }

@@ -74,4 +74,14 @@ public struct RecordSizes: Sendable, Equatable {
     public func activations(tokens: Int, finalRows: Int) -> Bytes {
         activations.indices.reduce(.zero) { $0 + activations(layer: $1, tokens: tokens, finalRows: finalRows) }
     }
+
+    /// What a record takes on the device, besides the KV blocks that it holds.
+    public func deviceBytes(tokens: Int, finalRows: Int) -> Bytes {
+        activations(tokens: tokens, finalRows: finalRows) + finalPerToken * finalRows
+    }
+
+    /// What it takes on the host, K and V included.
+    public func hostBytes(tokens: Int, finalRows: Int) -> Bytes {
+        deviceBytes(tokens: tokens, finalRows: finalRows) + kvPerToken * (layers * tokens)
+    }
 }

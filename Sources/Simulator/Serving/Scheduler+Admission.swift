@@ -1,15 +1,20 @@
 internal import HeapModule
 
 extension Scheduler {
-    /// Blocks that a waiting sequence needs without what the prefix cache may have.
+    /// Blocks that must be available for a waiting sequence to be admitted, without what the prefix cache may have of it.
     func blocksToAdmit(_ slot: Int, _ memory: MemorySystem) -> Int {
-        memory.kv.blockCount(for: max(sequences[slot].prefillEnd, sequences[slot].computed))
+        let whole = memory.kv.blockCount(for: max(sequences[slot].prefillEnd, sequences[slot].computed))
+        return max(whole, sequences[slot].hostBlocks) + promised + watermark(memory)
+    }
+
+    /// Blocks that must be left when a sequence is admitted beside others.
+    private func watermark(_ memory: MemorySystem) -> Int {
+        guard !running.isEmpty, memory.kv.capacity < .max else { return 0 }
+        return Int(configuration.kvWatermark * Double(memory.kv.capacity))
     }
 
     private func fits(_ blocks: Int, beside taken: Int, _ memory: MemorySystem) -> Bool {
-        let left = memory.kv.available(memory.ledger) - taken - promised - blocks
-        guard !running.isEmpty, memory.kv.capacity < .max else { return left >= 0 }
-        return left >= Int(configuration.kvWatermark * Double(memory.kv.capacity))
+        memory.availableBlocks - taken - promised - blocks >= watermark(memory)
     }
 
     /// Admits the first in line if its prompt fits; its blocks come as it is computed.

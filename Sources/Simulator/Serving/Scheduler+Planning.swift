@@ -8,6 +8,7 @@ extension Scheduler {
         isSecond = false
         cursor = 0
         hasPreempted = false
+        isClosed = false
     }
 
     /// The planned iteration.
@@ -60,10 +61,12 @@ extension Scheduler {
             cursor += 1
         }
         // Who has just given way does not come back in the same iteration, nor does anybody pass ahead.
-        while budget > 0, !hasPreempted, starving < 0, running.count < configuration.maxBatch, let next = waiting.min {
+        while budget > 0, !hasPreempted, !isClosed, starving < 0, running.count < configuration.maxBatch,
+            let next = waiting.min
+        {
             guard admit(next.slot, &memory) else {
-                guard running.isEmpty, sequences[next.slot].state != .leaving else { return .planned }
-                return .stuck(blocks: blocksToAdmit(next.slot, memory))
+                guard sequences[next.slot].state != .leaving else { return .planned }
+                return .full(blocks: blocksToAdmit(next.slot, memory))
             }
             if sequences[next.slot].state == .running {
                 let progress = planChunk(next.slot, &memory)
@@ -74,6 +77,9 @@ extension Scheduler {
         }
         return .planned
     }
+
+    /// Nobody more is admitted in this iteration.
+    public mutating func closeAdmission() { isClosed = true }
 
     /// The next chunk of a sequence that prefills.
     private mutating func planChunk(_ slot: Int, _ memory: inout MemorySystem) -> Progress {

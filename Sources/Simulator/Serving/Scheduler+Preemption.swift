@@ -10,11 +10,14 @@ extension Scheduler {
         guard !blocksAreComing(blocks),
             let place = running.lastIndex(where: { sequences[$0].state == .running }), place > 0
         else {
-            cursor += 1
+            passOver()
             return nil
         }
         return preempt(running[place], at: place, &memory)
     }
+
+    /// Leaves the sequence that is short of blocks out of this iteration.
+    public mutating func passOver() { cursor += 1 }
 
     private mutating func preempt(_ slot: Int, at place: Int, _ memory: inout MemorySystem) -> Preemption {
         hasPreempted = true

@@ -7,16 +7,17 @@ internal import HeapModule
 /// as tokens are computed. Where none is left, cached ones give way, then records (the caller decides which), then the
 /// sequence of the last rank; so the first in rank always goes on.
 ///
-/// An iteration is planned in steps: `beginIteration`, then `plan` until it has planned all there is, with
-/// `preemptLast` or room made by the caller whenever it is short of blocks; then `takeSlices` is the iteration.
+/// An iteration is planned in steps: `beginIteration`, then `plan` until it has planned all there is. Whenever it is
+/// short of blocks, the caller makes room, or calls `preemptLast` or `passOver`; when the first in line does not fit, the
+/// caller makes room or calls `closeAdmission`. Then `takeSlices` is the iteration.
 public struct Scheduler: Sendable {
     /// How far planning has come.
     public enum Progress: Sendable, Equatable {
         case planned
         /// A running sequence needs so many blocks that are not there.
         case short(blocks: Int)
-        /// Nothing runs, and the first in line does not fit.
-        case stuck(blocks: Int)
+        /// The first in line does not fit: so many blocks would have to be available.
+        case full(blocks: Int)
     }
 
     /// A sequence that has given its blocks up.
@@ -66,6 +67,7 @@ public struct Scheduler: Sendable {
     var isSecond = false
     var cursor = 0
     var hasPreempted = false
+    var isClosed = false
     /// Slot of the running sequence that was last short of blocks and has not got them yet. Until then nobody is admitted,
     /// or those who gave way could take the blocks back before it has had its turn.
     var starving = -1

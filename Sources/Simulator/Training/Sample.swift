@@ -6,18 +6,18 @@ public struct Sample: Sendable {
     public var responseTokens: Int
     /// Whether the response is the user's edit and not the one served.
     public var edited: Bool
-    /// What serving recorded of the prompt, ascending.
-    public var chunks: [ChunkID]
+    /// What is recorded of it, in ascending order.
+    public var record: [RecordReference]
     public var ready: SimTime
 
     public init(
-        request: Int, promptTokens: Int, responseTokens: Int, edited: Bool, chunks: [ChunkID], ready: SimTime
+        request: Int, promptTokens: Int, responseTokens: Int, edited: Bool, record: [RecordReference], ready: SimTime
     ) {
         self.request = request
         self.promptTokens = promptTokens
         self.responseTokens = responseTokens
         self.edited = edited
-        self.chunks = chunks
+        self.record = record
         self.ready = ready
     }
 

@@ -22,6 +22,8 @@ public struct Trainer: Sendable {
     /// A micro-batch whose memory is reserved.
     public struct OpenMicroBatch: Sendable {
         public var plan: MicroBatch
+        /// The chunks that it reads.
+        public var chunks: [(id: ChunkID, uses: Int)]
         public var run: UnitRun
         public var reloads: ReloadPlan
         public var workspace: Bytes
@@ -65,11 +67,6 @@ public struct Trainer: Sendable {
     public var waiting: Int { queue.count }
     public var hasWork: Bool { step != nil || !queue.isEmpty }
 
-    /// Records of the samples that no open micro-batch reads yet; those that are needed last come first.
-    public var unopenedChunks: [ChunkID] {
-        ((step?.pending.joined().map(\.chunks) ?? []) + queue.map(\.chunks)).reversed().flatMap { $0 }
-    }
-
     /// Begins a step when none is under way and enough samples wait; while `draining`, when any do.
     @discardableResult
     public mutating func beginStep(at now: SimTime, draining: Bool) -> Bool {
@@ -85,19 +82,19 @@ public struct Trainer: Sendable {
 
     /// The micro-batch that `samples` form, with those of their records that may be used.
     ///
-    /// - Returns: the micro-batch, and the chunks that exist but are too stale.
+    /// - Returns: the micro-batch, and the parts of records that exist but are too stale.
     public mutating func microBatch(
         of samples: [Sample], stepLossTokens: Int, records: RecordStore
-    ) -> (plan: MicroBatch, stale: [ChunkID]) {
-        var stale: [ChunkID] = []
+    ) -> (plan: MicroBatch, stale: [RecordReference]) {
+        var stale: [RecordReference] = []
         let sequences = samples.map { sample in
             var spans: [RecordedSpan] = []
-            for id in sample.chunks {
-                guard let chunk = records[id], !chunk.dead else { continue }
+            for part in sample.record {
+                guard let chunk = records[part.chunk], !chunk.dead else { continue }
                 if configuration.reuse, configuration.staleness.accepts(chunk.versions, at: version) {
-                    spans.append(RecordedSpan(chunk: id, tokens: chunk.tokens, versions: chunk.versions))
+                    spans.append(RecordedSpan(chunk: part.chunk, tokens: part.tokens, versions: chunk.versions))
                 } else {
-                    stale.append(id)
+                    stale.append(part)
                 }
             }
             return TrainingSequencePlan(

@@ -29,6 +29,7 @@ struct ContentBackend: ExecutionBackend {
         self.blockTokens = blockTokens
         self.sharesVersions = sharesVersions
         texts = Self.texts(of: trace)
+        books.layers = model.layers
     }
 
     /// A position's node is that of the position before and its token; where the trace tells none, every position of a

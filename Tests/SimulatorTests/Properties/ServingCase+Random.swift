@@ -37,7 +37,12 @@ extension ServingCase {
         drawn.bandwidth = [1e8, 1e9, 1e11][stream.below(3)]
         drawn.trains = stream.below(2) == 0
         drawn.reuses = stream.below(3) > 0
-        drawn.offloads = stream.below(2) == 0
+        drawn.scope = stream.below(2) == 0 ? .prefill : .all
+        drawn.offload = RecordingConfiguration.Offload.allCases[stream.below(4)]
+        drawn.backpressure = RecordingConfiguration.Backpressure.allCases[stream.below(2)]
+        drawn.granule = RecordingConfiguration.Granule.allCases[stream.below(3)]
+        drawn.headroom = [0.1, 0.5, 1][stream.below(3)]
+        drawn.hostEviction = RecordingConfiguration.HostEviction.allCases[stream.below(3)]
         drawn.updateEvery = 1 + stream.below(3)
         drawn.lossOnAll = stream.below(3) == 0
         drawn.keepFor = [2_000, 1_000_000][stream.below(2)]
@@ -70,7 +75,12 @@ extension ServingCase {
         let defaults = ServingCase()
         add { $0.trains = false }
         add { $0.reuses = false }
-        add { $0.offloads = false }
+        add { $0.scope = .prefill }
+        add { $0.offload = .none }
+        add { $0.backpressure = .drop }
+        add { $0.granule = .layer }
+        add { $0.headroom = defaults.headroom }
+        add { $0.hostEviction = .none }
         add { $0.prefixCache = false }
         add { $0.acrossVersions = false }
         add { $0.ids = false }

@@ -39,7 +39,13 @@ struct ServingCase: Equatable, CustomStringConvertible {
     var bandwidth = 1e9
     var trains = false
     var reuses = false
-    var offloads = false
+    /// What is recorded where samples reuse records, and the policies for it.
+    var scope = RecordingConfiguration.Scope.prefill
+    var offload = RecordingConfiguration.Offload.none
+    var backpressure = RecordingConfiguration.Backpressure.drop
+    var granule = RecordingConfiguration.Granule.layer
+    var headroom = 0.1
+    var hostEviction = RecordingConfiguration.HostEviction.none
     var updateEvery = 1
     var lossOnAll = false
     var keepFor = 1_000_000
@@ -67,7 +73,12 @@ struct ServingCase: Equatable, CustomStringConvertible {
         add("bandwidth", \.bandwidth) { "\($0)" }
         add("trains", \.trains) { "\($0)" }
         add("reuses", \.reuses) { "\($0)" }
-        add("offloads", \.offloads) { "\($0)" }
+        add("scope", \.scope) { ".\($0)" }
+        add("offload", \.offload) { ".\($0)" }
+        add("backpressure", \.backpressure) { ".\($0)" }
+        add("granule", \.granule) { ".\($0)" }
+        add("headroom", \.headroom) { "\($0)" }
+        add("hostEviction", \.hostEviction) { ".\($0)" }
         add("updateEvery", \.updateEvery) { "\($0)" }
         add("lossOnAll", \.lossOnAll) { "\($0)" }
         add("keepFor", \.keepFor) { "\($0)" }
@@ -127,8 +138,12 @@ struct ServingCase: Equatable, CustomStringConvertible {
         configuration.training.lossTokens = lossOnAll ? .all : .completion
         configuration.training.staleness = .any
         configuration.training.quantumMax = SimDuration(nanoseconds: 5_000)
-        configuration.recording.scope = trains && reuses ? .prefill : .none
-        configuration.recording.offload = offloads ? .eager : .none
+        configuration.recording.scope = trains && reuses ? scope : .none
+        configuration.recording.offload = offload
+        configuration.recording.backpressure = backpressure
+        configuration.recording.granule = granule
+        configuration.recording.headroom = .share(headroom)
+        configuration.recording.hostEviction = hostEviction
         configuration.recording.keepFor = SimDuration(nanoseconds: Int64(keepFor))
         let least = MemoryRequirement(configuration: configuration, trace: trace, demand: demand)
         let largest = least.largestKV.count / least.kvBlock.count

@@ -10,6 +10,13 @@ enum ServingLaws {
         var refused = 0
         var steps = 0
         var dropped = 0
+        /// Iterations held back until records had made room, and requests that waited for memory that records held.
+        var held = 0
+        var admissionsHeld = 0
+        var evicted = 0
+        var hedged = 0
+        /// Records of decoded tokens that ended early, because their request gave its blocks up.
+        var sealed = 0
 
         static func += (a: inout Seen, b: Seen) {
             a.preemptions += b.preemptions
@@ -18,6 +25,11 @@ enum ServingLaws {
             a.refused += b.refused
             a.steps += b.steps
             a.dropped += b.dropped
+            a.held += b.held
+            a.admissionsHeld += b.admissionsHeld
+            a.evicted += b.evicted
+            a.hedged += b.hedged
+            a.sealed += b.sealed
         }
     }
 
@@ -29,6 +41,7 @@ enum ServingLaws {
         do {
             let (log, backend) = try run(configuration, trace, demand, checked: true)
             note(log, &seen)
+            seen.sealed += backend.books.sealed
             guard log.status == .complete else { return "the run does not end" }
             if let problem = backend.allProblems.first { return problem }
             if let problem = problem(of: log, configuration, trace, demand) { return problem }
@@ -47,8 +60,12 @@ enum ServingLaws {
             seen.swaps += request.swappedBytes > .zero ? 1 : 0
             seen.cachedTokens += request.cachedTokens
             seen.refused += request.outcome == .refused ? 1 : 0
-            seen.dropped += request.droppedTokens
+            seen.dropped += request.lost.dropped
+            seen.evicted += request.lost[.evicted]
         }
+        seen.held += log.quanta.count { $0.held > .zero }
+        seen.admissionsHeld += log.recording.admissionStall > .zero ? 1 : 0
+        seen.hedged += log.recording.hedgedBytes > .zero ? 1 : 0
         seen.steps += log.steps.count
     }
 
@@ -130,7 +147,7 @@ enum ServingLaws {
         configuration.training.updateEvery = 7
         configuration.training.quantumMax = SimDuration(nanoseconds: 1)
         configuration.training.reuse = true
-        configuration.recording.offload = drawn.offloads ? .none : .eager
+        configuration.recording.offload = drawn.offload == .none ? .eager : .none
         configuration.recording.keepFor = .zero
         configuration.feedback.rate = 1
         let other = try run(configuration, trace, demand, checked: false).log

@@ -30,6 +30,8 @@ import Testing
         let reached = total.sum
         #expect(reached.preemptions > 400 && reached.swaps > 80 && reached.cachedTokens > 5_000, "\(reached)")
         #expect(reached.refused > 200 && reached.steps > 1_000 && reached.dropped > 100, "\(reached)")
+        #expect(reached.held > 20 && reached.admissionsHeld > 20 && reached.evicted > 50, "\(reached)")
+        #expect(reached.hedged > 20 && reached.sealed > 10, "\(reached)")
     }
 
     /// Cases that broke a law once.

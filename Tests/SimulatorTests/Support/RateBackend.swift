@@ -16,6 +16,7 @@ struct RateBackend: ExecutionBackend {
         plans: SavePlans = SavePlans()
     ) {
         self.model = model
+        books.layers = model.layers
         footprint = Footprint(model: model, tuning: tuning, plans: plans)
     }
 
@@ -72,6 +73,7 @@ extension ModelShape {
 struct ByteBooks {
     struct Piece {
         var device = true
+        var hostRoom = false
         var host = false
         var stagedActivations = false
         var stagedKV = false
@@ -81,17 +83,33 @@ struct ByteBooks {
     var swapped: [Int: Int] = [:]
     var liveBlocks: Set<Int> = []
     var pieces: [ChunkID: [Int: Piece]] = [:]
+    var chunks: [ChunkID: DataMovement.Record] = [:]
+    var written: [ChunkID: Int] = [:]
+    var layers = 0
+    /// Records that ended before they were full.
+    var sealed = 0
     var problems: [String] = []
 
     mutating func run(_ slice: ServingSlice, layers: Int) {
         if requests[slice.request] == nil { problems.append("request \(slice.request) runs without KV") }
         guard let chunk = slice.record else { return }
-        if pieces[chunk] != nil { problems.append("\(chunk) is recorded twice") }
-        pieces[chunk] = Dictionary(uniqueKeysWithValues: (0...layers).map { ($0, Piece()) })
+        guard let record = chunks[chunk], pieces[chunk]?.values.allSatisfy(\.device) == true else {
+            problems.append("\(chunk) is written where it is not")
+            return
+        }
+        // Each position once, in order, and within the room.
+        let next = record.first + written[chunk, default: 0]
+        if slice.tokens.lowerBound != next || slice.tokens.upperBound > record.first + record.rows {
+            problems.append("\(chunk) takes positions \(slice.tokens)")
+        }
+        written[chunk, default: 0] += slice.tokens.count
+        let table = requests[slice.request] ?? []
+        if !Set(record.blocks).isSubset(of: table) { problems.append("\(chunk) is written beside its K and V") }
     }
 
     mutating func check(_ unit: TrainerUnit, _ batch: MicroBatch, layers: Int) {
-        for chunk in batch.chunks {
+        for (chunk, _) in batch.chunks {
+            if written[chunk] != chunks[chunk]?.rows { problems.append("\(chunk) is read half-written") }
             switch unit {
             case .forward(let layer, _):
                 guard let piece = pieces[chunk]?[layer], piece.device || piece.stagedKV else {
@@ -105,7 +123,9 @@ struct ByteBooks {
                     continue
                 }
             case .loss:
-                guard let piece = pieces[chunk]?[layers], piece.device || piece.stagedActivations else {
+                guard let piece = pieces[chunk]?[layers] ?? (chunks[chunk]?.finalRows == 0 ? Piece() : nil),
+                    piece.device || piece.stagedActivations
+                else {
                     problems.append("loss without the final rows of \(chunk)")
                     continue
                 }
@@ -142,9 +162,34 @@ struct ByteBooks {
             if swapped.removeValue(forKey: request) != requests[request]?.count {
                 problems.append("request \(request) is swapped in to other blocks than it had")
             }
+        case .beganRecord(let chunk, let record):
+            if chunks.updateValue(record, forKey: chunk) != nil { problems.append("\(chunk) begins twice") }
+            let made = 0..<(record.finalRows > 0 ? layers + 1 : layers)
+            pieces[chunk] = Dictionary(uniqueKeysWithValues: made.map { ($0, Piece()) })
+        case .sealed(let chunk, let rows):
+            if rows >= chunks[chunk]?.rows ?? 0 { problems.append("\(chunk) ends after \(rows) tokens") }
+            sealed += 1
+            chunks[chunk]?.rows = rows
+            chunks[chunk]?.finalRows = rows
+        case .reservedOnHost(let chunk, let set):
+            for layer in set {
+                if pieces[chunk]?[layer]?.hostRoom != false { problems.append("\(chunk) has room twice") }
+                pieces[chunk]?[layer]?.hostRoom = true
+            }
+        case .freedOnHost(let chunk, let set):
+            for layer in set {
+                if pieces[chunk]?[layer]?.hostRoom != true || pieces[chunk]?[layer]?.device != true {
+                    problems.append("\(chunk) layer \(layer) loses a copy that it needs or lacks")
+                }
+                pieces[chunk]?[layer]?.hostRoom = false
+                pieces[chunk]?[layer]?.host = false
+            }
+        case .unstaged(let chunk, let layer):
+            pieces[chunk]?[layer]?.stagedActivations = false
+            pieces[chunk]?[layer]?.stagedKV = false
         case .copiedToHost(let chunk, let layer):
-            if pieces[chunk]?[layer]?.device != true {
-                problems.append("\(chunk) layer \(layer) leaves, but is not there")
+            if pieces[chunk]?[layer]?.device != true || pieces[chunk]?[layer]?.hostRoom != true {
+                problems.append("\(chunk) layer \(layer) leaves, but is not there, or has no room")
             }
             pieces[chunk]?[layer]?.host = true
         case .freedOnDevice(let chunk, let layer):
@@ -163,6 +208,8 @@ struct ByteBooks {
             }
         case .forgotten(let chunk):
             if pieces.removeValue(forKey: chunk)?.isEmpty != true { problems.append("\(chunk) forgotten with pieces") }
+            chunks[chunk] = nil
+            written[chunk] = nil
         }
     }
 

@@ -1,0 +1,26 @@
+/// Tokens of a request by the reason for which they have no record that was trained on.
+public struct LostTokens: Sendable, Equatable {
+    private var counts = SIMD8<Int32>()
+
+    public init() {}
+
+    public subscript(reason: LossReason) -> Int {
+        get { Int(counts[reason.rawValue]) }
+        set { counts[reason.rawValue] = Int32(clamping: newValue) }
+    }
+
+    /// Those lost for want of memory or of the link's bandwidth.
+    public var dropped: Int { LossReason.allCases.reduce(0) { $0 + ($1.isWant ? self[$1] : 0) } }
+}
+
+/// What recording cost over a whole arm, beside what requests, iterations and transfers tell.
+public struct RecordingTotals: Sendable, Equatable {
+    /// Bytes of records that were not made, or given up, for want of memory or of the link's bandwidth.
+    public var droppedBytes = Bytes.zero
+    /// Bytes that training found on the device beside their copy on the host, and so did not reload.
+    public var hedgedBytes = Bytes.zero
+    /// Time in which the next request in line could have been admitted but for the device memory that records held.
+    public var admissionStall = SimDuration.zero
+
+    public init() {}
+}

@@ -1,0 +1,263 @@
+extension Simulation {
+    /// What is recorded of a request that is not a sample yet.
+    struct OpenRecord: Sendable {
+        var parts: [RecordReference] = []
+        /// The chunk that decoding adds to.
+        var growing: ChunkID?
+    }
+
+    // MARK: Making records
+
+    /// The room that the record of a slice takes if it is to have one of its own.
+    private struct RecordPlan {
+        var capacity: Int
+        var finalRows: Int
+    }
+
+    /// Which requests are recorded; empty if all are.
+    static func selection(
+        _ trace: Trace, _ configuration: ArmConfiguration
+    ) -> [Bool] {
+        let selection = configuration.recording.selection
+        guard configuration.recording.scope != .none, selection != .all else { return [] }
+        let expected = trace.requests.map { configuration.feedback(on: $0) != nil }
+        let rate = Double(expected.count { $0 }) / Double(max(1, expected.count))
+        return zip(trace.requests, expected).map { request, hasFeedback in
+            var stream = RandomStream(seed: configuration.seed, name: "recording/" + request.id)
+            return stream.uniform() < selection.probability(hasFeedback: hasFeedback, rate: rate)
+        }
+    }
+
+    /// Whether the tokens of a slice are recorded. What has been in the cache before has its record, or had none: tokens
+    /// that are computed again after a preemption, those of the answer included, and those that the prefix cache had.
+    private func isRecorded(_ slice: ServingSlice) -> Bool {
+        guard configuration.recording.scope == .all || configuration.recording.scope == .prefill && slice.isPrefill,
+            selected.isEmpty || selected[slice.request], let sequence = scheduler.sequence(of: slice.request),
+            slice.tokens.lowerBound >= sequence.seen
+        else { return false }
+        return !slice.isPrefill || slice.tokens.lowerBound < sequence.promptTokens
+    }
+
+    /// The chunk that a decoded token is added to, if there is one with room in the same KV block.
+    private func growingChunk(of slice: ServingSlice) -> ChunkID? {
+        guard !slice.isPrefill, let id = records[slice.request]?.growing, let chunk = memory.records[id], !chunk.dead,
+            chunk.tokens.upperBound == slice.tokens.lowerBound, chunk.tokens.count < chunk.capacity
+        else { return nil }
+        return id
+    }
+
+    private func plan(of slice: ServingSlice) -> RecordPlan? {
+        guard isRecorded(slice), growingChunk(of: slice) == nil else { return nil }
+        let request = trace.requests[slice.request]
+        guard slice.isPrefill else {
+            // Decoded tokens share a chunk with those of their KV block. Every one of them carries loss.
+            let block = configuration.serving.kvBlockTokens
+            let position = slice.tokens.lowerBound
+            let end = min((position / block + 1) * block, request.promptTokens + request.outputTokens - 1)
+            return RecordPlan(capacity: end - position, finalRows: end - position)
+        }
+        let isLast = slice.tokens.upperBound == request.promptTokens
+        let finalRows = configuration.training.lossTokens == .all ? slice.tokens.count : isLast ? 1 : 0
+        return RecordPlan(capacity: slice.tokens.count, finalRows: finalRows)
+    }
+
+    /// Whether the next iteration waits until copies under way have made room for its records.
+    mutating func waitsForRecords(_ slices: [ServingSlice]) -> Bool {
+        guard configuration.recording.backpressure == .stall, memory.copiesMakeRoom else { return false }
+        let needed = slices.lazy.compactMap(plan(of:)).reduce(Bytes.zero) {
+            $0 + memory.records.sizes.deviceBytes(tokens: $1.capacity, finalRows: $1.finalRows)
+        }
+        guard needed > .zero, !memory.hasRoom(for: needed) else { return false }
+        if servingHeldSince == nil { servingHeldSince = now }
+        return true
+    }
+
+    mutating func beginRecords(of slices: inout [ServingSlice]) {
+        guard configuration.recording.scope != .none else { return }
+        for index in slices.indices where isRecorded(slices[index]) { beginRecord(of: &slices[index]) }
+    }
+
+    private mutating func beginRecord(of slice: inout ServingSlice) {
+        let index = slice.request
+        if let growing = growingChunk(of: slice) {
+            memory.extendRecord(growing, version: servedVersion)
+            slice.record = growing
+            slice.finalRows = 1
+            if let last = records[index]?.parts.indices.last {
+                records[index]?.parts[last].tokens = memory.records[growing]?.tokens ?? slice.tokens
+            }
+            log.requests[index].recordedTokens += 1
+            return
+        }
+        guard let sequence = scheduler.sequence(of: index), let plan = plan(of: slice) else { return }
+        let oldest = min(sequence.oldestKV ?? servedVersion, servedVersion)
+        guard
+            let chunk = memory.beginRecord(
+                request: index, tokens: slice.tokens, capacity: plan.capacity, finalRows: plan.finalRows,
+                versions: oldest...servedVersion, blocks: sequence.kvBlocks)
+        else {
+            let tokens = slice.tokens.count
+            log.requests[index].lost[memory.lack] += tokens
+            log.recording.droppedBytes += memory.records.sizes.hostBytes(
+                tokens: tokens, finalRows: min(plan.finalRows, tokens))
+            return
+        }
+        slice.record = chunk
+        slice.finalRows = min(plan.finalRows, slice.tokens.count)
+        records[index, default: OpenRecord()].parts.append(RecordReference(chunk: chunk, tokens: slice.tokens))
+        records[index]?.growing = slice.isPrefill ? nil : chunk
+        log.requests[index].recordedTokens += slice.tokens.count
+    }
+
+    /// A request gives its KV blocks up: what it decodes from then on is written to others, and to another chunk.
+    mutating func sealRecord(of index: Int) {
+        guard let growing = records[index]?.growing else { return }
+        records[index]?.growing = nil
+        guard let chunk = memory.records[growing], !chunk.dead, !chunk.isComplete else { return }
+        memory.sealRecord(growing)
+        if copiesAtOnce, configuration.recording.granule != .request { memory.offload([growing], at: now) }
+    }
+
+    // MARK: Offload
+
+    private var copiesAtOnce: Bool {
+        switch configuration.recording.offload {
+        case .none, .headroom: false
+        case .eager, .hedged: true
+        }
+    }
+
+    /// Notes how long the iteration that begins now was held back, and queues the copies that start while it runs.
+    mutating func startedRecording(_ slices: [ServingSlice], until end: SimTime) {
+        if let since = servingHeldSince, let last = log.quanta.indices.last {
+            log.quanta[last].held = now - since
+            servingHeldSince = nil
+        }
+        guard copiesAtOnce, configuration.recording.granule == .layer else { return }
+        for slice in slices {
+            guard let id = slice.record, let chunk = memory.records[id], chunk.tokens.count == chunk.capacity else {
+                continue
+            }
+            memory.offload([id], at: now, written: (now, end))
+        }
+    }
+
+    /// The iteration has written the slice's record.
+    mutating func finishRecording(_ slice: ServingSlice) {
+        guard let id = slice.record, let chunk = memory.records[id] else { return }
+        memory.endWriting(id)
+        guard copiesAtOnce else { return }
+        switch configuration.recording.granule {
+        case .layer: break
+        case .chunk: if chunk.tokens.count == chunk.capacity { memory.offload([id], at: now) }
+        case .request:
+            if configuration.recording.scope == .prefill, slice.emitsToken { offloadAll(of: slice.request) }
+        }
+    }
+
+    private mutating func offloadAll(of index: Int) {
+        memory.offload(records[index]?.parts.map(\.chunk) ?? [], at: now)
+    }
+
+    mutating func startCopies() {
+        memory.continueOffload(at: now)
+        let copies = memory.startCopies(at: now)
+        for (direction, duration) in copies.started {
+            events.schedule(.copyDone(direction, started: now), at: now + duration, priority: 1)
+        }
+        if let next = copies.next, copyWake != next {
+            copyWake = next
+            events.schedule(.copyReady, at: next, priority: 1)
+        }
+        noteLosses()
+    }
+
+    mutating func finishCopy(_ direction: TransferDirection, started: SimTime) {
+        guard let (entry, request) = memory.finishCopy(direction) else { return }
+        log.transfers.append(
+            TransferRecord(
+                direction: direction, queued: entry.queued, start: started, end: now, bytes: entry.bytes,
+                request: Int32(request), layer: Int32(entry.jobs.first?.layer ?? TransferRecord.wholeRequest),
+                pieces: Int32(entry.jobs.reduce(0) { $0 + $1.layers.count })))
+        if case .sequence(let request) = entry.work { scheduler.finishSwap(of: request, direction, &memory) }
+    }
+
+    // MARK: What records are kept for
+
+    /// A request has ended: its record waits for feedback.
+    mutating func keepRecord(of index: Int) {
+        guard let record = records[index] else { return }
+        if copiesAtOnce, configuration.recording.granule == .request { offloadAll(of: index) }
+        for part in record.parts where memory.records.isUsable(part.chunk) { memory.note(part.chunk, need: .waiting) }
+        events.schedule(.recordExpiry(index), at: now + configuration.recording.keepFor, priority: 4)
+    }
+
+    /// The record becomes that of a sample. An edited answer is not what was recorded.
+    mutating func claimRecord(of index: Int, edited: Bool) -> [RecordReference] {
+        guard let record = records.removeValue(forKey: index) else { return [] }
+        let prompt = trace.requests[index].promptTokens
+        return record.parts.filter { part in
+            guard memory.records.isUsable(part.chunk) else { return false }
+            guard edited, part.tokens.lowerBound >= prompt else {
+                memory.note(part.chunk, need: .claimed)
+                return true
+            }
+            memory.release(part.chunk, because: .edited)
+            return false
+        }
+    }
+
+    mutating func expireRecord(of index: Int) {
+        guard let record = records.removeValue(forKey: index) else { return }
+        for part in record.parts where memory.records.isUsable(part.chunk) {
+            memory.release(part.chunk, because: .expired)
+        }
+    }
+
+    // MARK: Giving way
+
+    /// Gives one record up to KV blocks that serving needs; false when none may go, or all of them would not suffice.
+    ///
+    /// With `stall` none goes as long as serving can wait: for copies under way that make room, or, if it `waits` at
+    /// nobody's cost, for running requests to end.
+    mutating func recordsGiveWay(to blocks: Int, waits: Bool) -> Bool {
+        let mayDrop = configuration.recording.backpressure == .drop || !waits && !memory.copiesMakeRoom
+        return mayDrop && memory.recordsCanMakeRoom(for: blocks) && memory.giveUpOneRecord()
+    }
+
+    /// Whether a running request waits until copies under way have made room for its KV blocks.
+    func isMakingRoom(for blocks: Int) -> Bool {
+        configuration.recording.backpressure == .stall && memory.copiesMakeRoom
+            && memory.recordsCanMakeRoom(for: blocks)
+    }
+
+    /// Whether the next request in line waits, and records are why.
+    mutating func noteAdmission(heldByRecords: Bool) {
+        if heldByRecords {
+            if admissionHeldSince == nil { admissionHeldSince = now }
+        } else if let since = admissionHeldSince {
+            log.recording.admissionStall += now - since
+            admissionHeldSince = nil
+        }
+    }
+
+    mutating func noteLosses() {
+        for loss in memory.takeLosses() {
+            log.requests[loss.request].lost[loss.reason] += loss.tokens
+            guard loss.reason.isWant else { continue }
+            log.requests[loss.request].recordedTokens -= loss.tokens
+            log.recording.droppedBytes += loss.bytes
+        }
+    }
+}
+
+extension ArmConfiguration {
+    /// The feedback that a request gets: the trace's, or that of the seeded model where the trace is silent.
+    func feedback(on request: Request) -> Feedback? {
+        switch request.feedback {
+        case .given(let feedback): feedback
+        case .none: nil
+        case .unstated: feedback.feedback(for: request.id, seed: seed)
+        }
+    }
+}

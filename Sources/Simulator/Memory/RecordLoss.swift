@@ -1,0 +1,46 @@
+/// Why recorded tokens, or tokens that should have been recorded, have to be computed again.
+public enum LossReason: Int, Sendable, CaseIterable {
+    /// The device had no room, and no copy to the host was under way that would have made some.
+    case deviceFull
+    /// The device had no room because copies to the host had not been made yet: the link is too slow.
+    case link
+    /// The host tier had no room for the copy.
+    case hostFull
+    /// The host tier gave the record up for a newer one.
+    case evicted
+    /// No feedback came in time.
+    case expired
+    /// Made by weights that are too old, or trained on by an arm that reuses nothing.
+    case stale
+    /// The user edited the answer that was recorded.
+    case edited
+
+    public var name: String {
+        switch self {
+        case .deviceFull: "device_full"
+        case .link: "link"
+        case .hostFull: "host_full"
+        case .evicted: "evicted"
+        case .expired: "expired"
+        case .stale: "stale"
+        case .edited: "edited"
+        }
+    }
+
+    /// Whether it was for want of memory or of the link's bandwidth: what a better policy could have kept.
+    public var isWant: Bool {
+        switch self {
+        case .deviceFull, .link, .hostFull, .evicted: true
+        case .expired, .stale, .edited: false
+        }
+    }
+}
+
+/// A record that was given up.
+public struct RecordLoss: Sendable, Equatable {
+    /// The request that it was made for.
+    public var request: Int
+    public var tokens: Int
+    public var bytes: Bytes
+    public var reason: LossReason
+}
