@@ -57,6 +57,7 @@ struct RunCommand: ParsableCommand {
             scenario: scenario, model: model, trace: trace, replaying: recording,
             pricesMissing: replayMissing == .price)
         let target = output ?? defaultOutput
+        try OutputGuard.check(target, against: [self.trace, replay, settings.scenario])
         let writer = try ResultsWriter(creating: target)
         if experiment.runsEngine, let warning = BLAS.narrowKernelWarning {
             Terminal.warn("alchemist-sim: \(warning)\n")
@@ -115,7 +116,7 @@ struct ScenarioOptions: ParsableArguments {
         help: ArgumentHelp("Set a field of the scenario; may be given again.", valueName: "field=value"))
     var settings: [String] = []
 
-    @Option(help: "Arms to run, separated by commas: serve-only, recompute, reuse, or those of the scenario.")
+    @Option(help: "Arms to run, separated by commas: serve-only, recompute, reuse, separate, or those of the scenario.")
     var arms: String?
 
     @Option(help: "Seed of weights, feedback and synthesised tokens.")

@@ -75,7 +75,7 @@ import Testing
         ),
         (
             "arms: [serve-only, rescompute]\n",
-            "s.yaml:1: field `arms`: found `rescompute`, expected one of serve-only, recompute, reuse; did you mean `recompute`?"
+            "s.yaml:1: field `arms`: found `rescompute`, expected one of serve-only, recompute, reuse, separate; did you mean `recompute`?"
         ),
         (
             "arms:\n  reuse: {model: micro}\n",
@@ -83,7 +83,7 @@ import Testing
         ),
         (
             "arms:\n  mine: {recording: {offload: none}}\n",
-            "s.yaml:2: field `arms`: arm `mine` needs `arm`, one of serve-only, recompute, reuse, to start from"
+            "s.yaml:2: field `arms`: arm `mine` needs `arm`, one of serve-only, recompute, reuse, separate, to start from"
         ),
         ("arms: []\n", "s.yaml:1: field `arms`: expected at least one arm"),
         ("arms:\n  a/b: {}\n", "s.yaml:2: field `arms`: found `a/b`, expected a name of letters, digits, `-` and `_`"),
@@ -151,6 +151,17 @@ import Testing
         #expect(
             error?.description
                 == "s.yaml:2: field `training.adapter`: belongs to the whole run, an arm can not change it")
+    }
+
+    /// What a results file keeps must be read back as the same arms, however often.
+    @Test(arguments: [
+        "arms: [serve-only, recompute, separate, reuse]",
+        "arms: {mine: {arm: separate, training: {sharing: share}}, kept: {arm: reuse, recording: {offload: none}}}",
+    ]) func writtenArmsAreReadAgain(text: String) throws {
+        let scenario = try Scenario(yaml: text, path: "s.yaml")
+        let again = try Scenario(yaml: scenario.yaml, path: "resolved")
+        #expect(again == scenario)
+        #expect(again.yaml == scenario.yaml)
     }
 
     /// docs/scenario.md is generated; ALCHEMIST_UPDATE=1 writes it anew.

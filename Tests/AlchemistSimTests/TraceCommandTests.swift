@@ -83,12 +83,37 @@ import Testing
         #expect(missing.status == 74)
     }
 
+    /// Nothing is made up for a column that was named, no row is read that has lost a field, and no source is lost.
+    @Test(
+        arguments: [
+            ("time,in,out\n0,4,5\n", "arrival=tim:ms,prompt_tokens=in,output_tokens=out", "t.jsonl", 65, "`tim`"),
+            ("time,in,out\n0,4\n", "arrival=time,prompt_tokens=in,output_tokens=out", "t.jsonl", 65, "found 2 fields"),
+            (
+                "time,in,out\n0,a,4,5\n", "arrival=time,prompt_tokens=in,output_tokens=out", "t.jsonl", 65,
+                "found 4 fields"
+            ),
+            ("time,in,out\n0,4,5\n", "arrival=time,prompt_tokens=in,output_tokens=out", "t.csv", 64, "would be lost"),
+        ] as [(String, String, String, Int32, String)])
+    func tablesAreTakenAsTheyAre(
+        text: String, columns: String, output: String, status: Int32, message: String
+    ) throws {
+        let folder = try Folder()
+        let source = try folder.file("t.csv", text)
+        let outcome = try Program.run(
+            ["trace", "import", source, "--columns", columns, "-o", folder.path(output)], in: folder.url)
+        #expect(outcome.status == status && outcome.errors.contains(message), "\(outcome.errors)")
+        #expect(try String(contentsOfFile: source, encoding: .utf8) == text)
+        #expect(folder.names == ["t.csv"])
+    }
+
     @Test(arguments: [
         (["trace", "import", "x", "-o", "y", "--limit", "0"], "--limit"),
         (["trace", "import", "x", "-o", "y", "--rate", "-1"], "--rate"),
         (["trace", "import", "x", "-o", "y", "--format", "azure", "--columns", "prompt_tokens=a"], "--columns"),
         (["trace", "import", "x", "-o", "y", "--columns", "prompt=a"], "--columns: found `prompt=a`"),
         (["trace", "import", "x", "-o", "y", "--columns", "prompt_tokens=a"], "output_tokens=NAME"),
+        (["trace", "import", "x", "-o", "y", "--columns", "arrival=:"], "--columns: found `arrival=:`"),
+        (["trace", "import", "x", "-o", "y", "--columns", "prompt_tokens=a,prompt_tokens=b"], "each field once"),
         (["trace", "stats", "x", "--against", "azure-code"], "no measured distribution"),
         (["trace", "generate", "-o", "y", "--cv", "0", "--arrivals", "gamma"], "--cv: found 0.0"),
         (["trace", "generate", "-o", "y", "--replay", "x"], "--replay"),

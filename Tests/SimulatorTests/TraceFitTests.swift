@@ -33,6 +33,20 @@ import Testing
         #expect(abs(builder.summary().prefillShare / p - 1) <= 0.03)
     }
 
+    /// A sample of one value lies at one step: the distance is what the data set has on the larger side of it.
+    @Test(arguments: [(1020, 0.4, 0.6), (14_050, 0.95, 1.0), (1, 0.95, 1.0)])
+    func aSampleOfOneValueIsFarAway(prompt: Int, least: Double, most: Double) throws {
+        var builder = TraceSummaryBuilder()
+        for index in 0..<4 {
+            builder.add(
+                Request(
+                    id: "\(index)", arrival: SimTime(nanoseconds: Int64(index)), promptTokens: prompt,
+                    outputTokens: 1000))
+        }
+        let comparison = try #require(builder.comparison(with: .azureConversation))
+        #expect((least...most).contains(comparison.prompt.distance), "\(comparison.prompt)")
+    }
+
     @Test func publishedMeansAreMet() throws {
         let first = TraceSummary(try Self.generate(TraceGeneratorOptions(.shareGPTFirst)) { $0.requests = 30_000 })
         #expect(abs(first.prompt.mean / 161.31 - 1) <= 0.05 && abs(first.output.mean / 337.99 - 1) <= 0.05, "\(first)")

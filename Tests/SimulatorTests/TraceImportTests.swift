@@ -230,7 +230,10 @@ private func imported(
         ),
         ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-31 18:15:46,3,4\n", .azure, ":2: field `TIMESTAMP`: found"),
         ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,-3,4\n", .azure, ":2: field `ContextTokens`"),
-        ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,3\n", .azure, ":2: field `GeneratedTokens`"),
+        (
+            "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,3\n", .azure,
+            ":2: field `row`: found 2 fields, expected 3"
+        ),
         ("TIMESTAMP,ContextTokens,ContextTokens,GeneratedTokens\n", .azure, ":1: field `ContextTokens`: found twice"),
         ("num_prefill_tokens,num_decode_tokens\n3,\"4\n", .vidur, ":2: column 1: found a quote"),
         (

@@ -94,7 +94,7 @@ extension Scenario {
                     throw ScenarioError(
                         origin: origin, field: "arms",
                         problem: "arm `\(name)` needs `arm`, one of "
-                            + ArmSpecification.standard.map(\.name).joined(separator: ", ") + ", to start from")
+                            + ArmSpecification.known.map(\.name).joined(separator: ", ") + ", to start from")
                 }
                 specifications.append(specification)
             }
@@ -128,7 +128,7 @@ extension Scenario {
         named name: String, at origin: ScenarioError.Origin
     ) throws(ScenarioError) -> ArmSpecification {
         if let arm = ArmSpecification.standard(named: name) { return arm }
-        let known = ArmSpecification.standard.map(\.name)
+        let known = ArmSpecification.known.map(\.name)
         let hint = nearest(to: name, among: known).map { "; did you mean `\($0)`?" } ?? ""
         throw ScenarioError(
             origin: origin, field: "arms",
@@ -207,7 +207,9 @@ extension Scenario {
         text += "arms:\n"
         for arm in arms {
             // A standard arm brings its settings; only what follows them is written.
-            let base = ArmSpecification.standard.first { arm.settings.starts(with: $0.settings) }
+            let base = ArmSpecification.known.filter { arm.settings.starts(with: $0.settings) }.max {
+                $0.settings.count < $1.settings.count
+            }
             let own = arm.settings.dropFirst(base?.settings.count ?? 0)
             let named = base.map { $0.name == arm.name ? "" : "    arm: \($0.name)\n" } ?? ""
             text += "  \(arm.name):\(own.isEmpty && named.isEmpty ? " {}" : "")\n" + named

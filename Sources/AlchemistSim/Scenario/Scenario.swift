@@ -89,8 +89,8 @@ public struct ArmSpecification: Sendable, Equatable {
 
     public static let standard = [serveOnly, recompute, reuse]
 
-    /// The arm that `name` stands for without being spelled out.
-    public static func standard(named name: String) -> ArmSpecification? {
-        (standard + [separate]).first { $0.name == name }
-    }
+    /// Every arm that a name stands for without being spelled out.
+    public static let known = standard + [separate]
+
+    public static func standard(named name: String) -> ArmSpecification? { known.first { $0.name == name } }
 }

@@ -46,7 +46,7 @@ extension ScenarioField {
             |---|---|
 
             """
-        for arm in ArmSpecification.standard {
+        for arm in ArmSpecification.known {
             text +=
                 "| `\(arm.name)` | " + arm.settings.map { "`\($0.path)=\($0.value)`" }.joined(separator: ", ") + " |\n"
         }

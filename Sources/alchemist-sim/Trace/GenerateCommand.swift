@@ -82,6 +82,7 @@ struct GenerateCommand: ParsableCommand {
 
     func run() throws {
         do {
+            try OutputGuard.check(output, against: [lengths, arrivals.replay])
             let trace = try TraceGenerator(try options()).generate()
             try TraceWriter.write(trace, to: output)
             try Terminal.print(TraceSummary(trace).table(source: output) + "written to \(output)\n")

@@ -105,6 +105,7 @@ struct ImportCommand: ParsableCommand {
     }
 
     private func convert(_ options: TraceImporter.Options) throws -> ImportReport {
+        try OutputGuard.check(output, against: [source, tokenizer])
         if let tokenizer {
             var program = try TokenizerProgram(tokenizer: tokenizer)
             return try TraceImporter.run(from: source, to: output, options: options, tokenizer: &program)
@@ -121,10 +122,13 @@ extension ColumnMap {
     /// A map such as `arrival=time:ms,prompt_tokens=in,output_tokens=out`.
     init(parsing text: String) throws {
         self.init(promptTokens: [], outputTokens: [])
+        var seen: Set<String> = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-            let sides = part.split(separator: "=", maxSplits: 1).map(String.init)
-            guard sides.count == 2 else { throw Self.failure(part, "field=name") }
-            let ends = sides[1].split(separator: ":", maxSplits: 1).map(String.init)
+            let sides = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            guard sides.count == 2, !sides[1].isEmpty else { throw Self.failure(part, "field=name") }
+            guard seen.insert(sides[0]).inserted else { throw Self.failure(part, "each field once") }
+            let ends = sides[1].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            guard !ends[0].isEmpty || sides[0].hasSuffix("_tokens") else { throw Self.failure(part, "field=name") }
             switch sides[0] {
             case "arrival":
                 guard let unit = TimeUnit(rawValue: ends.count > 1 ? ends[1] : "s") else {

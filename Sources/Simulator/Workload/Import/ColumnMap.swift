@@ -30,8 +30,10 @@ public struct ColumnMap: Sendable, Equatable {
         public init(_ name: String, _ unit: TimeUnit) { (self.name, self.unit) = (name, unit) }
     }
 
-    /// When requests arrive; if the table has none of them, arrivals are made up.
+    /// When requests arrive; without any, arrivals are made up.
     public var arrival: [TimeColumn] = []
+    /// Whether arrivals are made up for a table that has none of these columns, too.
+    public var arrivalIsOptional = false
     public var promptTokens: [String]
     public var outputTokens: [String]
     /// Names of the prompt's blocks, an array in a field of an object, and the tokens of each.
@@ -53,6 +55,8 @@ public struct ColumnMap: Sendable, Equatable {
         var columns: [(String, Role)] = []
         if let time = arrival.first(where: { names.contains($0.name) }) {
             columns.append((time.name, .arrival(time.unit)))
+        } else if !arrival.isEmpty, !arrivalIsOptional {
+            return .failure(.init(names: arrival.map(\.name)))
         }
         guard let prompt = promptTokens.first(where: names.contains) else {
             return .failure(.init(names: promptTokens))

@@ -39,9 +39,13 @@ public enum ImportFormat: String, Sendable, CaseIterable {
                 return map
             }()
         case .vidur:
-            ColumnMap(
-                arrival: [.init("arrived_at", .seconds)], promptTokens: ["num_prefill_tokens"],
-                outputTokens: ["num_decode_tokens"])
+            {
+                var map = ColumnMap(
+                    arrival: [.init("arrived_at", .seconds)], promptTokens: ["num_prefill_tokens"],
+                    outputTokens: ["num_decode_tokens"])
+                map.arrivalIsOptional = true
+                return map
+            }()
         case .burstGPT:
             ColumnMap(
                 arrival: [.init("Timestamp", .seconds)], promptTokens: ["Request tokens"],

@@ -27,5 +27,11 @@ public struct ImportReport: Sendable, Equatable {
 
     public init(format: ImportFormat) { self.format = format }
 
+    mutating func count(promptTokens prompt: Int, outputTokens output: Int) {
+        requests += 1
+        promptTokens += prompt
+        outputTokens += output
+    }
+
     mutating func drop(_ reason: DropReason, _ count: Int = 1) { dropped[reason, default: 0] += count }
 }

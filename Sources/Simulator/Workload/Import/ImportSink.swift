@@ -37,39 +37,40 @@ struct ImportSink: ~Copyable {
     ) throws(TraceError) {
         guard row.promptTokens > 0 else { return report.drop(.emptyPrompt) }
         guard row.outputTokens > 0 else { return report.drop(.emptyOutput) }
-        var request = Request(
-            id: "", arrival: nextArrival, promptTokens: row.promptTokens, outputTokens: row.outputTokens)
-        if let blocks = row.blocks {
+        if let count = row.blockCount {
             let needed = (row.promptTokens - 1) / map.blockTokens + 1
-            guard blocks.count == needed else {
+            guard count == needed else {
                 let field = table.name { if case .blocks = $0 { true } else { false } }
                 throw TraceError(
                     path: source, line: line,
                     problem: .field(
-                        field.neutralised(), found: "`\(blocks.count)` blocks",
+                        field.neutralised(), found: "`\(count)` blocks",
                         expected: "\(needed) of \(map.blockTokens) tokens, which hold the prompt's \(row.promptTokens)")
                 )
             }
-            request.prefix = PromptPrefix(blockTokens: map.blockTokens, blocks: blocks)
         }
         if let maxContext = options.maxContext, row.promptTokens + row.outputTokens > maxContext {
             return report.drop(.tooLong)
         }
+        let arrival: SimTime
         if let time = row.arrival {
             try check(time, table, line)
-            request.arrival = SimTime(nanoseconds: time - (origin ?? time))
+            arrival = SimTime(nanoseconds: time - (origin ?? time))
         } else {
+            arrival = nextArrival
             try drawArrival()
         }
-        try write(request)
+        let request = LoggedRequest(
+            number: report.requests, arrival: arrival, promptTokens: row.promptTokens, outputTokens: row.outputTokens,
+            blockTokens: row.blockCount == nil ? nil : map.blockTokens)
+        report.count(promptTokens: request.promptTokens, outputTokens: request.outputTokens)
+        try output.append(request, blocks: table.blocks)
     }
 
     /// Writes a request that has its arrival.
     mutating func write(_ request: consuming Request) throws(TraceError) {
         request.id = "r\(report.requests)"
-        report.requests += 1
-        report.promptTokens += request.promptTokens
-        report.outputTokens += request.outputTokens
+        report.count(promptTokens: request.promptTokens, outputTokens: request.outputTokens)
         try output.append(request)
     }
 

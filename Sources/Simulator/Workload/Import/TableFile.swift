@@ -5,8 +5,12 @@ struct TableFile: ~Copyable {
     private var lines: LineFile
     private var columns: [Column] = []
     private var isCSV = false
+    /// Columns of a CSV file's header, and fields of each of its rows.
+    private var width = 0
     private var hasBegun = false
     private var fields = CSVFields()
+    /// The names of the blocks of the last row, if it has them.
+    private(set) var blocks = DecimalList()
 
     private struct Column {
         let name: String
@@ -53,6 +57,7 @@ struct TableFile: ~Copyable {
 
     private mutating func readNames(_ line: TraceLine) throws(TraceError) {
         let names = try isCSV ? Self.header(line, path, &fields) : Self.keys(line, path)
+        width = names.count
         switch map.resolved(among: names) {
         case .success(let found):
             columns = found.map { Column(name: $0.name, key: Array($0.name.utf8), role: $0.role) }
@@ -100,13 +105,15 @@ struct TableFile: ~Copyable {
         let text = line.text
         guard !text.contains(0) else { throw TraceError(path: path, line: line.number, problem: .notText) }
         guard fields.split(text) else { throw Self.openQuote(path, line) }
+        // A quote that is missing moves every field after it: nothing of such a row can be trusted.
+        guard fields.count == width else {
+            throw TraceError(
+                path: path, line: line.number,
+                problem: .field(
+                    "row", found: "\(fields.count) fields", expected: "\(width), as many as the header names"))
+        }
         var row = TableRow()
         for column in columns {
-            guard column.place < fields.count else {
-                throw TraceError(
-                    path: path, line: line.number,
-                    problem: .missing(column.name.neutralised(), expected: "as many fields as the header has columns"))
-            }
             let value = fields.bytes(column.place, of: text)
             guard Self.take(value, column.role, into: &row) else {
                 throw TraceError(path: path, line: line.number, problem: Self.problem(column, found: value.shown))
@@ -115,7 +122,7 @@ struct TableFile: ~Copyable {
         return row
     }
 
-    private func jsonRow(_ json: inout JSONReader, _ line: TraceLine) throws(TraceError) -> TableRow {
+    private mutating func jsonRow(_ json: inout JSONReader, _ line: TraceLine) throws(TraceError) -> TableRow {
         var row = TableRow()
         let problem: TraceError.Problem?
         do throws(JSONError) {
@@ -128,28 +135,31 @@ struct TableFile: ~Copyable {
     }
 
     /// Reads the object that stands here; what is wrong with its values.
-    private func readObject(_ json: inout JSONReader, into row: inout TableRow) throws(JSONError) -> TraceError.Problem?
-    {
+    private mutating func readObject(
+        _ json: inout JSONReader, into row: inout TableRow
+    ) throws(JSONError) -> TraceError.Problem? {
         guard json.enterObject() else { throw json.error("a JSON object") }
         var problem: TraceError.Problem?
         var seen = 0
+        var index = -1
         while let key = try json.nextKey() {
-            guard let index = columns.firstIndex(where: { key.equals($0.key) }) else {
+            guard let found = self.index(of: key, after: index) else {
                 try json.skipValue()
                 continue
             }
-            let column = columns[index]
-            guard seen & 1 << index == 0 else { return .repeated(column.name.neutralised()) }
+            index = found
+            guard seen & 1 << index == 0 else { return .repeated(columns[index].name.neutralised()) }
             seen |= 1 << index
-            if case .blocks = column.role {
-                let found = try readBlocks(&json, column, into: &row)
+            let role = columns[index].role
+            if case .blocks = role {
+                let found = try readBlocks(&json, columns[index], into: &row)
                 problem = problem ?? found
                 continue
             }
             if let value = json.integer() {
                 // What most values are; anything else about them is looked at below.
-                if Self.take(value, column.role, into: &row) { continue }
-                problem = problem ?? Self.problem(column, found: "`\(value)`")
+                if Self.take(value, role, into: &row) { continue }
+                problem = problem ?? Self.problem(columns[index], found: "`\(value)`")
                 continue
             }
             json.skipSpace()
@@ -160,8 +170,8 @@ struct TableFile: ~Copyable {
             } else {
                 value = try json.skipValue()
             }
-            if !Self.take(value, column.role, into: &row) {
-                problem = problem ?? Self.problem(column, found: value.shown)
+            if !Self.take(value, role, into: &row) {
+                problem = problem ?? Self.problem(columns[index], found: value.shown)
             }
         }
         try json.finish()
@@ -171,16 +181,22 @@ struct TableFile: ~Copyable {
         return problem
     }
 
-    private func readBlocks(
+    /// The column that a key names, most likely the one after that of the key before.
+    private func index(of key: JSONString, after previous: Int) -> Int? {
+        let next = previous + 1
+        if next < columns.count, key.equals(columns[next].key) { return next }
+        return columns.firstIndex { key.equals($0.key) }
+    }
+
+    private mutating func readBlocks(
         _ json: inout JSONReader, _ column: Column, into row: inout TableRow
     ) throws(JSONError) -> TraceError.Problem? {
         json.skipSpace()
         guard json.enterArray() else {
             return Self.problem(column, found: try json.skipValue().shown)
         }
-        var blocks: [Int] = []
-        blocks.reserveCapacity(64)
-        guard try json.wholeNumbers(upTo: .max, into: &blocks) else {
+        blocks.removeAll()
+        guard try json.wholeNumbers(into: &blocks) else {
             let found = json.found
             try json.skipValue()
             while try json.nextElement() { try json.skipValue() }
@@ -188,7 +204,7 @@ struct TableFile: ~Copyable {
                 "\(column.name.neutralised())[\(blocks.count)]", found: found,
                 expected: "a whole number from 0 to \(Int.max)")
         }
-        row.blocks = blocks
+        row.blockCount = blocks.count
         return nil
     }
 

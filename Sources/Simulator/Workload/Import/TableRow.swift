@@ -4,7 +4,8 @@ struct TableRow {
     var arrival: Int64?
     var promptTokens = 0
     var outputTokens = 0
-    var blocks: [Int]?
+    /// How many blocks its prompt has; `TableFile.blocks` has their names.
+    var blockCount: Int?
 }
 
 /// Values of a table as text, in a CSV field or a JSON value.

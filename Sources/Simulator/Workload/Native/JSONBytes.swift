@@ -91,7 +91,7 @@ extension [UInt8] {
 
 extension UnsafeMutableBufferPointer<UInt8> {
     /// Writes a number's digits from `start` on; how many.
-    fileprivate func write(decimal value: UInt64, at start: Int) -> Int {
+    func write(decimal value: UInt64, at start: Int) -> Int {
         var count = 1
         var bound: UInt64 = 10
         while count < 20, value >= bound {

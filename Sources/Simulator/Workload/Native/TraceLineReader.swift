@@ -92,8 +92,6 @@ struct TraceLineReader {
         case .thinkTime: record.thinkTime = SimDuration(nanoseconds: try nanoseconds(field) ?? 0)
         case .priority:
             record.priority = try integer(field, from: -TraceLimits.maxCount, TraceField.priorityRule) ?? 0
-        case .priority:
-            record.priority = try integer(field, from: -TraceLimits.maxCount, TraceField.priorityRule) ?? 0
         case .feedback: try readFeedback()
         default: try readFeedback(field)
         }

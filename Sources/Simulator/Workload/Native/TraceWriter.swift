@@ -55,6 +55,26 @@ public enum TraceWriter {
         bytes.append("}\n")
     }
 
+    /// Appends the line that the same request would have as a `Request`.
+    static func append(_ request: LoggedRequest, blocks: DecimalList, to bytes: inout [UInt8]) {
+        bytes.append(#"{"id": "r"#)
+        bytes.append(decimal: request.number)
+        bytes.append(#"", "arrival": "#)
+        bytes.append(seconds: request.arrival.nanoseconds)
+        bytes.append(#", "prompt_tokens": "#)
+        bytes.append(decimal: request.promptTokens)
+        bytes.append(#", "output_tokens": "#)
+        bytes.append(decimal: request.outputTokens)
+        if let blockTokens = request.blockTokens {
+            bytes.append(#", "prefix": {"block_tokens": "#)
+            bytes.append(decimal: blockTokens)
+            bytes.append(#", "blocks": ["#)
+            bytes.append(contentsOf: blocks.text)
+            bytes.append("]}")
+        }
+        bytes.append("}\n")
+    }
+
     private static func append(_ feedback: Feedback, to bytes: inout [UInt8]) {
         bytes.append(#", "feedback": {"delay": "#)
         bytes.append(seconds: feedback.delay.nanoseconds)
@@ -100,6 +120,16 @@ public struct TraceOutput: ~Copyable {
 
     public mutating func append(_ request: Request) throws(TraceError) {
         TraceWriter.append(request, to: &buffer)
+        try countLine()
+    }
+
+    /// Appends a request of a log; `blocks` are the names of its blocks, if it has any.
+    mutating func append(_ request: LoggedRequest, blocks: DecimalList) throws(TraceError) {
+        TraceWriter.append(request, blocks: blocks, to: &buffer)
+        try countLine()
+    }
+
+    private mutating func countLine() throws(TraceError) {
         count += 1
         guard buffer.count >= Self.blockBytes else { return }
         try file.write(buffer)

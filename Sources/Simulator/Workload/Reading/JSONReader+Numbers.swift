@@ -42,6 +42,22 @@ extension JSONReader {
         return true
     }
 
+    /// Reads the elements of the array just entered, behind those that `list` holds already, as text: whole numbers from
+    /// 0, written with digits only. True once the array is left; false before an element that is none.
+    mutating func wholeNumbers(into list: inout DecimalList) throws(JSONError) -> Bool {
+        while try nextElement() {
+            skipSpace()
+            let element = position
+            guard let value = integer(), value >= 0 else {
+                position = element
+                return false
+            }
+            list.append(value)
+            position = list.appendRow(of: bytes, from: position)
+        }
+        return true
+    }
+
     /// Appends the whole numbers that follow here, each after a comma, as far as each is a plain one within the array;
     /// moves behind the last of them.
     private mutating func appendRow<Number: FixedWidthInteger>(upTo limit: Int, to values: inout [Number]) {
@@ -53,6 +69,11 @@ extension JSONReader {
             while next < end, next.pointee == UInt8(ascii: " ") { next += 1 }
             let first = next
             var value = 0
+            if end - next >= 8 {
+                let word = LeadingDigits(at: next)
+                value = word.number
+                next += word.count
+            }
             while next < end {
                 let digit = next.pointee &- 0x30
                 guard digit <= 9 else { break }

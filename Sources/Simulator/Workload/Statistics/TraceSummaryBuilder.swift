@@ -83,10 +83,14 @@ public struct FitComparison: Sendable, Equatable {
             p99 = own.p99 / target.p99 - 1
             let sorted = values.sorted()
             var distance = 0.0
+            var below = 0.0
             for (index, value) in sorted.enumerated() where index + 1 == sorted.count || sorted[index + 1] != value {
-                // Lengths are whole: half a token above, all that is rounded to this value is counted.
-                let share = target.table.share(upTo: Double(value) + 0.5)
-                distance = max(distance, abs(Double(index + 1) / Double(sorted.count) - share))
+                // Lengths are whole: half a token above, all that is rounded to this value is counted. The functions may
+                // be furthest apart just before a step of the sample's, as well as just after it.
+                let upTo = Double(index + 1) / Double(sorted.count)
+                distance = max(distance, abs(upTo - target.table.share(upTo: Double(value) + 0.5)))
+                distance = max(distance, abs(below - target.table.share(upTo: Double(value) - 0.5)))
+                below = upTo
             }
             self.distance = distance
         }
