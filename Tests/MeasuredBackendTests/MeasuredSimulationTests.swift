@@ -21,9 +21,13 @@ import Testing
 
         func sequence(of request: Int) -> [Int32] { source.prompt(of: request) + source.output(of: request) }
 
-        func editedResponse(of request: Int) -> [Int32]? {
-            guard case .given(let feedback) = trace.requests[request].feedback else { return nil }
-            return feedback.tokens
+        func answer(_ number: Int, to request: Int, tokens: Int) -> [Int32] {
+            if case .given(let feedback) = trace.requests[request].feedback,
+                let ids = feedback.otherAnswers[number - 1].ids
+            {
+                return ids
+            }
+            return source.alternative(to: request, number: number, count: tokens)
         }
     }
 
@@ -47,7 +51,7 @@ import Testing
         return trace
     }
 
-    private static func configuration(_ change: (inout ArmConfiguration) -> Void = { _ in }) -> ArmConfiguration {
+    static func configuration(_ change: (inout ArmConfiguration) -> Void = { _ in }) -> ArmConfiguration {
         var configuration = ArmConfiguration(seed: 3)
         configuration.training.enabled = true
         configuration.training.reuse = true
@@ -60,7 +64,7 @@ import Testing
         return configuration
     }
 
-    private static func run(
+    static func run(
         _ configuration: ArmConfiguration, _ trace: Trace
     ) throws -> (log: ArmLog, backend: MeasuredBackend) {
         let engine = EngineContext(model, pool: ThreadPool(width: 2))
@@ -242,7 +246,7 @@ import Testing
 
     /// What is really held is what the books say, to the byte: records where serving wrote them, and on the host. Room for
     /// reloads is booked when a micro-batch opens, and filled and emptied layer by layer.
-    private static func expectRealBytes(_ backend: MeasuredBackend, _ log: ArmLog) {
+    static func expectRealBytes(_ backend: MeasuredBackend, _ log: ArmLog) {
         func peak(_ tier: MemoryRecord.TierRecord, _ owner: MemoryOwner) -> Bytes { tier.peakByOwner[owner.rawValue] }
         #expect(backend.arenaPeaks.deviceRecords == peak(log.memory.device, .recorded))
         #expect(backend.arenaPeaks.hostRecords == peak(log.memory.host, .recorded))

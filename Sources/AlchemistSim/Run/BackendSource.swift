@@ -73,7 +73,8 @@ enum ArmDemand: MemoryDemand {
                     ModelShape(model), arm.training.tuning,
                     plans: SavePlans(
                         checkpointing: arm.training.checkpointing, recorded: arm.recording.plan),
-                    widths: setting.widths, maxBatch: arm.serving.maxBatch))
+                    widths: setting.widths, maxBatch: arm.serving.maxBatch,
+                    learnsPairs: arm.training.learnsPairs))
         } else {
             self = .engine(MeasuredDemand(model, MeasuredOptions(arm), threads: threads))
         }

@@ -19,8 +19,12 @@ final class TraceTokens: TokenIDs {
         return ids
     }
 
-    func editedResponse(of request: Int) -> [Int32]? {
-        guard case .given(let feedback) = trace.requests[request].feedback else { return nil }
-        return feedback.tokens
+    func answer(_ number: Int, to request: Int, tokens: Int) -> [Int32] {
+        if case .given(let feedback) = trace.requests[request].feedback,
+            let ids = feedback.otherAnswers[number - 1].ids
+        {
+            return ids
+        }
+        return source.alternative(to: request, number: number, count: tokens)
     }
 }

@@ -87,10 +87,19 @@ public struct ArmSpecification: Sendable, Equatable {
             ("recording.record", "none"),
         ])
 
+    /// A baseline that takes a part of what reuse brings without serving's help: the answers of a pair or a group share
+    /// their prompt's passes.
+    public static let sharedPrompt = ArmSpecification(
+        name: "shared-prompt",
+        settings: [
+            ("training.enabled", "true"), ("training.reuse", "false"), ("training.shared_prompts", "true"),
+            ("recording.record", "none"),
+        ])
+
     public static let standard = [serveOnly, recompute, reuse]
 
     /// Every arm that a name stands for without being spelled out.
-    public static let known = standard + [separate]
+    public static let known = standard + [separate, sharedPrompt]
 
     public static func standard(named name: String) -> ArmSpecification? { known.first { $0.name == name } }
 }

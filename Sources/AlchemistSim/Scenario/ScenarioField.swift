@@ -225,6 +225,15 @@ extension ScenarioField {
             }
             lora.targets = Projection.allCases.filter(targets.contains)
         },
+        choice(
+            "training.objective",
+            "What is learned from feedback: `trace`, what each feedback is, or only this.", \.base.training.objective),
+        number(
+            "training.dpo_beta", 1e-6...1e6, "Of pairs: how dearly leaving the reference model is paid for.",
+            \.base.training.beta),
+        flag(
+            "training.shared_prompts", "Whether the answers of a pair or a group share their prompt's passes.",
+            \.base.training.sharedPrompts),
         integer("training.update_every", 1...1_000_000, "Samples that form one step.", \.base.training.updateEvery),
         integer(
             "training.micro_batch_tokens", 1...10_000_000, "Tokens that go through one forward and backward together.",
@@ -255,6 +264,10 @@ extension ScenarioField {
             "feedback.rate", 0...1, "Share of requests with feedback, where the trace says nothing.",
             \.base.feedback.rate),
         duration("feedback.mean_delay", "Mean delay of that feedback, exponential.", \.base.feedback.meanDelay),
+        integer(
+            "feedback.group_size", 2...1024,
+            "Answers of that feedback's groups, with `training.objective: group`; the one served is one of them.",
+            \.base.feedback.groupSize),
     ]
 }
 

@@ -4,8 +4,10 @@ public import Simulator
 public struct TrainingSummary: Sendable, Equatable {
     public var steps: Int
     public var samples: Int
-    /// Tokens of samples whose gradients were applied.
+    /// Tokens of samples whose gradients were applied: of each answer, its prompt included.
     public var tokens: Int
+    /// Prompt tokens among them that did not run again for a further answer.
+    public var sharedTokens: Int
     /// Those whose forward pass was skipped.
     public var reusedTokens: Int
     /// Recorded tokens that were too stale to be used.
@@ -36,10 +38,12 @@ public struct TrainingSummary: Sendable, Equatable {
         steps = log.steps.count
         samples = log.steps.reduce(0) { $0 + $1.samples }
         tokens = log.steps.reduce(0) { $0 + $1.tokens }
+        sharedTokens = log.steps.reduce(0) { $0 + $1.sharedTokens }
         reusedTokens = log.steps.reduce(0) { $0 + $1.reusedTokens }
         staleTokens = log.steps.reduce(0) { $0 + $1.staleTokens }
         time = log.steps.reduce(into: PhaseTimes()) { sum, step in
             sum.forward += step.time.forward
+            sum.reference += step.time.reference
             sum.loss += step.time.loss
             sum.recompute += step.time.recompute
             sum.backward += step.time.backward
@@ -81,7 +85,8 @@ public struct TrainingSummary: Sendable, Equatable {
     public var tokensPerBusySecond: Double? { ratio(Double(tokens), busy.seconds) }
     public var tokensPerWallSecond: Double? { ratio(Double(tokens), wallSeconds) }
     public var tokensPerDeviceSecond: Double? { ratio(Double(tokens), wallSeconds * Double(devices)) }
-    public var reusedFraction: Double? { ratio(Double(reusedTokens), Double(tokens)) }
+    /// Of the tokens that ran.
+    public var reusedFraction: Double? { ratio(Double(reusedTokens), Double(tokens - sharedTokens)) }
     /// Share of the busy time that forward passes below the head take.
     public var forwardShare: Double? { ratio(time.forward.seconds, busy.seconds) }
     /// Compute seconds, and those of its forward passes, repeated ones included, per trained token.

@@ -77,13 +77,18 @@ extension Schema {
             .time(ifAny: "first_served", "end of the first iteration that made a token with them", \.firstServed),
             .count("samples", "samples of the step", \.samples),
             .count("micro_batches", "forward and backward passes", \.microBatches),
-            .tokens("tokens", "tokens that went through backward", \.tokens),
+            .code("objective", "what was learned from", Feedback.Kind.allCases.map(\.rawValue)) { step in
+                Feedback.Kind.allCases.firstIndex(of: step.objective) ?? -1
+            },
+            .tokens("tokens", "tokens learned from: of each answer, its prompt included", \.tokens),
+            .tokens("shared_tokens", "prompt tokens that did not run again for a further answer", \.sharedTokens),
             .tokens("reused_tokens", "those whose forward pass was skipped", \.reusedTokens),
             .tokens("loss_tokens", "tokens that carry loss", \.lossTokens),
             .tokens("stale_tokens", "recorded tokens too stale to be used", \.staleTokens),
-            .real(ifAny: "loss", .nats, "mean loss over the loss tokens", \.loss),
+            .real(ifAny: "loss", .nats, "mean loss over the loss tokens, or over the pairs", \.loss),
             .real(ifAny: "gradient_norm", .one, "global norm of the gradient before clipping", \.gradientNorm),
             .duration("forward_time", "forward passes below the head", \.time.forward),
+            .duration("reference_time", "the reference model's forward passes and scores", \.time.reference),
             .duration("loss_time", "head and loss, forward and backward", \.time.loss),
             .duration("recompute_time", "forward work done again before the backward passes", \.time.recompute),
             .duration("backward_time", "backward passes below the head", \.time.backward),
@@ -109,7 +114,7 @@ extension Schema {
             .count("step", "row of training", \.step),
             .count("request", "row of /trace", \.sample.request),
             .time("ready", "when its feedback came", \.sample.ready),
-            .tokens("tokens", "tokens that went through backward", \.sample.tokens),
+            .tokens("tokens", "of all its answers, each with the prompt before it", \.sample.tokens),
             .tokens("reused_tokens", "those whose forward pass was skipped", \.sample.reusedTokens),
         ]
     }

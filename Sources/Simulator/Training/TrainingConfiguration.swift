@@ -33,6 +33,14 @@ public struct TrainingConfiguration: Sendable, Equatable {
     /// Whether recorded tokens skip the forward pass. Otherwise every sample is recomputed.
     public var reuse = false
     public var tuning = Tuning.lora(rank: 8, alpha: 16, targets: Projection.allCases)
+    /// What is learned from feedback.
+    public var objective = Objective.trace
+    /// Of pairs: how dearly leaving the reference model is paid for.
+    public var beta = 0.1
+    /// Whether the answers of a pair or a group share their prompt's passes.
+    public var sharedPrompts = false
+    /// Whether pairs can come, so that full tuning keeps the weights it started from as their reference.
+    public var learnsPairs = false
     /// Samples that form one step.
     public var updateEvery = 8
     /// Tokens that run together in one forward and backward pass; one sample alone may exceed it.
