@@ -25,14 +25,16 @@ extension MeasuredBackend {
         }
         let rounding = GradientDifference(gradients, reference: replayed)
         let staleness = GradientDifference(gradients, reference: recomputed)
+        let samples = options.training.auditsSamples ? try microBatches.flatMap(auditSamples) : []
         for request in microBatches.flatMap(\.sequences).map(\.request) { slicesServed[request] = nil }
         return GradientAudit(
-            roundingError: rounding.error, stalenessError: staleness.error, stalenessCosine: staleness.cosine)
+            roundingError: rounding.error, stalenessError: staleness.error, stalenessCosine: staleness.cosine,
+            samples: samples)
     }
 
     /// Adds a micro-batch's gradient: with its records made anew by the weights that made them, or with everything
     /// computed at the trainer's own weights.
-    private func addGradient(
+    func addGradient(
         of microBatch: MicroBatch, _ reference: [Double], replayingRecords: Bool, to target: GradientBuffer
     ) throws {
         let pass = TrainingPass(
@@ -127,36 +129,5 @@ extension MeasuredBackend {
             adapters.buffer.copy(from: values)
             return ModelParameters(current.weights, adapters: adapters)
         }
-    }
-}
-
-/// The distance of a gradient from a reference.
-struct GradientDifference {
-    /// `max over tensors of |g - r| / max(|r|, 1e-6 |r_all|)`, Euclidean norms.
-    let error: Double
-    /// Cosine of the angle between the two whole gradients.
-    let cosine: Double
-
-    init(_ gradient: GradientBuffer, reference: GradientBuffer) {
-        func dot(_ a: FloatBuffer, _ b: FloatBuffer, _ range: Range<Int>) -> Double {
-            range.reduce(0) { $0 + Double(a.base[$1]) * Double(b.base[$1]) }
-        }
-        let all = 0..<reference.table.count
-        let whole = dot(reference.buffer, reference.buffer, all).squareRoot()
-        var worst = 0.0
-        for parameter in reference.table.parameters {
-            let difference = parameter.range.reduce(0.0) { sum, index in
-                let d = Double(gradient.buffer.base[index]) - Double(reference.buffer.base[index])
-                return sum + d * d
-            }.squareRoot()
-            let norm = dot(reference.buffer, reference.buffer, parameter.range).squareRoot()
-            let scale = max(norm, 1e-6 * whole)
-            // A difference that is not a number is as wrong as can be, and no comparison with it is true.
-            if !difference.isFinite { worst = .infinity }
-            if difference > 0 { worst = max(worst, difference / scale) }
-        }
-        error = worst
-        let own = dot(gradient.buffer, gradient.buffer, all).squareRoot()
-        cosine = own > 0 && whole > 0 ? dot(gradient.buffer, reference.buffer, all) / (own * whole) : 1
     }
 }

@@ -103,7 +103,9 @@ extension MeasuredBackend {
             if parameters.lowerBound == 0 { optimizer.beginStep() }
             rule.step(
                 parameters, state: optimizer, gradients: gradients, from: trainedBuffer(of: current),
-                to: trainedBuffer(of: next), learningRate: options.training.learningRate, gradientScale: gradientScale,
+                to: trainedBuffer(of: next),
+                learningRate: options.training.learningRate
+                    * options.training.schedule.factor(at: optimizer.steps - 1), gradientScale: gradientScale,
                 pool: engine.pool)
             gradients.buffer.floats[parameters].update(repeating: 0)
         }

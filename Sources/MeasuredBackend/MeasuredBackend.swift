@@ -198,6 +198,8 @@ public struct MeasuredOptions: Sendable {
     /// When set, durations are told as they would be at the speed at which a probe takes this many seconds: the machine's
     /// drift is taken out of them. Otherwise they are wall time.
     public var steadyProbe: Double?
+    /// Texts that nobody learns from.
+    public var heldOut = HeldOutTexts.none
 
     public init(_ configuration: ArmConfiguration) {
         seed = configuration.seed

@@ -13,6 +13,7 @@ import Engine
         version: "\(Build.version) (\(Build.commit))",
         subcommands: [
             RunCommand.self, TraceCommand.self, CalibrateCommand.self, ValidateCommand.self, VerifyCommand.self,
+            PretrainCommand.self,
             ModelsCommand.self, HardwareCommand.self,
         ])
 

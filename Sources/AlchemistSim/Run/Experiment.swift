@@ -147,7 +147,8 @@ public struct Experiment {
                 model: model.config.name)
             let engine = EngineContext(loaded.start, pool: pool)
             let source = MeasuredSource(
-                engine, trace: trace, seed: scenario.base.seed, profiles: MeasuredProfiles(engine, origin: origin))
+                engine, trace: trace, seed: scenario.base.seed, shift: scenario.contentShift,
+                profiles: MeasuredProfiles(engine, origin: origin))
             outcome = runArms(source, watcher)
             if outcome.failure == nil, !outcome.interrupted {
                 // What was measured is kept even if it can not be paired.

@@ -7,9 +7,12 @@ final class TraceTokens: TokenIDs {
     private let source: TokenSource
     private var known: [Int: [Int32]] = [:]
 
-    init(_ trace: Trace, vocabulary: Int, seed: UInt64) {
+    /// - Parameter shift: the share of contexts in which made-up text differs from the default language.
+    init(_ trace: Trace, vocabulary: Int, shift: Double = 0, seed: UInt64) {
         self.trace = trace
-        source = TokenSource(trace: trace, vocabulary: vocabulary, seed: seed)
+        var language = SyntheticLanguage.Parameters(vocabulary: vocabulary)
+        language.shift = shift
+        source = TokenSource(trace: trace, language: SyntheticLanguage(language), seed: seed)
     }
 
     func sequence(of request: Int) -> [Int32] {

@@ -48,7 +48,7 @@ extension ScenarioField {
 
     /// Every field, in the order in which scenarios are written.
     public static let all: [ScenarioField] =
-        general + hardware + device + serving + recording + training + feedback + metrics
+        general + hardware + device + serving + recording + training + feedback + content + metrics
 
     private static let general: [ScenarioField] = [
         ScenarioField(
@@ -247,6 +247,15 @@ extension ScenarioField {
             read: { $0.base.training.staleness.text }
         ) { s, v throws(ValueProblem) in s.base.training.staleness = try .init(text: v) },
         number("training.learning_rate", 0...1000, "AdamW's learning rate.", \.base.training.learningRate),
+        choice(
+            "training.schedule",
+            "How the learning rate comes down from that, to a tenth of it.", \.base.training.schedule.shape),
+        integer(
+            "training.warmup_steps", 0...1_000_000, "Steps in which it rises to that.",
+            \.base.training.schedule.warmup),
+        integer(
+            "training.schedule_steps", 1...1_000_000_000, "The step by which it has come down; it stays there.",
+            \.base.training.schedule.steps),
         number("training.weight_decay", 0...1000, "AdamW's decoupled weight decay.", \.base.training.weightDecay),
         number(
             "training.clip_norm", 0...1e9, "Largest norm of a gradient; 0 for no clipping.", \.base.training.clipNorm),
@@ -257,6 +266,17 @@ extension ScenarioField {
             "training.audit_every", 0...1_000_000,
             "Audits every n-th step's gradient, outside the clock; 0 audits none.",
             \.base.training.auditEvery),
+        flag(
+            "training.audit_samples",
+            "Whether an audit also takes each sample's gradient by itself, layer by layer.",
+            \.base.training.auditsSamples),
+        integer(
+            "training.evaluate_every", 0...1_000_000,
+            "Takes the loss on held-out texts after every n-th step, outside the clock; 0 takes none.",
+            \.base.training.evaluateEvery),
+        integer(
+            "training.evaluation_tokens", 1...100_000_000, "Held-out tokens of each language.",
+            \.base.training.evaluationTokens),
     ]
 
     private static let feedback: [ScenarioField] = [
@@ -272,6 +292,14 @@ extension ScenarioField {
 }
 
 extension ScenarioField {
+    fileprivate static let content: [ScenarioField] = [
+        number(
+            "content.shift", 0...1,
+            "Share of contexts in which made-up text differs from the language that base models are taught; of a trace "
+                + "with ids, the `--shift` it was generated with.",
+            \.contentShift)
+    ]
+
     fileprivate static let metrics: [ScenarioField] = [
         ScenarioField(
             path: "metrics.warmup",

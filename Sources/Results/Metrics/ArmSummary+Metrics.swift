@@ -170,6 +170,7 @@ extension ArmSummary {
             $0.reusedFraction
         },
         training("stale_tokens", .tokens, "recorded tokens too stale to be used") { Double($0.staleTokens) },
+        training("record_hit_rate", .one, "reused tokens / (reused tokens + stale tokens)") { $0.hitRate },
         training(
             "busy_seconds", .seconds, "forward + reference + loss + recompute + backward + optimizer + publish + stall"
         ) {
@@ -215,6 +216,18 @@ extension ArmSummary {
         },
         training("loss_first", .nats, "mean loss of the first quarter of the steps, at least one") { $0.firstLoss },
         training("loss_last", .nats, "mean loss of the last quarter of the steps, at least one") { $0.lastLoss },
+        training("heldout_loss_base_first", .nats, "on texts of the base's language, before the first step") {
+            $0.firstHeldOut?.base
+        },
+        training("heldout_loss_base_last", .nats, "on texts of the base's language, after the last step") {
+            $0.lastHeldOut?.base
+        },
+        training("heldout_loss_shifted_first", .nats, "on texts of the shifted language, before the first step") {
+            $0.firstHeldOut?.shifted
+        },
+        training("heldout_loss_shifted_last", .nats, "on texts of the shifted language, after the last step") {
+            $0.lastHeldOut?.shifted
+        },
         training("record_age_mean", .one, "mean age of used records in versions, weighted by reused tokens") {
             $0.meanAge
         },

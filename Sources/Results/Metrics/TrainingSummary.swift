@@ -29,6 +29,9 @@ public struct TrainingSummary: Sendable, Equatable {
     public var oldestAge: Int?
     /// From a sample's feedback to the first token served with weights that contain it; of samples that got so far.
     public var learningLag: Distribution?
+    /// Losses on held-out texts before the first step, and after the last; absent where they were not taken.
+    public var firstHeldOut: HeldOutLoss?
+    public var lastHeldOut: HeldOutLoss?
     /// The audits of those steps that had one, in order.
     public var audits: [GradientAudit]
 
@@ -65,6 +68,8 @@ public struct TrainingSummary: Sendable, Equatable {
             log.steps.flatMap { step in
                 step.firstServed.map { served in step.learned.map { served - $0.ready } } ?? []
             })
+        firstHeldOut = log.evaluations.first?.loss
+        lastHeldOut = log.evaluations.last?.loss
         audits = log.steps.compactMap(\.audit)
     }
 
@@ -87,6 +92,8 @@ public struct TrainingSummary: Sendable, Equatable {
     public var tokensPerDeviceSecond: Double? { ratio(Double(tokens), wallSeconds * Double(devices)) }
     /// Of the tokens that ran.
     public var reusedFraction: Double? { ratio(Double(reusedTokens), Double(tokens - sharedTokens)) }
+    /// Share of the recorded tokens of samples that were fresh enough to be used.
+    public var hitRate: Double? { ratio(Double(reusedTokens), Double(reusedTokens + staleTokens)) }
     /// Share of the busy time that forward passes below the head take.
     public var forwardShare: Double? { ratio(time.forward.seconds, busy.seconds) }
     /// Compute seconds, and those of its forward passes, repeated ones included, per trained token.

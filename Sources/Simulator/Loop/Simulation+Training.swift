@@ -237,5 +237,17 @@ extension Simulation {
         log.steps.append(record)
         trainer.finishStep()
         try sendWeights(of: trainer.version)
+        if trainer.version % max(1, configuration.training.evaluateEvery) == 0 { try evaluate() }
+    }
+
+    /// Takes the loss of the present weights on held-out texts, if that is wanted and has not been done.
+    mutating func evaluate() throws {
+        let training = configuration.training
+        guard training.enabled, training.evaluateEvery > 0, log.evaluations.last?.version != trainer.version,
+            let loss = try backend.evaluate()
+        else { return }
+        log.evaluations.append(
+            EvaluationRecord(
+                version: trainer.version, time: now, trainedTokens: log.steps.reduce(0) { $0 + $1.tokens }, loss: loss))
     }
 }

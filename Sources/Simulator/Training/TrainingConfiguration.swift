@@ -50,6 +50,8 @@ public struct TrainingConfiguration: Sendable, Equatable {
     public var checkpointing = Checkpointing.selective
     public var staleness = Staleness.any
     public var learningRate = 1e-3
+    /// How the learning rate, of which `learningRate` is the peak, changes from step to step.
+    public var schedule = LearningRateSchedule()
     public var weightDecay = 0.0
     /// Largest global norm of a step's gradient; 0 turns clipping off.
     public var clipNorm = 1.0
@@ -57,6 +59,12 @@ public struct TrainingConfiguration: Sendable, Equatable {
     public var quantumMax = SimDuration.milliseconds(10)
     /// Every n-th step's gradient is audited outside the clock; 0 audits none.
     public var auditEvery = 4
+    /// Whether an audit also takes each sample's gradient by itself, layer by layer: what staleness does at each age.
+    public var auditsSamples = false
+    /// After every n-th step the loss on held-out texts is taken, outside the clock; 0 takes none.
+    public var evaluateEvery = 0
+    /// Held-out tokens of each language.
+    public var evaluationTokens = 4096
 
     public init() {}
 }
