@@ -38,7 +38,7 @@ extension Experiment {
         let planning = SavePlanning(model: model.config, hardware: hardware, threads: threads)
         let memory = planning.recordMemory(of: arm.configuration, trace)
         let planner = planning.planner(for: arm.configuration, workload, recordMemory: memory)
-        guard let best = planner.best() else { return arm.configuration.recording.plan }
+        guard let best = planner.search().best else { return arm.configuration.recording.plan }
         return LayerPlans(layers: best.layers.shortest)
     }
 }

@@ -26,6 +26,8 @@ public struct RecordPlanReport: Sendable {
     public let rows: [Row]
     /// Plans that no other beats in both bytes and time, in ascending order of bytes.
     public let efficient: [Row]
+    /// Whether the planned one is known to be the best.
+    public let isExact: Bool
     public let workload: PlannedWorkload
     public let recordMemory: Bytes
     let model: String
@@ -56,9 +58,11 @@ public struct RecordPlanReport: Sendable {
                 stepSeconds: recomputed, expectedSeconds: recomputed, speedUp: 1)
         ]
         for plan in SavePlan.allCases { if let fixed = planner.fixed(plan) { rows.append(row(plan.rawValue, fixed)) } }
-        if let best = planner.best() { rows.append(row("planned", best)) }
+        let search = planner.search()
+        if let best = search.best { rows.append(row("planned", best)) }
         self.rows = rows
-        efficient = planner.efficient().map { row($0.layers.runs, $0) }
+        isExact = search.isExact
+        efficient = search.efficient.map { row($0.layers.runs, $0) }
         self.workload = workload
         self.recordMemory = recordMemory
         model = scenario.model
@@ -78,6 +82,7 @@ public struct RecordPlanReport: Sendable {
         if showsAll { text += "\nPlans that no other beats in both bytes and time:\n\n" + Self.text(of: efficient) }
         guard let best else { return text }
         text += "\nplanned: \(best.layers.runs)\n"
+        if !isExact { text += "Not all choices were followed up: another plan may be slightly better.\n" }
         text +=
             pays
             ? "--set recording.plan=\(LayerPlans(layers: best.layers.shortest).text)\n"
@@ -115,7 +120,7 @@ public struct RecordPlanReport: Sendable {
         let body = Body(
             model: model, backend: backend, tokens: workload.tokens, recordedTokens: workload.recordedTokens,
             heldTokens: workload.heldTokens, recordedTokensPerSecond: workload.recordedTokensPerSecond,
-            recordMemoryBytes: recordMemory.count, linkBytesPerSecond: linkBandwidth, pays: pays,
+            recordMemoryBytes: recordMemory.count, linkBytesPerSecond: linkBandwidth, pays: pays, isExact: isExact,
             plans: rows.map(Body.Row.init), efficient: showsAll ? efficient.map(Body.Row.init) : nil)
         return String(decoding: try encoder.encode(body), as: UTF8.self) + "\n"
     }
@@ -146,7 +151,7 @@ public struct RecordPlanReport: Sendable {
         let recordedTokensPerSecond: Double?
         let recordMemoryBytes: Int
         let linkBytesPerSecond: Double
-        let pays: Bool
+        let pays, isExact: Bool
         let plans: [Row]
         let efficient: [Row]?
     }

@@ -114,15 +114,16 @@ public struct RecordedStep: Sendable {
         return Outcome(bytes: bytes, recompute: recompute, stall: duration - work, duration: duration)
     }
 
-    /// Where compute stream and copy engine are after some of the layers' backward passes. Everything in it, and all that
-    /// follows from it, only grows with each of its parts.
+    /// Where compute stream and copy engine are after some of the layers' backward passes. Everything that follows only
+    /// grows with each of its parts.
     struct Timeline: Sendable {
         /// When the copy engine is free.
         private(set) var copied: Int64
-        /// When the layers were used up that the next copies wait for: the newest first.
-        private(set) var used: [Int64]
         /// When the compute stream is free.
-        var end: Int64 { used[0] }
+        private(set) var end: Int64
+        /// When the layers were used up that the next copies wait for, the oldest first, as far as that is later than
+        /// `copied`: the copy engine is busy until then in any case.
+        private var used: [Int64]
 
         /// After the forward pass and the loss.
         init(of step: RecordedStep) {
@@ -137,29 +138,28 @@ public struct RecordedStep: Sendable {
             copied += step.link?.time(of: step.finalBytes) ?? 0
             end = max(end, copied) + step.loss.nanoseconds
             self.copied = copied
+            self.end = end
             // Nothing before the loss keeps room from the first copies.
-            used = [end] + [Int64](repeating: 0, count: step.link?.prefetchLayers ?? 0)
+            used = step.link.map { [Int64](repeating: copied, count: $0.prefetchLayers) + [end] } ?? []
         }
 
         mutating func run(_ choice: Choice, backward: SimDuration, link: Link?) {
-            var ready: Int64 = 0
-            if let link {
-                let oldest = used[used.count - 1]
-                if choice.bytes > .zero { copied = max(copied, oldest) + link.time(of: choice.bytes) }
-                ready = copied
+            let work = choice.recompute.nanoseconds + backward.nanoseconds
+            guard let link else {
+                end += work
+                return
             }
-            let next = max(end, ready) + choice.recompute.nanoseconds + backward.nanoseconds
-            used.removeLast()
-            used.insert(next, at: 0)
+            if choice.bytes > .zero { copied = max(copied, used[0]) + link.time(of: choice.bytes) }
+            end = max(end, copied) + work
+            for index in used.indices.dropLast() { used[index] = max(used[index + 1], copied) }
+            used[used.count - 1] = end
         }
 
         /// Whether nothing is later here than in `other`.
         func isNoLater(than other: Timeline) -> Bool {
-            guard copied <= other.copied else { return false }
+            guard copied <= other.copied, end <= other.end else { return false }
             for index in used.indices where used[index] > other.used[index] { return false }
             return true
         }
-
-        static func == (a: Timeline, b: Timeline) -> Bool { a.copied == b.copied && a.used == b.used }
     }
 }

@@ -7,7 +7,8 @@
 ///
 /// The search is exact. It goes through the layers as backward does and keeps every partial choice that no other beats in
 /// bytes and in every part of its timeline at once; whatever follows only grows with these, so nothing that is dropped
-/// could have been completed to something better.
+/// could have been completed to something better. Should there ever be more than `mostStates` of them, as with many layers
+/// and a long prefetch, only the fastest of about equal bytes are followed up, and the plans say so.
 public struct SavePlanner: Sendable {
     public var step: RecordedStep
     /// The step without records.
@@ -21,6 +22,33 @@ public struct SavePlanner: Sendable {
         self.allowedBytes = allowedBytes
     }
 
+    /// Partial choices that are followed up at most.
+    public static let mostStates = 6000
+
+    /// Plans, and whether they are known to be the best.
+    public struct Search: Sendable {
+        /// Every plan that no other beats in both bytes and time, in ascending order of bytes.
+        public var efficient: [Plan]
+        /// Whether nothing was left out.
+        public var isExact: Bool
+        private let recomputed: Double
+
+        fileprivate init(efficient: [Plan], isExact: Bool, recomputed: Double) {
+            self.efficient = efficient
+            self.isExact = isExact
+            self.recomputed = recomputed
+        }
+
+        /// The plan with the least expected time; of several, the one with the fewest bytes. Where every plan takes longer
+        /// than recomputing, and the best would be to record nothing, the one whose step is shortest.
+        public var best: Plan? {
+            func order(_ plan: Plan) -> (Double, SimDuration, Bytes) {
+                (min(plan.expectedSeconds, recomputed), plan.outcome.duration, plan.outcome.bytes)
+            }
+            return efficient.min { order($0) < order($1) }
+        }
+    }
+
     /// A choice for every layer, and what comes of it.
     public struct Plan: Sendable, Equatable {
         public var layers: [SavePlan]
@@ -29,15 +57,6 @@ public struct SavePlanner: Sendable {
         public var coverage: Double
         /// Seconds of a step, over recorded and other requests.
         public var expectedSeconds: Double
-    }
-
-    /// The plan with the least expected time; of several, the one with the fewest bytes. Where every plan takes longer than
-    /// recomputing, and the best would be to record nothing, the one whose step is shortest.
-    public func best() -> Plan? {
-        func order(_ plan: Plan) -> (Double, SimDuration, Bytes) {
-            (min(plan.expectedSeconds, recomputed.seconds), plan.outcome.duration, plan.outcome.bytes)
-        }
-        return efficient().min { order($0) < order($1) }
     }
 
     /// The same plan in every layer.
@@ -59,19 +78,16 @@ public struct SavePlanner: Sendable {
             expectedSeconds: coverage * outcome.duration.seconds + (1 - coverage) * recomputed.seconds)
     }
 
-    /// Every plan that no other beats in both bytes and time, in ascending order of bytes.
-    public func efficient() -> [Plan] {
+    /// Searches all choices.
+    public func search() -> Search {
+        let (states, isExact) = finalStates()
         var plans: [Plan] = []
-        for state in finalStates().sorted(by: { ($0.bytes, $0.timeline.end) < ($1.bytes, $1.timeline.end) }) {
-            if let last = plans.last,
-                last.outcome.duration.nanoseconds
-                    <= state.timeline.end + step.closing.nanoseconds
-            {
-                continue
-            }
+        var last = Int64.max
+        for state in states.sorted(by: Self.inOrder) where state.timeline.end < last {
+            last = state.timeline.end
             plans.append(plan(of: state.chosen.reversed()))
         }
-        return plans
+        return Search(efficient: plans, isExact: isExact, recomputed: recomputed.seconds)
     }
 
     // MARK: Search
@@ -84,8 +100,13 @@ public struct SavePlanner: Sendable {
         var chosen: [Int]
     }
 
-    private func finalStates() -> [State] {
+    private static func inOrder(_ a: State, _ b: State) -> Bool {
+        (a.bytes, a.timeline.end, a.timeline.copied) < (b.bytes, b.timeline.end, b.timeline.copied)
+    }
+
+    private func finalStates() -> (states: [State], isExact: Bool) {
         var states = [State(bytes: 0, timeline: RecordedStep.Timeline(of: step), chosen: [])]
+        var isExact = true
         for layer in step.layers.reversed() {
             var next: [State] = []
             next.reserveCapacity(states.count * layer.choices.count)
@@ -99,18 +120,35 @@ public struct SavePlanner: Sendable {
                 }
             }
             states = Self.unbeaten(next)
+            if states.count > Self.mostStates {
+                states = Self.thinned(states)
+                isExact = false
+            }
         }
-        return states
+        return (states, isExact)
     }
 
-    /// Those that no other state beats, one of each that are equal.
+    /// Those that no other state beats, one of each that are equal, in order.
     private static func unbeaten(_ states: [State]) -> [State] {
         var kept: [State] = []
-        for state in states.sorted(by: { ($0.bytes, $0.timeline.end) < ($1.bytes, $1.timeline.end) }) {
-            // Whatever beats it has no more bytes and so came before it.
-            if kept.contains(where: { $0.timeline.isNoLater(than: state.timeline) }) { continue }
+        for state in states.sorted(by: inOrder) {
+            // Whatever beats it has no more bytes and so came before it; most likely not long before.
+            if kept.lazy.reversed().contains(where: { $0.timeline.isNoLater(than: state.timeline) }) { continue }
             kept.append(state)
         }
         return kept
+    }
+
+    /// Half as many as may be: of those with about equal bytes the ones that end first.
+    private static func thinned(_ states: [State]) -> [State] {
+        guard let least = states.first?.bytes, let most = states.last?.bytes, most > least else {
+            return Array(states.prefix(mostStates / 2))
+        }
+        let groups = 500
+        let width = (most - least) / groups + 1
+        return Dictionary(grouping: states) { ($0.bytes - least) / width }.values.flatMap { group in
+            group.sorted { ($0.timeline.end, $0.timeline.copied) < ($1.timeline.end, $1.timeline.copied) }
+                .prefix(mostStates / 2 / groups)
+        }.sorted(by: inOrder)
     }
 }

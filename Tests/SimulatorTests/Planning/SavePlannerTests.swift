@@ -45,7 +45,7 @@ import Testing
         for allowed in [nil, Double(most) * random.uniform(), Double(most) * 0.3 * random.uniform()] {
             let planner = SavePlanner(step: step, recomputed: recomputed, allowedBytes: allowed)
             let all = Self.combinations(layers).map(planner.plan)
-            let best = try #require(planner.best())
+            let best = try #require(planner.search().best)
             // Nothing has to be recorded.
             let none = recomputed.seconds
             let least = min(none, all.map(\.expectedSeconds).min() ?? none)
@@ -70,7 +70,7 @@ import Testing
                         || ($0.bytes <= one.bytes && $0.duration < one.duration)
                 }
             }.map { [$0.bytes.count, Int($0.duration.nanoseconds)] })
-        let found = planner.efficient().map { [$0.outcome.bytes.count, Int($0.outcome.duration.nanoseconds)] }
+        let found = planner.search().efficient.map { [$0.outcome.bytes.count, Int($0.outcome.duration.nanoseconds)] }
         #expect(Set(found) == unbeaten)
         #expect(found.count == unbeaten.count)
     }
@@ -101,7 +101,7 @@ import Testing
         let step = RecordedStep(
             layers: [layer], kvBytes: .zero, finalBytes: .zero, loss: .zero, closing: .zero, link: nil)
         let planner = SavePlanner(step: step, recomputed: SimDuration(nanoseconds: 130), allowedBytes: 50)
-        let plan = try #require(planner.best())
+        let plan = try #require(planner.search().best)
         #expect(plan.coverage == 0.5)
         #expect(abs(plan.expectedSeconds - 100e-9) < 1e-15)
     }
@@ -119,7 +119,9 @@ import Testing
             loss: .zero, closing: .zero,
             link: .init(bandwidth: 0.9e9, latency: SimDuration(nanoseconds: 10), transfers: 2, prefetchLayers: 2))
         let planner = SavePlanner(step: step, recomputed: SimDuration(nanoseconds: 120_000), allowedBytes: 50_000)
-        let best = try #require(planner.best())
+        let search = planner.search()
+        #expect(search.isExact)
+        let best = try #require(search.best)
         for kind in SavePlan.allCases {
             let fixed = try #require(planner.fixed(kind))
             #expect(best.expectedSeconds <= fixed.expectedSeconds)
