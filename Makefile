@@ -9,7 +9,7 @@ BUILD := .build/release
 PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
-.PHONY: all setup build run test sanitize check format bench peers effect validate shared-prompt base staleness headline-cpu sample-traces plots tokenizer clean
+.PHONY: all setup build run test sanitize check format bench peers effect plan validate shared-prompt base staleness headline-cpu sample-traces plots tokenizer clean
 
 all: build
 
@@ -89,6 +89,13 @@ staleness: base plots
 ## The paper's headline figures from measured work: some minutes on an otherwise idle machine.
 headline-cpu: build
 	python3 experiments/headline.py $(PROGRAM) -o results/headline.md
+
+## The planner's save plan beside the fixed ones, on real work over links of several speeds: some minutes on an idle machine.
+plan: build
+	for link in 200MB/s 400MB/s 800MB/s 25GB/s; do \
+	    $(PROGRAM) run traces/sample.jsonl --scenario experiments/plan.yaml --set device.link_bandwidth=$$link \
+	      -o results/plan-$${link%/s}.h5; \
+	done
 
 ## Speed of the kernels as tokens per second and as a fraction of the limit measured in the same run.
 bench: setup

@@ -13,8 +13,7 @@ import Engine
         version: "\(Build.version) (\(Build.commit))",
         subcommands: [
             RunCommand.self, TraceCommand.self, CalibrateCommand.self, ValidateCommand.self, VerifyCommand.self,
-            PretrainCommand.self,
-            ModelsCommand.self, HardwareCommand.self,
+            PretrainCommand.self, PlanCommand.self, ModelsCommand.self, HardwareCommand.self,
         ])
 
     static func main() {
