@@ -117,7 +117,7 @@ struct ScenarioOptions: ParsableArguments {
     var settings: [String] = []
 
     @Option(
-        help: "Arms to run, separated by commas: serve-only, recompute, reuse, separate, shared-prompt, or the scenario's.")
+        help: "Arms to run, by name: serve-only, recompute, reuse, separate, shared-prompt, or the scenario's.")
     var arms: String?
 
     @Option(help: "Seed of weights, feedback and synthesised tokens.")
