@@ -71,16 +71,16 @@ burst: build
 
 ## Who saves what where answers share a prompt, for pairs and for groups of four: some minutes on an otherwise idle machine.
 shared-prompt: build
-	$(PROGRAM) trace generate --requests 24 --turns 1 --scale 0.25 --target-p 0.8 --rate 1 --feedback-rate 1 \
-	  --feedback-kind dpo --max-context 900 --seed 21 -o results/pairs.jsonl
-	$(PROGRAM) trace generate --requests 24 --turns 1 --scale 0.25 --target-p 0.8 --rate 1 --feedback-rate 1 \
-	  --feedback-kind group --group-size 4 --max-context 900 --seed 21 -o results/groups.jsonl
+	$(PROGRAM) trace generate --requests 12 --turns 1 --scale 0.25 --target-p 0.8 --rate 1 --feedback-rate 1 \
+	  --feedback-kind dpo --max-context 700 --seed 21 -o results/pairs.jsonl
+	$(PROGRAM) trace generate --requests 12 --turns 1 --scale 0.25 --target-p 0.8 --rate 1 --feedback-rate 1 \
+	  --feedback-kind group --group-size 4 --max-context 700 --seed 21 -o results/groups.jsonl
 	$(PROGRAM) run results/pairs.jsonl --scenario experiments/shared-prompt.yaml -o results/pairs.h5
 	$(PROGRAM) run results/groups.jsonl --scenario experiments/shared-prompt.yaml -o results/groups.h5
 
 ## A small model that knows the synthetic language; kept, and made once.
 base: build
-	$(PROGRAM) pretrain micro -o results/pretrained/base
+	$(PROGRAM) pretrain experiments/staleness-model.yaml --steps 800 -o results/pretrained/base
 
 ## Gradients and learning on stale records, over tuning modes, learning rates and seeds: a quarter of an hour.
 staleness: base plots

@@ -9,6 +9,7 @@ confidence interval by Student's t. Needs h5py (`make plots`).
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import random
@@ -20,7 +21,9 @@ import h5py
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 AGES = [0, 1, 2, 4, 8, 16, 32]
-ARMS = ["recompute", "exact", "bounded", "any"]
+# Feedback does not come at exactly these: ages of up to half more and a quarter less are counted to the nearest.
+BINS = {0: (0, 0), 1: (1, 1), 2: (2, 2), 4: (3, 5), 8: (6, 11), 16: (12, 23), 32: (24, 47)}
+ARMS = ["exact", "bounded", "any"]
 # Quantiles of Student's t at 97.5 %, by degrees of freedom.
 STUDENT = [None, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262]
 RATES = {"lora": ["1e-3", "4e-3"], "full": ["1e-4", "4e-4"]}
@@ -79,11 +82,11 @@ class Run:
                     "training_steps", "tokens_per_busy_second")} for arm in ARMS}
 
     def mean(self, column, age, layer):
-        values = [row[column] for row in self.rows if row[0] == age and row[1] == layer]
+        values = [row[column] for row in self.rows if BINS[age][0] <= row[0] <= BINS[age][1] and row[1] == layer]
         return float(statistics.fmean(values)) if values else None
 
     def count(self, age):
-        return sum(1 for row in self.rows if row[0] == age and row[1] == -1)
+        return sum(1 for row in self.rows if BINS[age][0] <= row[0] <= BINS[age][1] and row[1] == -1)
 
 
 def main():
@@ -92,33 +95,42 @@ def main():
     options.add_argument("checkpoint")
     options.add_argument("-o", "--output", default="results/staleness.md")
     options.add_argument("--seeds", type=int, default=5)
-    options.add_argument("--requests", type=int, default=192)
+    options.add_argument("--requests", type=int, default=96)
     options.add_argument("--prompt", type=int, default=96)
-    options.add_argument("--response", type=int, default=33)
+    options.add_argument("--response", type=int, default=25)
+    options.add_argument("--jobs", type=int, default=2, help="runs at the same time; nothing depends on their speed")
     options.add_argument("--keep", action="store_true", help="take the results files that are there")
     arguments = options.parse_args()
     folder = os.path.join(os.path.dirname(arguments.output) or ".", "staleness")
     os.makedirs(folder, exist_ok=True)
     text = []
     finals = []
+    def path(tuning, rate, seed):
+        return os.path.join(folder, f"{tuning}-{rate}-{seed}")
+
+    def run(setting):
+        tuning, rate, seed = setting
+        name = path(*setting)
+        if arguments.keep and os.path.exists(name + ".h5"):
+            return
+        trace = write_trace(name + ".jsonl", arguments.requests, arguments.prompt, arguments.response, seed)
+        print("running", name, file=sys.stderr)
+        subprocess.run(
+            [arguments.program, "run", trace, "--scenario", os.path.join(HERE, "staleness.yaml"), "--seed", str(seed),
+             "--set", "model=" + arguments.checkpoint, "--set", "training.tuning=" + tuning,
+             "--set", "training.learning_rate=" + rate, "--quiet", "--json", "-o", name + ".h5"],
+            check=True, stdout=subprocess.DEVNULL)
+
+    settings = [(tuning, rate, seed) for seed in range(arguments.seeds) for tuning in RATES for rate in RATES[tuning]]
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        list(pool.map(run, settings))
     for tuning, rates in RATES.items():
         for rate in rates:
-            runs = []
-            for seed in range(arguments.seeds):
-                name = os.path.join(folder, f"{tuning}-{rate}-{seed}")
-                if not (arguments.keep and os.path.exists(name + ".h5")):
-                    trace = write_trace(name + ".jsonl", arguments.requests, arguments.prompt, arguments.response, seed)
-                    print("running", name, file=sys.stderr)
-                    subprocess.run(
-                        [arguments.program, "run", trace, "--scenario", os.path.join(HERE, "staleness.yaml"), "--seed",
-                         str(seed), "--set", "model=" + arguments.checkpoint, "--set", "training.tuning=" + tuning,
-                         "--set", "training.learning_rate=" + rate, "--quiet", "--json", "-o", name + ".h5"],
-                        check=True, stdout=subprocess.DEVNULL)
-                runs.append(Run(name + ".h5"))
+            runs = [Run(path(tuning, rate, seed) + ".h5") for seed in range(arguments.seeds)]
             layers = runs[0].layers
             chosen = sorted({0, layers // 2, layers - 1})
-            ages = sorted({row[0] for run in runs for row in run.rows if row[0] in AGES})
-            rows = [[str(age), str(sum(run.count(age) for run in runs)), shown([run.mean(2, age, -1) for run in runs]),
+            ages = [age for age in AGES if any(run.count(age) for run in runs)]
+            rows = [[str(age) if BINS[age][0] == BINS[age][1] else f"{age} ({BINS[age][0]} - {BINS[age][1]})", str(sum(run.count(age) for run in runs)), shown([run.mean(2, age, -1) for run in runs]),
                      shown([run.mean(3, age, -1) for run in runs], 4)]
                     + [shown([run.mean(2, age, layer) for run in runs]) for layer in chosen]
                     + [shown([run.mean(3, age, layer) for run in runs], 4) for layer in chosen] for age in ages]
@@ -130,13 +142,13 @@ def main():
                     return [None if run.summary[arm][metric] != run.summary[arm][metric] else run.summary[arm][metric]
                             for run in runs]
                 apart = [run.summary[arm]["heldout_loss_shifted_last"]
-                         - run.summary["recompute"]["heldout_loss_shifted_last"] for run in runs]
+                         - run.summary["exact"]["heldout_loss_shifted_last"] for run in runs]
                 finals.append([tuning, rate, arm, shown(values("heldout_loss_shifted_first")),
-                               shown(values("heldout_loss_shifted_last")), shown(apart, 4) if arm != "recompute" else "-",
+                               shown(values("heldout_loss_shifted_last")), shown(apart, 4) if arm != "exact" else "-",
                                shown(values("heldout_loss_base_first")), shown(values("heldout_loss_base_last")),
                                shown(values("record_hit_rate")), shown(values("reused_token_fraction")),
                                shown(values("record_age_mean"), 1)])
-    header = ["tuning", "rate", "arm", "loss on B before", "after", "less recompute's", "loss on A before", "after",
+    header = ["tuning", "rate", "arm", "loss on B before", "after", "less exact's", "loss on A before", "after",
               "hit rate", "p", "mean age"]
     text.append(table("Held-out loss after the last step, in nats, and hit rate", header, finals))
     with open(arguments.output + ".partial", "w") as file:
