@@ -91,12 +91,14 @@ struct DialogueImport<Tokenizer: TextTokenizer> {
             conversation: conversation.name, turn: conversation.turn, previousTurn: conversation.previousTurn,
             thinkTime: conversation.thinkTime)
         if options.content == .ids {
-            request.prompt = conversation.history + turn.user
+            request.prompt = conversation.history.isEmpty ? turn.user : conversation.history + turn.user
             if !turn.answer.isEmpty { request.output = turn.answer }
         }
         conversation.previousTurn = sink.report.requests
         conversation.historyTokens = promptTokens + turn.answerTokens
-        if options.content == .ids { conversation.history = (request.prompt ?? []) + turn.answer }
+        if options.content == .ids, !conversation.turns.isEmpty {
+            conversation.history = (request.prompt ?? []) + turn.answer
+        }
         conversation.turn += 1
         try sink.write(request)
         if !conversation.turns.isEmpty {
