@@ -57,6 +57,11 @@ struct TraceStagedFile: ~Copyable {
         return stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG
     }
 
+    static func isDirectory(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
     /// Where the bytes shall go: a link stays one, and what it points to is replaced. Only a regular file is.
     private static func target(of path: String) throws(TraceError) -> String {
         var status = stat()

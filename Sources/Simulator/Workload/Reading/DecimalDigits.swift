@@ -15,7 +15,7 @@ enum DecimalDigits {
             rest /= 100
             next -= 2
             // The ten's digit first, lowest in memory.
-            let digits = UInt16(truncatingIfNeeded: pair / 10 | pair % 10 << 8) + 0x3030
+            let digits = UInt16(truncatingIfNeeded: pair / 10 | (pair % 10) << 8) + 0x3030
             next.storeBytes(of: digits.littleEndian, as: UInt16.self)
         }
         if next > place {
