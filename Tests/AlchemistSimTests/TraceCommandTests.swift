@@ -115,19 +115,34 @@ import Testing
         (["trace", "import", "x", "-o", "y", "--columns", "arrival=:"], "--columns: found `arrival=:`"),
         (["trace", "import", "x", "-o", "y", "--columns", "prompt_tokens=a,prompt_tokens=b"], "each field once"),
         (["trace", "stats", "x", "--against", "azure-code"], "no measured distribution is known, only the medians"),
-        (["trace", "generate", "-o", "y", "--cv", "2"], "--cv: found without effect, expected only with --arrivals gamma"),
+        (
+            ["trace", "generate", "-o", "y", "--cv", "2"],
+            "--cv: found without effect, expected only with --arrivals gamma"
+        ),
         (["trace", "generate", "-o", "y", "--period", "2", "--arrivals", "bursts"], "--period: found without effect"),
         (["trace", "generate", "-o", "y", "--turns", "1", "--think-time", "2"], "--think-time: found without effect"),
         (["trace", "generate", "-o", "y", "--prefix-groups", "2"], "expected only with --prefix-tokens"),
         (["trace", "generate", "-o", "y", "--content", "counts", "--vocabulary", "9"], "only with --content ids"),
         (["trace", "generate", "-o", "y", "--shift-at", "0.2"], "expected only with --shift"),
-        (["trace", "generate", "-o", "y", "--feedback-rate", "0", "--feedback-kind", "dpo"], "--feedback-rate above 0"),
+        (
+            ["trace", "generate", "-o", "y", "--feedback-rate", "0", "--feedback-kind", "dpo"],
+            "--feedback-rate above 0"
+        ),
         (["trace", "generate", "-o", "y", "--group-size", "3"], "expected only with --feedback-kind group"),
         (["trace", "generate", "-o", "y", "--arrivals", "gamma", "--cv", "99"], "--cv: found 99.0"),
         (["trace", "import", "x", "-o", "y", "--format", "azure", "--turns", "all"], "--turns: found without effect"),
-        (["trace", "import", "x", "-o", "y", "--format", "vllm", "--think-time", "1"], "--think-time: found without effect"),
-        (["trace", "import", "x", "-o", "y", "--format", "azure", "--tokenizer", "t"], "--tokenizer: found without effect"),
-        (["trace", "import", "x", "-o", "y", "--format", "mooncake", "--output-tokens", "1"], "only with --format vllm"),
+        (
+            ["trace", "import", "x", "-o", "y", "--format", "vllm", "--think-time", "1"],
+            "--think-time: found without effect"
+        ),
+        (
+            ["trace", "import", "x", "-o", "y", "--format", "azure", "--tokenizer", "t"],
+            "--tokenizer: found without effect"
+        ),
+        (
+            ["trace", "import", "x", "-o", "y", "--format", "mooncake", "--output-tokens", "1"],
+            "only with --format vllm"
+        ),
         (["trace", "generate", "-o", "y", "--cv", "0", "--arrivals", "gamma"], "--cv: found 0.0"),
         (["trace", "generate", "-o", "y", "--replay", "x"], "--replay"),
         (["trace", "generate", "-o", "y", "--feedback-edits", "0.5", "--content", "counts"], "--feedback-edits"),
@@ -156,7 +171,8 @@ import Testing
         let line = { (id: Int, turn: Int, prompt: Int) in
             #"{"id": \#(id), "arrival": \#(id), "prompt_tokens": \#(prompt), "output_tokens": 5, "conversation": "c", "turn": \#(turn)}"#
         }
-        try Self.write([line(0, 0, 10), line(1, 1, 25), line(2, 2, 40)].joined(separator: "\n"), to: folder.path("s.jsonl"))
+        try Self.write(
+            [line(0, 0, 10), line(1, 1, 25), line(2, 2, 40)].joined(separator: "\n"), to: folder.path("s.jsonl"))
         let arguments = [
             "trace", "generate", "--lengths", folder.path("s.jsonl"), "--requests", "50", "--content", "counts", "-o",
             folder.path("t.jsonl"),

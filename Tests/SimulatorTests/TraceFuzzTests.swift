@@ -77,7 +77,9 @@ import Testing
         let text = String(decoding: bytes, as: UTF8.self)
         let dropped = report.dropped.values.reduce(0, +)
         guard report.format == .shareGPT || report.format == .vllm else {
-            let lines = bytes.split(separator: 0x0a).count { line in !line.allSatisfy { [0x20, 0x09, 0x0d].contains($0) } }
+            let lines = bytes.split(separator: 0x0a).count { line in
+                !line.allSatisfy { [0x20, 0x09, 0x0d].contains($0) }
+            }
             let isTable = text.drop { $0.isWhitespace || $0 == "\u{feff}" }.first != "{"
             #expect(report.rows == lines - (isTable ? 1 : 0), "\(text)")
             #expect(report.rows == report.requests + dropped)
@@ -112,7 +114,11 @@ import Testing
         var (depth, count, isInString, isEscaped) = (0, 0, false, false)
         for byte in bytes {
             if isInString {
-                if isEscaped { isEscaped = false } else if byte == 0x5c { isEscaped = true } else if byte == 0x22 {
+                if isEscaped {
+                    isEscaped = false
+                } else if byte == 0x5c {
+                    isEscaped = true
+                } else if byte == 0x22 {
                     isInString = false
                 }
             } else if byte == 0x22 {
@@ -155,7 +161,8 @@ import Testing
     }
 
     @Test(
-        "A line of a gigabyte is refused before it is read whole", .timeLimit(.minutes(2)), arguments: ["", "{\"a\": \"", "[{\"a\": \"", "a,b"])
+        "A line of a gigabyte is refused before it is read whole", .timeLimit(.minutes(2)),
+        arguments: ["", "{\"a\": \"", "[{\"a\": \"", "a,b"])
     func hugeLines(start: String) throws {
         let scratch = try TraceScratch()
         let path = try scratch.file(start.utf8)

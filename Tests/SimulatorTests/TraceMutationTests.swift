@@ -48,7 +48,9 @@ import Testing
             bytes.insert(contentsOf: bytes[comma..<end], at: comma)
         case .zeroByte: bytes.insert(0, at: stream.below(bytes.count + 1))
         case .invalidText:
-            let sequences: [[UInt8]] = [[0x80], [0xc0, 0xaf], [0xe2, 0x82], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80]]
+            let sequences: [[UInt8]] = [
+                [0x80], [0xc0, 0xaf], [0xe2, 0x82], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80],
+            ]
             bytes.insert(contentsOf: sequences[stream.below(sequences.count)], at: stream.below(bytes.count + 1))
         case .insertedBytes:
             let noise = (0...stream.below(20)).map { _ in UInt8(truncatingIfNeeded: stream.next()) }

@@ -15,7 +15,8 @@ extension ImportReport {
                 ? "arrivals are the source's"
                 : "arrivals are made up, the source has none"
                     + (idleInstants > 0
-                        ? "; at \(idleInstants) instants no turn was ready any more, so the rate falls at the end" : ""))
+                        ? "; at \(idleInstants) instants no turn was ready any more, so the rate falls at the end" : "")
+        )
         for reason in DropReason.allCases {
             if let count = dropped[reason] { lines.append("dropped \(count) \(reason.rawValue)") }
         }

@@ -24,7 +24,7 @@ public enum LengthModel: Sendable, Equatable {
     ) -> LengthPair {
         let lengths: (user: Double, answer: Double) =
             switch self {
-            case .logNormal(let user, let answer): 
+            case .logNormal(let user, let answer):
                 (user.draw(scores?.user, using: &stream), answer.draw(scores?.answer, using: &stream))
             case .fitted(let fit): fit.draw(isFirst: isFirst, traits: traits, scores: scores, using: &stream)
             case .empirical(let pairs):

@@ -36,7 +36,8 @@ struct StratifiedScores {
                 let place = index - start
                 members[index] = Member(
                     turns: others[0][place],
-                    traits: ConversationTraits(user: Self.score(others[1][place]), answer: Self.score(others[2][place])),
+                    traits: ConversationTraits(
+                        user: Self.score(others[1][place]), answer: Self.score(others[2][place])),
                     user: Self.score(columns[0][place]), answer: Self.score(columns[1][place]))
             }
         }

@@ -191,7 +191,8 @@ extension ArrivalModel {
         let least = Double(requests) / longest
         switch self {
         case .poisson(let rate), .gamma(let rate, _), .bursts(let rate, _, _, _), .diurnal(let rate, _, _):
-            try require(rate > least && rate <= 1e6, "rate", rate, "requests a second, more than \(least), up to 1000000")
+            try require(
+                rate > least && rate <= 1e6, "rate", rate, "requests a second, more than \(least), up to 1000000")
         case .replay(let times):
             try require(
                 times.count >= requests, "requests", requests,

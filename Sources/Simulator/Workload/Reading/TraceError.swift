@@ -67,7 +67,8 @@ extension TraceError.Problem: CustomStringConvertible {
         case .malformed(let column, let found, let expected): "column \(column): found \(found), expected \(expected)"
         case .truncated: "truncated: the last line breaks off, expected a whole JSON object and a newline"
         case .notText: "found binary content, expected lines of UTF-8 text"
-        case .tooLong(let maxBytes): "found a line or object longer than \(maxBytes) bytes, the most that are held at a time"
+        case .tooLong(let maxBytes):
+            "found a line or object longer than \(maxBytes) bytes, the most that are held at a time"
         case .noRequests: "empty: found no requests, expected at least one"
         case .nothingLeft: "found no request that can be kept, expected at least one"
         case .unknownFormat:
