@@ -275,7 +275,7 @@ struct FaultyTrace: Sendable, CustomTestStringConvertible {
 
         let directory = scratch.directory
         let error = #expect(throws: TraceError.self) { try TraceReader.read(path: directory) }
-        #expect(error?.description == "\(directory): found a directory, expected a trace file")
+        #expect(error?.description == "\(directory): found a directory, expected a file")
         #expect(error?.isInputOutput == true)
     }
 
