@@ -12,7 +12,7 @@ import Engine
             """,
         version: "\(Build.version) (\(Build.commit))",
         subcommands: [
-            RunCommand.self, TraceCommand.self, CalibrateCommand.self, ValidateCommand.self, VerifyCommand.self,
+            RunCommand.self, SweepCommand.self, SearchCommand.self, TraceCommand.self, CalibrateCommand.self, ValidateCommand.self, VerifyCommand.self,
             ModelsCommand.self, HardwareCommand.self,
         ])
 

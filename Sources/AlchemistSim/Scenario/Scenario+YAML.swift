@@ -28,7 +28,7 @@ extension Scenario {
         try read(node, path: path)
     }
 
-    private static func mistake(_ error: any Error, in path: String) -> ScenarioError {
+    static func mistake(_ error: any Error, in path: String) -> ScenarioError {
         let (problem, line): (String, Int?) =
             switch error {
             case YamlError.scanner(_, let problem, let mark, _), YamlError.parser(_, let problem, let mark, _),
@@ -42,7 +42,8 @@ extension Scenario {
         return ScenarioError(origin: .file(path, line: line), problem: "not YAML: " + problem.safeExcerpt)
     }
 
-    private mutating func read(_ node: Node, path: String) throws(ScenarioError) {
+    /// Takes the fields of a mapping.
+    mutating func read(_ node: Node, path: String) throws(ScenarioError) {
         guard let mapping = node.mapping else {
             throw ScenarioError(
                 origin: .file(path, line: node.mark?.line), problem: "expected fields, as in `model: mini`")
@@ -54,7 +55,7 @@ extension Scenario {
     }
 
     /// `arms: [serve-only, reuse]`, or a mapping from names to what each changes, `arm` naming the one it starts from.
-    private mutating func readArms(_ node: Node, path: String) throws(ScenarioError) {
+    mutating func readArms(_ node: Node, path: String) throws(ScenarioError) {
         var specifications: [ArmSpecification] = []
         if let names = node.sequence {
             for name in names {

@@ -1,0 +1,37 @@
+internal import Foundation
+
+/// What stands in the way of a sweep as a whole.
+public enum SweepError: Error, Sendable, CustomStringConvertible {
+    /// Another process is at work in the folder.
+    case locked(path: String, holder: String)
+    /// Ids or chunks that the experiment does not have.
+    case noSuchPoint(String)
+    case pointsFile(path: String, line: Int, problem: String)
+    /// A call of the operating system failed with this `errno`.
+    case system(action: String, path: String, code: Int32)
+    /// A program of the cluster could not be run, or refused.
+    case slurm(String)
+    /// A worker process ended before its point did.
+    case worker(String)
+
+    public var isInputOutput: Bool {
+        switch self {
+        case .system, .locked, .slurm: true
+        case .noSuchPoint, .pointsFile, .worker: false
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .locked(let path, let holder):
+            "\(path): another sweep is at work in this folder: \(holder); wait for it, end it, or use another folder (-o)"
+        case .noSuchPoint(let id):
+            "there is no point `\(id.safeExcerpt)` in this experiment, expected an id that --list shows; was the "
+                + "experiment changed since?"
+        case .pointsFile(let path, let line, let problem): "\(path):\(line): \(problem)"
+        case .system(let action, let path, let code): "\(path): cannot \(action): \(String(cString: strerror(code)))"
+        case .slurm(let problem): problem
+        case .worker(let problem): problem
+        }
+    }
+}
