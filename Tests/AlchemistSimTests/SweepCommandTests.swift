@@ -7,7 +7,7 @@ import Testing
 @Suite(.serialized) struct SweepCommandTests {
     private static let grid = """
         scenario: {model: llama-3-8b, backend: a100-80g, training.staleness: any}
-        trace: {generate: {requests: 12, content: counts, feedback_rate: 1}}
+        trace: {generate: {requests: 8, content: counts, feedback_rate: 1}}
         axes:
           trace.rate: [1, 4]
           training.update_every: [1, 2, 4]
@@ -231,7 +231,7 @@ import Testing
         let folder = try Folder()
         let text = """
             scenario: {model: llama-3-8b, backend: a100-80g}
-            trace: {generate: {requests: 30, content: counts, scale: 1, max_context: 4096}}
+            trace: {generate: {requests: 40, content: counts, lengths: azure-conversation}}
             axes: {seeds: 2}
             arms: [serve-only]
             results: summary
@@ -241,7 +241,7 @@ import Testing
             let path = try folder.file("s.yaml", text.replacingOccurrences(of: "OBJECTIVE", with: objective))
             return try Program.run(["search", path, "-o", folder.path(output)])
         }
-        let found = try search("serve-only.ttft_p90 <= 800ms", "out")
+        let found = try search("serve-only.ttft_p90 <= 600ms", "out")
         #expect(found.status == 0, "\(found.errors)")
         struct Outcome: Decodable {
             struct Trial: Decodable {
@@ -265,13 +265,13 @@ import Testing
             #expect(highest < failing && failing / highest <= 1.1)
             for trial in outcome.trail {
                 let figure = try #require(trial.figures["serve-only.ttft_p90"] ?? nil)
-                #expect(trial.meets == (figure <= 0.8) && !trial.wasKnown)
+                #expect(trial.meets == (figure <= 0.6) && !trial.wasKnown)
             }
         }
         let file = try HDF5File(reading: folder.path("out/search.h5"))
         #expect(try file.numbers("/found/highest", as: Double.self) == first.compactMap(\.highest))
         // What was tried is not run again, and nothing else comes of it.
-        let again = try search("serve-only.ttft_p90 <= 800ms", "out")
+        let again = try search("serve-only.ttft_p90 <= 600ms", "out")
         #expect(again.status == 0)
         let second = try outcomes("out")
         #expect(second.map(\.highest) == first.map(\.highest) && second.allSatisfy { $0.trail.allSatisfy(\.wasKnown) })
@@ -296,8 +296,6 @@ import Testing
         #expect(alone.status == 0, "\(alone.errors)")
         let merged = try HDF5File(reading: folder.path("out/merged.h5"))
         #expect(try merged.numbers("/paired/training_speedup", as: Double.self).allSatisfy(\.isFinite))
-        let shared = try Self.run([grid, "-o", folder.path("shared"), "--jobs", "2", "--allow-sharing", "--quiet"])
-        #expect(shared.status == 0, "\(shared.errors)")
     }
 
     @Test func theExampleOfTheDocumentationRuns() throws {

@@ -10,7 +10,6 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 from sweeping import PROGRAM, command, demand, experiment, records, run
@@ -69,7 +68,7 @@ def main():
         check = Check(grid, (folder / "undisturbed/merged.h5").read_bytes(), points)
 
         place = folder / "disk"
-        with disk(place, "20m"):
+        with disk(place, "12m"):
             output = place / "out"
             check.fails("full disk", output, "space left")
             before = records(output)
@@ -80,7 +79,6 @@ def main():
 
         with disk(place, "400m"):
             output = place / "out"
-            run(*command(grid, output, "--points-file", "-"), expect=0)
             first = [line.split("\t")[0] for line in run(PROGRAM, "sweep", grid, "--list").stdout.splitlines()[:5]]
             run(*command(grid, output, "--point", *first))
             before = records(output)
@@ -91,36 +89,26 @@ def main():
             remount(place, "rw")
             check.goes_on("read-only folder", output, before)
 
-        # The disk turns read-only while the sweep runs; then the folder goes away while it runs.
-        for name, harm, mend, words in [
-            ("disk turned read-only", lambda p: remount(p, "ro"), lambda p: remount(p, "rw"), ["Read-only"]),
-            ("vanished folder", lambda p: (p / "out").rename(p / "away"), lambda p: (p / "away").rename(p / "out"),
-             ["gone", "any more", "No such file"]),
-        ]:
-            with disk(place, "400m"):
-                output = place / "out"
-                sweep = subprocess.Popen(
-                    command(grid, output), stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                    text=True)
-                deadline = time.monotonic() + 60
-                while len(list(output.glob("points/*.point"))) < 6 and time.monotonic() < deadline:
-                    time.sleep(0.01)
-                while True:
-                    try:
-                        harm(place)
-                        break
-                    except SystemExit:
-                        # A disk with a file open for writing does not turn read-only at once.
-                        demand(time.monotonic() < deadline and sweep.poll() is None, f"{name}: could not be brought about")
-                _, errors = sweep.communicate(timeout=60)
-                sweep.stderr = None
-                done = subprocess.CompletedProcess(sweep.args, sweep.returncode, "", errors)
-                check.fails(name, output, *words, process=done)
-                demand(not output.exists() or name != "vanished folder", "the vanished folder was made anew")
-                mend(place)
-                before = records(output)
-                demand(0 < len(before) < points, f"{name}: {len(before)} of {points} points were whole")
-                check.goes_on(name, output, before)
+        # The folder goes away while the sweep runs.
+        with disk(place, "400m"):
+            output, away = place / "out", place / "away"
+            sweep = subprocess.Popen(
+                command(grid, output), stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                text=True)
+            deadline = time.monotonic() + 120
+            while len(list(output.glob("points/*.point"))) < 6:
+                demand(time.monotonic() < deadline and sweep.poll() is None, "vanished folder: no points to begin with")
+                time.sleep(0.01)
+            output.rename(away)
+            printed, errors = sweep.communicate(timeout=120)
+            check.fails(
+                "vanished folder", output, "gone", "any more", "No such file",
+                process=subprocess.CompletedProcess(sweep.args, sweep.returncode, printed, errors))
+            demand(not output.exists(), "the vanished folder was made anew")
+            away.rename(output)
+            before = records(output)
+            demand(0 < len(before) < points, f"vanished folder: {len(before)} of {points} points were whole")
+            check.goes_on("vanished folder", output, before)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("ALCHEMIST_SIM", str(ROOT / ".build/release/alchemist-sim"))
 
-# 4 x 4 x 3 points, some left out, priced on an accelerator: a tenth of a second each.
+# 4 x 4 x 3 points, some left out, priced on an accelerator: a quarter of a second each at most.
 GRID = """\
 scenario: {model: llama-3-8b, backend: a100-80g, training.staleness: any}
 trace:
-  generate: {requests: 60, content: counts, scale: 1, max_context: 4096, feedback_rate: 0.8}
+  generate: {requests: 24, content: counts, scale: 1, max_context: 4096, feedback_rate: 0.8}
 axes:
   trace.rate: {from: 1, to: 8, factor: 2}
   training.update_every: [1, 2, 4, 8]

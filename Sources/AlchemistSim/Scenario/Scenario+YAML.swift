@@ -219,6 +219,8 @@ extension Scenario {
         return text
     }
 
+    private static let plainCharacters = CharacterSet(charactersIn: "/._-+,()").union(.alphanumerics)
+
     /// A value as a YAML scalar, in quotes when it could be taken for anything else than text: a path may have spaces,
     /// colons or a `#`.
     private static func scalar(_ value: String) -> String {
@@ -227,8 +229,7 @@ extension Scenario {
                 CharacterSet.alphanumerics.contains($0) || "/._".unicodeScalars.contains($0)
             }
             ?? false
-        let plain = CharacterSet(charactersIn: "/._-+,()").union(.alphanumerics)
-        if isPlain, value.unicodeScalars.allSatisfy(plain.contains) { return value }
+        if isPlain, value.unicodeScalars.allSatisfy(plainCharacters.contains) { return value }
         var text = "\""
         for scalar in value.unicodeScalars {
             switch scalar {

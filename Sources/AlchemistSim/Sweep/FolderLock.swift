@@ -13,8 +13,23 @@ public final class FolderLock {
     public private(set) var isUnsupported = false
 
     /// - Parameter holder: what others are told: `process 12 on node3, since ...`.
-    public init(_ folder: SweepFolder, _ mode: Mode, holder: String) throws(SweepError) {
-        path = Self.file(in: folder)
+    public convenience init(_ folder: SweepFolder, _ mode: Mode, holder: String) throws(SweepError) {
+        try self.init(Self.file(in: folder), in: folder, mode, holder: holder)
+    }
+
+    /// The lock of measured points on one machine, which another worker of the same sweep waits for in vain.
+    public convenience init(
+        measuringIn folder: SweepFolder, on machine: String, holder: String
+    ) throws(SweepError) {
+        do {
+            try self.init(folder.path + "/.measured-" + machine, in: folder, .alone, holder: holder)
+        } catch .locked(_, let other) {
+            throw .sharing(holder: other)
+        }
+    }
+
+    private init(_ path: String, in folder: SweepFolder, _ mode: Mode, holder: String) throws(SweepError) {
+        self.path = path
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw .system(action: "write in this folder", path: folder.path, code: errno) }
         while flock(descriptor, (mode == .alone ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0 {

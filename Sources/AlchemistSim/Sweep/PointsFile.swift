@@ -28,8 +28,7 @@ public enum PointsFile {
     public static func chunk(_ text: String, of lines: [String]) throws(SweepError) -> [String] {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) }
         guard parts.count == 2, let index = parts[0], let count = parts[1], count > 0, 0..<count ~= index else {
-            throw .pointsFile(
-                path: "--chunk \(text)", line: 0, problem: "expected INDEX/COUNT, the index from 0 to below the count")
+            throw .usage("--chunk \(text.safeExcerpt): expected INDEX/COUNT, the index from 0 to below the count")
         }
         return stride(from: index, to: lines.count, by: count).map { lines[$0] }
     }

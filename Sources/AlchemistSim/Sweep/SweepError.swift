@@ -4,20 +4,21 @@ internal import Foundation
 public enum SweepError: Error, Sendable, CustomStringConvertible {
     /// Another process is at work in the folder.
     case locked(path: String, holder: String)
-    /// Ids or chunks that the experiment does not have.
+    /// An id that the experiment does not have.
     case noSuchPoint(String)
-    case pointsFile(path: String, line: Int, problem: String)
+    /// A mistake on the command line.
+    case usage(String)
+    /// Measured points would share this machine's processors.
+    case sharing(holder: String)
     /// A call of the operating system failed with this `errno`.
     case system(action: String, path: String, code: Int32)
     /// A program of the cluster could not be run, or refused.
     case slurm(String)
-    /// A worker process ended before its point did.
-    case worker(String)
 
     public var isInputOutput: Bool {
         switch self {
         case .system, .locked, .slurm: true
-        case .noSuchPoint, .pointsFile, .worker: false
+        case .noSuchPoint, .usage, .sharing: false
         }
     }
 
@@ -28,10 +29,12 @@ public enum SweepError: Error, Sendable, CustomStringConvertible {
         case .noSuchPoint(let id):
             "there is no point `\(id.safeExcerpt)` in this experiment, expected an id that --list shows; was the "
                 + "experiment changed since?"
-        case .pointsFile(let path, let line, let problem): "\(path):\(line): \(problem)"
+        case .usage(let problem): problem
+        case .sharing(let holder):
+            "measured points of this sweep run on this machine already: \(holder); expected one worker at a time, or "
+                + "--allow-sharing"
         case .system(let action, let path, let code): "\(path): cannot \(action): \(String(cString: strerror(code)))"
         case .slurm(let problem): problem
-        case .worker(let problem): problem
         }
     }
 }

@@ -37,7 +37,7 @@ public struct SweepFolder: Sendable {
     public func removeRemains() {
         for folder in [path, points, traces] {
             let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-            for name in names where name.hasPrefix(".") && name.contains(".partial-") {
+            for name in names where name.hasPrefix(".worker-") || name.hasPrefix(".") && name.contains(".partial-") {
                 try? FileManager.default.removeItem(atPath: folder + "/" + name)
             }
         }
@@ -45,7 +45,8 @@ public struct SweepFolder: Sendable {
 
     /// Writes a small text as a whole.
     static func write(_ text: String, to path: String) throws(SweepError) {
-        let temporary = path + ".partial-\(getpid())"
+        let place = URL(fileURLWithPath: path)
+        let temporary = place.deletingLastPathComponent().path + "/.\(place.lastPathComponent).partial-\(getpid())"
         do {
             try Data(text.utf8).write(to: URL(fileURLWithPath: temporary))
         } catch {

@@ -22,6 +22,8 @@ public final class WorkerPool {
     private var workers: [WorkerProcess] = []
     private var started = 0
     private var isStopping = false
+    /// Whether what is under way was to end, too.
+    private var isInterrupted = false
 
     /// - Parameter command: the worker's program and arguments.
     public init(_ command: [String], jobs: Int, points: [SweepPoint], in folder: SweepFolder) {
@@ -37,7 +39,7 @@ public final class WorkerPool {
     public func run(_ event: (Event) -> Void, shouldStop: () -> Bool) throws -> Bool {
         defer { for worker in workers { kill(worker.process, SIGTERM) } }
         while !waiting.isEmpty || !workers.isEmpty {
-            if shouldStop(), !isStopping { stop(signal: SIGTERM) }
+            if shouldStop(), !isInterrupted { stop(signal: SIGTERM) }
             while !isStopping, workers.count < jobs, !waiting.isEmpty { try start() }
             var polled = workers.map { pollfd(fd: $0.output, events: Int16(POLLIN), revents: 0) }
             guard !polled.isEmpty else { break }
@@ -93,7 +95,7 @@ public final class WorkerPool {
         let end = worker.end()
         waiting += rest.reversed()
         guard let point = worker.pending.first else { return }
-        if end.isInterrupted, isStopping { return }
+        if isInterrupted { return }
         if end.isInterrupted {
             stop(signal: SIGTERM)
             return
@@ -108,6 +110,7 @@ public final class WorkerPool {
     /// Hands out nothing more; with a signal, what is under way ends, too.
     private func stop(signal: Int32?) {
         isStopping = true
+        if signal != nil { isInterrupted = true }
         for worker in workers {
             worker.finish()
             waiting += worker.takeBack().reversed()

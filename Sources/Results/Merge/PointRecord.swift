@@ -30,12 +30,22 @@ public struct PointRecord: Sendable, Equatable {
     public struct Figure: Sendable, Equatable {
         public var name: String
         public var spread: Spread
+
+        public init(name: String, spread: Spread) {
+            self.name = name
+            self.spread = spread
+        }
     }
 
     public struct Figures: Sendable, Equatable {
         public var subject: Subject
         /// Those that apply, in the order of the table of metrics.
         public var figures: [Figure]
+
+        public init(subject: Subject, figures: [Figure]) {
+            self.subject = subject
+            self.figures = figures
+        }
     }
 
     public var id: String

@@ -12,8 +12,10 @@ struct SlurmRun {
     private let session: SweepSession
     private let options: SlurmOptions
     private let threads: Int?
+    private let allowsSharing: Bool
 
-    init(_ session: SweepSession, _ options: SlurmOptions, threads: Int?) {
+    init(_ session: SweepSession, _ options: SlurmOptions, threads: Int?, allowsSharing: Bool) {
+        self.allowsSharing = allowsSharing
         self.session = session
         self.options = options
         self.threads = threads
@@ -76,6 +78,7 @@ struct SlurmRun {
     private var worker: [String] {
         let threads = threads ?? (session.experiment.isMeasured ? options.processors : nil)
         return program + (threads.map { ["--threads", "\($0)"] } ?? [])
+            + (allowsSharing ? ["--allow-sharing"] : [])
             + ["--points-file", SlurmArray.pointsFile(in: absoluteFolder)]
     }
 
@@ -83,7 +86,6 @@ struct SlurmRun {
 
     /// Waits for the jobs, then says how they went.
     private func follow(_ jobs: [Int], _ points: [SweepPoint]) throws {
-        let line = SweepProgress(total: points.count, whole: 0, isShown: false)
         let clock = SweepSession.clock
         var lastAnswer = 0.0
         var shown = ""
@@ -105,7 +107,6 @@ struct SlurmRun {
             }
             Thread.sleep(forTimeInterval: Self.seconds)
         }
-        line.clear()
         let state = try session.state(of: points)
         let log = "\(absoluteFolder.slurm)/\(jobs[1])_merge.log"
         if let text = try? String(contentsOfFile: log, encoding: .utf8) { try Terminal.print(text) }

@@ -74,13 +74,15 @@ struct SweepCommand: ParsableCommand {
     private func act() throws {
         let session = try SweepSession(sweep, anyBuild: anyBuild, quiet: quiet)
         if !work.point.isEmpty || work.pointsFile != nil {
-            return try SweepWorker(session, work, threads: threads).run()
+            return try SweepWorker(session, work, threads: threads, allowsSharing: allowSharing).run()
         }
         let points = try session.resolver.points()
         if instead.list { return try session.list(points) }
         if instead.dryRun { return try SweepEstimate(session, points, jobs: try resolvedJobs(session)).show() }
         if instead.merge { return try session.merge(points) }
-        if cluster.slurm { return try SlurmRun(session, cluster, threads: threads).run(points) }
+        if cluster.slurm {
+            return try SlurmRun(session, cluster, threads: threads, allowsSharing: allowSharing).run(points)
+        }
         try LocalSweep(session, jobs: try resolvedJobs(session), threads: threads).run(points)
     }
 

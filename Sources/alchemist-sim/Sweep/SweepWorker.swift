@@ -8,20 +8,27 @@ struct SweepWorker {
     private let session: SweepSession
     private let options: WorkerOptions
     private let threads: Int?
+    private let allowsSharing: Bool
 
-    init(_ session: SweepSession, _ options: WorkerOptions, threads: Int?) {
+    init(_ session: SweepSession, _ options: WorkerOptions, threads: Int?, allowsSharing: Bool) {
+        self.allowsSharing = allowsSharing
         self.session = session
         self.options = options
         self.threads = threads
     }
 
     func run() throws {
-        var lock: FolderLock?
+        var locks: [FolderLock] = []
         if options.parent == nil {
             try session.folder.make()
-            lock = try session.lock(.shared)
+            locks.append(try session.lock(.shared))
+            if session.experiment.isMeasured, !allowsSharing {
+                let machine = ProcessInfo.processInfo.hostName
+                locks.append(
+                    try FolderLock(measuringIn: session.folder, on: machine, holder: SweepSession.holder))
+            }
         }
-        defer { withExtendedLifetime(lock) {} }
+        defer { withExtendedLifetime(locks) {} }
         let finder = PointFinder(session.resolver, in: session.folder)
         let runner = session.runner(in: session.folder, threads: threads)
         var failures: [(id: String, failure: Failure)] = []
