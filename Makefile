@@ -9,9 +9,7 @@ BUILD := .build/release
 PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
-SWEEPS := ALCHEMIST_SIM=$(abspath $(PROGRAM)) PYTHONDONTWRITEBYTECODE=1
-
-.PHONY: all setup build run test test-sweeps test-slurm test-kills sweep-speed many-points sanitize check format bench peers effect validate sample-traces plots tokenizer clean
+.PHONY: all setup build run test sanitize check format bench peers effect plan validate sample-traces plots tokenizer clean
 
 all: build
 
@@ -31,6 +29,9 @@ test: setup
 	$(SWIFT) build -c release --build-tests
 	$(SWIFT) build -c release --product alchemist-sim
 	$(SWIFT) test -c release --skip-build
+
+.PHONY: test-sweeps test-slurm test-kills sweep-speed many-points
+SWEEPS := ALCHEMIST_SIM=$(abspath $(PROGRAM)) PYTHONDONTWRITEBYTECODE=1
 
 ## Sweeps beyond one process and one machine: the same grid by every way, Slurm among them, then a few kills, the faults
 ## of disks, and the merged file in xarray. Starts a Slurm of its own in a temporary folder, for which it must be root.
@@ -93,6 +94,13 @@ burst: build
 	$(PROGRAM) trace generate --requests 600 --turns 3 --scale 0.26 --target-p 0.85 --rate 8 --feedback-rate 0.7 \
 	  --content counts --seed 5 -o results/burst.jsonl
 	$(PROGRAM) run results/burst.jsonl --scenario experiments/burst.yaml -o results/burst.h5
+
+## The planner's save plan beside the fixed ones, on real work over links of several speeds: some minutes on an idle machine.
+plan: build
+	for link in 200MB/s 400MB/s 800MB/s 25GB/s; do \
+	    $(PROGRAM) run traces/sample.jsonl --scenario experiments/plan.yaml --set device.link_bandwidth=$$link \
+	      -o results/plan-$${link%/s}.h5; \
+	done
 
 ## Speed of the kernels as tokens per second and as a fraction of the limit measured in the same run.
 bench: setup
