@@ -24,6 +24,10 @@ def main():
             times.append(mean)
             halves.append(half)
         times = np.array(times)
+        planned = grid.arm("transfer_bytes_to_host", "planned")[place] / grid.arm("recorded_tokens", "planned")[place]
+        axes.plot(over_seeds(planned / 2**20)[0], over_seeds(1e6 / grid.arm("tokens_per_busy_second", "planned")[place])[0],
+                  "o", markersize=11, markerfacecolor="none", markeredgecolor=style.COLOURS[2], markeredgewidth=1.6,
+                  zorder=4, label="the planner's choice")
         axes.axhline(plain, color=style.COLOURS[3], label="recompute")
         axes.errorbar(bytes_, times, yerr=np.nan_to_num(halves), fmt="o-", color=style.COLOURS[0], markersize=4,
                       linewidth=1, label="reuse, by what is kept")
@@ -42,7 +46,7 @@ def main():
         low, high = min(times.min(), plain), max(times.max(), plain)
         axes.set(title=f"host link {link:g} GB/s", xlabel="kept of each recorded token (MiB)",
                  ylabel="busy time per trained token (us)", xlim=(0, 1.12 * max(bytes_)),
-                 ylim=(low - 0.22 * (high - low), high + 0.38 * (high - low)))
+                 ylim=(low - 0.3 * (high - low), high + 0.38 * (high - low)))
         axes.legend(fontsize=7, loc="upper right" if link > 10 else "upper left")
     style.save(figure, arguments.output)
 

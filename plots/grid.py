@@ -13,7 +13,6 @@ class Grid:
             self.values = {}
             file.visititems(self._read)
         self.arms = list(self.values["arm"])
-        self.comparisons = list(self.values.get("comparison/comparison", []))
 
     def _read(self, name, item):
         if isinstance(item, h5py.Dataset):
@@ -26,8 +25,10 @@ class Grid:
         """The metric of an arm over the axes, the last of them the seeds."""
         return self.values[metric][self.arms.index(arm)]
 
-    def compared(self, metric, candidate, baseline):
-        return self.values["comparison/" + metric][self.comparisons.index(f"{candidate} against {baseline}")]
+    def compared(self, metric, candidate, baseline, layer="comparison"):
+        """The metric of a comparison; `paired` is the layer over one common table of costs."""
+        members = list(self.values[f"{layer}/{layer}"])
+        return self.values[f"{layer}/{metric}"][members.index(f"{candidate} against {baseline}")]
 
     def runs(self, *place):
         """The results files of a point, open one at a time: pathlib would do, but the folder's rule stands here."""

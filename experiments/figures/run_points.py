@@ -9,7 +9,7 @@ the scenario, or of the trace as `trace.NAME`; several together as `NAME: {zip: 
 and `arms`. `separately: true` runs every arm by itself, so that one that does not fit its memory leaves the others.
 
 The file has an array for each figure of the arms, over `arm` and the axes, and below `/comparison` over `comparison` and the
-axes; the axes are datasets of their names. Where a point failed for want of simulated memory, values are NaN. The points'
+axes, and the same below `/paired` where work was measured; the axes are datasets of their names. Where a point failed for want of simulated memory, values are NaN. The points'
 own results files stay in the folder NAME.points beside it, and are used again as long as nothing that decides them changes.
 """
 import argparse
@@ -137,7 +137,7 @@ def run_point(experiment, changes, folder, program):
 def merge(experiment, found, target):
     """One file of all points' figures."""
     shape = tuple(len(axis.places) for axis in experiment.axes)
-    layers = {"": {}, "comparison": {}}
+    layers = {"": {}, "comparison": {}, "paired": {}}
     units = {}
 
     def put(layer, member, metric, place, value, unit):
@@ -151,12 +151,13 @@ def merge(experiment, found, target):
                 for arm, group in file["arms"].items():
                     for metric, column in group["summary"].items():
                         put("", arm, metric, place, column[()], column.attrs["units"])
-                compared = file["comparison"]
-                for row in range(len(compared["baseline"]) if "baseline" in compared else 0):
-                    member = f"{compared['candidate'].asstr()[row]} against {compared['baseline'].asstr()[row]}"
-                    for metric, column in compared.items():
-                        if column.dtype.kind == "f":
-                            put("comparison", member, metric, place, column[row], column.attrs["units"])
+                for layer in ("comparison", "paired"):
+                    compared = file[layer]
+                    for row in range(len(compared["baseline"]) if "baseline" in compared else 0):
+                        member = f"{compared['candidate'].asstr()[row]} against {compared['baseline'].asstr()[row]}"
+                        for metric, column in compared.items():
+                            if column.dtype.kind == "f":
+                                put(layer, member, metric, place, column[row], column.attrs["units"])
     temporary = target.with_name(f".{target.name}.partial-{os.getpid()}")
     with h5py.File(temporary, "w") as file:
         file.attrs["experiment"] = experiment.text
@@ -164,6 +165,8 @@ def merge(experiment, found, target):
         for layer, metrics in layers.items():
             group = file.require_group(layer) if layer else file
             members = sorted({member for grids in metrics.values() for member in grids})
+            if not members:
+                continue
             group[layer or "arm"] = np.array(members, dtype=h5py.string_dtype())
             for metric, grids in metrics.items():
                 none = np.full(shape, np.nan)
