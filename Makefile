@@ -9,8 +9,8 @@ BUILD := .build/release
 PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
-.PHONY: all setup build run test sanitize check format bench peers effect validate sample-traces plots figures figures-full
-.PHONY: test-report test-plots tokenizer clean
+.PHONY: all setup build run test sanitize check format bench peers effect plan validate sample-traces plots figures
+.PHONY: figures-full reproduce reproduce-full test-report test-plots tokenizer clean
 
 all: build
 
@@ -70,6 +70,13 @@ burst: build
 	  --content counts --seed 5 -o results/burst.jsonl
 	$(PROGRAM) run results/burst.jsonl --scenario experiments/burst.yaml -o results/burst.h5
 
+## The planner's save plan beside the fixed ones, on real work over links of several speeds: some minutes on an idle machine.
+plan: build
+	for link in 200MB/s 400MB/s 800MB/s 25GB/s; do \
+	    $(PROGRAM) run traces/sample.jsonl --scenario experiments/plan.yaml --set device.link_bandwidth=$$link \
+	      -o results/plan-$${link%/s}.h5; \
+	done
+
 ## Speed of the kernels as tokens per second and as a fraction of the limit measured in the same run.
 bench: setup
 	$(SWIFT) build -c release --product alchemist-bench
@@ -102,6 +109,14 @@ figures: build plots
 	$(MAKE) -f experiments/figures/figures.mk SEEDS=1
 figures-full: build plots
 	$(MAKE) -f experiments/figures/figures.mk SEEDS=5
+
+## The paper's claims beside what is measured here and modelled: a table with intervals and verdicts, on the terminal and in
+## results/reproduction.md. The full form runs five seeds, a quarter of an hour on an otherwise idle machine, and writes
+## docs/reproduction.md.
+reproduce: build plots
+	$(MAKE) -f experiments/figures/figures.mk SEEDS=2 REPRODUCTION=results/reproduction.md reproduce
+reproduce-full: build plots
+	$(MAKE) -f experiments/figures/figures.mk SEEDS=5 REPRODUCTION=docs/reproduction.md reproduce
 
 ## The examples for Python users, run as they stand in the documentation, on the results of a small run.
 test-plots: build plots

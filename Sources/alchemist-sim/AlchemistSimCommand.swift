@@ -13,7 +13,7 @@ import Engine
         version: "\(Build.version) (\(Build.commit))",
         subcommands: [
             RunCommand.self, TraceCommand.self, CalibrateCommand.self, ValidateCommand.self, VerifyCommand.self,
-            ReportCommand.self, ExportCommand.self, ModelsCommand.self, HardwareCommand.self,
+            PlanCommand.self, ReportCommand.self, ExportCommand.self, ModelsCommand.self, HardwareCommand.self,
         ])
 
     static func main() {

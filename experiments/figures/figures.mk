@@ -27,3 +27,12 @@ $(OUT)/%.h5: experiments/figures/%.yaml experiments/figures/run_points.py $(PROG
 
 $(OUT)/%.png: plots/figure_%.py $(OUT)/%.h5 plots/style.py plots/grid.py
 	$(PYTHON) $< $(OUT)/$*.h5 -o $(OUT)/$*
+
+CLAIMS := $(patsubst experiments/reproduce/%.yaml,results/reproduce/%.h5,$(wildcard experiments/reproduce/*.yaml))
+
+.PHONY: reproduce
+reproduce: $(CLAIMS)
+	$(PYTHON) plots/reproduce.py results/reproduce -o $(REPRODUCTION)
+
+results/reproduce/%.h5: experiments/reproduce/%.yaml experiments/figures/run_points.py $(PROGRAM) $(OUT)/seeds
+	$(PYTHON) experiments/figures/run_points.py $< -o $@ --seeds $(SEEDS)
