@@ -14,7 +14,7 @@ NAMES := $(EXPERIMENTS:experiments/figures/%.yaml=%)
 .PHONY: all
 .DELETE_ON_ERROR:
 .SECONDARY:
-all: $(NAMES:%=$(OUT)/%.png)
+all: $(NAMES:%=$(OUT)/%.png) $(OUT)/11_validation.png
 
 # Changes only when the number of seeds does.
 $(OUT)/seeds: FORCE
@@ -27,6 +27,15 @@ $(OUT)/%.h5: experiments/figures/%.yaml experiments/figures/run_points.py $(PROG
 
 $(OUT)/%.png: plots/figure_%.py $(OUT)/%.h5 plots/style.py plots/grid.py
 	$(PYTHON) $< $(OUT)/$*.h5 -o $(OUT)/$*
+
+# The machine against its model: its profile is made here, then held against it.
+$(OUT)/11_validation.h5: experiments/figures/validation.yaml $(PROGRAM)
+	@rm -rf $(OUT)/11_validation && mkdir -p $(OUT)/11_validation
+	$(PROGRAM) trace generate --requests 50 --turns 1 --scale 0.3 --target-p 0.8 --rate 2 --feedback-rate 0.7 --seed 11 \
+	  -o $(OUT)/11_validation/trace.jsonl > $(OUT)/11_validation/trace.txt
+	$(PROGRAM) validate $< $(OUT)/11_validation/trace.jsonl --loads 0.5,0.9 --quiet -o $(OUT)/11_validation \
+	  > $(OUT)/11_validation/report.md
+	cp $(OUT)/11_validation/validate-0.90.h5 $@
 
 CLAIMS := $(patsubst experiments/reproduce/%.yaml,results/reproduce/%.h5,$(wildcard experiments/reproduce/*.yaml))
 
