@@ -12,8 +12,9 @@ import Engine
             """,
         version: "\(Build.version) (\(Build.commit))",
         subcommands: [
-            RunCommand.self, TraceCommand.self, CalibrateCommand.self, ValidateCommand.self, VerifyCommand.self,
-            PlanCommand.self, ReportCommand.self, ExportCommand.self, ModelsCommand.self, HardwareCommand.self,
+            RunCommand.self, SweepCommand.self, SearchCommand.self, TraceCommand.self, CalibrateCommand.self,
+            ValidateCommand.self, VerifyCommand.self, PlanCommand.self, ReportCommand.self, ExportCommand.self,
+            ModelsCommand.self, HardwareCommand.self,
         ])
 
     static func main() {
