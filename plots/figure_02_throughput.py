@@ -13,7 +13,7 @@ LABELS = {"recompute": "recompute, selective checkpointing", "recompute-none": "
 def main():
     arguments = style.arguments(__doc__)
     grid = Grid(arguments.grid)
-    lengths = grid.axis("length")
+    lengths = grid.axis("length", int)
     figure, (rates, ratios) = plt.subplots(1, 2, figsize=(7.2, 3.3))
     for arm, label in LABELS.items():
         values = grid.arm("tokens_per_busy_second", arm)

@@ -40,7 +40,7 @@ def main():
     grid = Grid(arguments.grid)
     figure, (course, bars) = plt.subplots(1, 2, figsize=(7.2, 3.6), width_ratios=[1, 1.25])
     for arm, colour in OVER_TIME.items():
-        times, levels = a_step(grid.runs(0)[0], arm)
+        times, levels = a_step(grid.run(0), arm)
         course.plot(times, levels, color=colour, drawstyle="steps-post", linewidth=1.1,
                     label=LABELS[arm].replace("\n", " "))
     course.set(xlabel="time in the step (s)", ylabel="training memory (GiB)", ylim=(0, 44))

@@ -25,7 +25,7 @@ def main():
     arguments = style.arguments(__doc__)
     grid = Grid(arguments.grid)
     rates = grid.axis("trace_rate")
-    run = grid.runs(list(rates).index(LOAD), 0)[0]
+    run = grid.run(list(rates).index(LOAD), 0)
     figure, panels = plt.subplots(2, 2, figsize=(7.2, 5.0))
     for arm, label in LABELS.items():
         look = style.arm(arm)

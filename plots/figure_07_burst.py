@@ -20,7 +20,7 @@ def binned(times, values, edges):
 def main():
     arguments = style.arguments(__doc__)
     grid = Grid(arguments.grid)
-    with h5py.File(grid.runs(0)[0]) as file:
+    with h5py.File(grid.run(0)) as file:
         log = file["arms/reuse/repeat_000"]
         series = {name: column[()] for name, column in log["memory/device/series"].items()}
         capacity = log["memory/device/capacity"][()] / 2**30

@@ -14,7 +14,7 @@ def steps(grid, place, arm):
     """The training steps of an arm, all seeds: columns by name, one array for each seed."""
     runs = []
     for seed in range(len(grid.axis("seed"))):
-        with h5py.File(grid.runs(place, seed)[0]) as file:
+        with h5py.File(grid.run(place, seed)) as file:
             log = file[f"arms/{arm}/repeat_000/training"]
             runs.append({name: log[name][()] for name in ("mean_age", "loss", "tokens", "gradient_staleness_error",
                                                           "gradient_staleness_cosine", "reused_tokens")})

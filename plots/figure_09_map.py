@@ -10,7 +10,7 @@ from style import plt
 def main():
     arguments = style.arguments(__doc__)
     grid = Grid(arguments.grid)
-    backends, shares, links = grid.axis("backend"), grid.axis("trace_target_p"), grid.axis("device_link_bandwidth")
+    backends, shares, links = grid.axis("backend"), grid.axis("trace_target_p"), grid.axis("link", float)
     speedup, _ = over_seeds(grid.compared("training_speedup", "reuse", "recompute"))
     own = {"a100-80g": 26, "h100": 52, "l40s": 26}
     norm = TwoSlopeNorm(vmin=min(0.4, np.nanmin(speedup)), vcenter=1, vmax=max(1.6, np.nanmax(speedup)))
@@ -21,7 +21,7 @@ def main():
         axes.set_yticks(range(len(shares)), [f"{share:g}" for share in shares])
         for row, column in np.ndindex(values.shape):
             value = values[row, column]
-            dark = value < 0.62 or value > 1.45
+            dark = value < 0.62 or value > 1.36
             axes.text(column, row, "-" if np.isnan(value) else f"{value:.2f}", ha="center", va="center", fontsize=6.5,
                       color="white" if dark else "black", fontweight="bold" if value >= 1.05 else "normal")
         axes.set(title=f"{backend}\n(own link: {own.get(backend, float('nan'))} GB/s)", xlabel="host link (GB/s, each way)")

@@ -12,7 +12,7 @@ LABELS = {"boundary": "layers' inputs", "half-lean": "half lean", "lean": "lean"
 def main():
     arguments = style.arguments(__doc__)
     grid = Grid(arguments.grid)
-    links = grid.axis("device_link_bandwidth")
+    links = grid.axis("link", float)
     figure, panels = plt.subplots(1, len(links), figsize=(7.2, 3.3))
     for place, (axes, link) in enumerate(zip(panels, links)):
         plain, _ = over_seeds(1e6 / grid.arm("tokens_per_busy_second", "recompute")[place])

@@ -18,7 +18,7 @@ SUFFIX = "-modelled"
 
 def main():
     arguments = style.arguments(__doc__)
-    files = sorted(glob.glob(arguments.grid.removesuffix(".h5") + "/validate-*.h5"))
+    files = sorted(glob.glob(arguments.grid + "/validate-*.h5"))
     ratios = {kind: [] for kind in KINDS}
     pairs = {name: [] for name in FIGURES}
     for path in files:

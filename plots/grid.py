@@ -1,4 +1,6 @@
-"""Reads what a grid of runs found: arrays over arms, or comparisons, and axes; and sums up over seeds."""
+"""Reads the merged file of a sweep (docs/sweeps.md): arrays over arms, or comparisons, and axes; and sums up over seeds."""
+import pathlib
+
 import h5py
 import numpy as np
 
@@ -8,18 +10,19 @@ T95 = [np.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2
 
 class Grid:
     def __init__(self, path):
-        self.path = str(path)
+        self.folder = pathlib.Path(path).parent / "points"
         with h5py.File(path) as file:
             self.values = {}
             file.visititems(self._read)
         self.arms = list(self.values["arm"])
 
     def _read(self, name, item):
-        if isinstance(item, h5py.Dataset):
+        if isinstance(item, h5py.Dataset) and not name.startswith("points/"):
             self.values[name] = item.asstr()[()] if item.dtype.kind in "OS" else item[()]
 
-    def axis(self, name):
-        return self.values[name]
+    def axis(self, name, kind=None):
+        """The places of an axis; labels of several fields together are texts, which `kind` turns into numbers."""
+        return self.values[name] if kind is None else np.array([kind(value) for value in self.values[name]])
 
     def arm(self, metric, arm):
         """The metric of an arm over the axes, the last of them the seeds."""
@@ -27,13 +30,12 @@ class Grid:
 
     def compared(self, metric, candidate, baseline, layer="comparison"):
         """The metric of a comparison; `paired` is the layer over one common table of costs."""
-        members = list(self.values[f"{layer}/{layer}"])
+        members = list(self.values[f"{layer}/comparison"])
         return self.values[f"{layer}/{metric}"][members.index(f"{candidate} against {baseline}")]
 
-    def runs(self, *place):
-        """The results files of a point, open one at a time: pathlib would do, but the folder's rule stands here."""
-        folder = self.path.removesuffix(".h5") + ".points/"
-        return [folder + name for name in self.values["points"][place].split(",") if name]
+    def run(self, *place):
+        """The results file of a point."""
+        return self.folder / (self.values["point_id"][place] + ".h5")
 
 
 def over_seeds(values):

@@ -39,8 +39,8 @@ def tokens_that_fit(grid, arm, limits):
 
 class Claims:
     def __init__(self, folder):
-        self.cpu, self.gpu = Grid(folder / "cpu.h5"), Grid(folder / "gpu.h5")
-        self.cpu_tokens, self.gpu_tokens = Grid(folder / "cpu_tokens.h5"), Grid(folder / "gpu_tokens.h5")
+        self.cpu, self.gpu = Grid(folder / "cpu/merged.h5"), Grid(folder / "gpu/merged.h5")
+        self.cpu_tokens, self.gpu_tokens = Grid(folder / "cpu_tokens/merged.h5"), Grid(folder / "gpu_tokens/merged.h5")
         # Places in the grid of the accelerator.
         self.chat, self.long = 0, 1
         self.full, self.lean = 0, 1
@@ -155,7 +155,7 @@ def text(rows, seeds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=pathlib.Path, help="the grids cpu.h5, gpu.h5, cpu_tokens.h5 and gpu_tokens.h5")
+    parser.add_argument("folder", type=pathlib.Path, help="the folders of the sweeps cpu, gpu, cpu_tokens and gpu_tokens")
     parser.add_argument("-o", "--output", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
     claims = Claims(arguments.folder)

@@ -68,7 +68,7 @@ def arguments(description):
     """What every script of a figure takes: the grid's file, and where the picture goes."""
     import argparse
     parser = argparse.ArgumentParser(description=description.split("\n")[0])
-    parser.add_argument("grid", help="what the experiment found, HDF5")
+    parser.add_argument("grid", help="the merged file of the experiment's sweep")
     parser.add_argument("-o", "--output", required=True, help="where the picture goes, without an ending")
     return parser.parse_args()
 

@@ -22,26 +22,35 @@ $(OUT)/seeds: FORCE
 	@[ "$$(cat $@ 2>/dev/null)" = "$(SEEDS)" ] || echo "$(SEEDS)" > $@
 .PHONY: FORCE
 
-$(OUT)/%.h5: experiments/figures/%.yaml experiments/figures/run_points.py $(PROGRAM) $(OUT)/seeds
-	$(PYTHON) experiments/figures/run_points.py $< -o $@ --seeds $(SEEDS)
+define run
+	@mkdir -p $(@D)
+	@sed -E 's/^  seeds: .1, 2, 3, 4, 5.$$/  seeds: $(SEEDS)/' $< > $(@D)/experiment.yaml
+	$(PROGRAM) sweep $(@D)/experiment.yaml -o $(@D) --quiet
+	@touch $@
+endef
 
-$(OUT)/%.png: plots/figure_%.py $(OUT)/%.h5 plots/style.py plots/grid.py
-	$(PYTHON) $< $(OUT)/$*.h5 -o $(OUT)/$*
+$(OUT)/%/merged.h5: experiments/figures/%.yaml $(PROGRAM) $(OUT)/seeds
+	$(run)
+
+$(OUT)/%.png: plots/figure_%.py $(OUT)/%/merged.h5 plots/style.py plots/grid.py
+	$(PYTHON) $< $(OUT)/$*/merged.h5 -o $(OUT)/$*
 
 # The machine against its model: its profile is made here, then held against it.
-$(OUT)/11_validation.h5: experiments/figures/validation.yaml $(PROGRAM)
+$(OUT)/11_validation/report.md: experiments/figures/validation.yaml $(PROGRAM)
 	@rm -rf $(OUT)/11_validation && mkdir -p $(OUT)/11_validation
 	$(PROGRAM) trace generate --requests 50 --turns 1 --scale 0.3 --target-p 0.8 --rate 2 --feedback-rate 0.7 --seed 11 \
 	  -o $(OUT)/11_validation/trace.jsonl > $(OUT)/11_validation/trace.txt
 	$(PROGRAM) validate $< $(OUT)/11_validation/trace.jsonl --loads 0.5,0.9 --quiet -o $(OUT)/11_validation \
 	  > $(OUT)/11_validation/report.md
-	cp $(OUT)/11_validation/validate-0.90.h5 $@
 
-CLAIMS := $(patsubst experiments/reproduce/%.yaml,results/reproduce/%.h5,$(wildcard experiments/reproduce/*.yaml))
+$(OUT)/11_validation.png: plots/figure_11_validation.py $(OUT)/11_validation/report.md plots/style.py
+	$(PYTHON) $< $(OUT)/11_validation -o $(OUT)/11_validation
+
+CLAIMS := $(patsubst experiments/reproduce/%.yaml,results/reproduce/%/merged.h5,$(wildcard experiments/reproduce/*.yaml))
 
 .PHONY: reproduce
 reproduce: $(CLAIMS)
 	$(PYTHON) plots/reproduce.py results/reproduce -o $(REPRODUCTION)
 
-results/reproduce/%.h5: experiments/reproduce/%.yaml experiments/figures/run_points.py $(PROGRAM) $(OUT)/seeds
-	$(PYTHON) experiments/figures/run_points.py $< -o $@ --seeds $(SEEDS)
+results/reproduce/%/merged.h5: experiments/reproduce/%.yaml $(PROGRAM) $(OUT)/seeds
+	$(run)
