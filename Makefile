@@ -9,7 +9,8 @@ BUILD := .build/release
 PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
-.PHONY: all setup build run test sanitize check format bench peers effect plan validate shared-prompt base staleness headline-cpu sample-traces plots tokenizer clean
+.PHONY: all setup build run test sanitize check format bench peers effect plan validate shared-prompt base staleness
+.PHONY: headline-cpu sample-traces plots figures figures-full reproduce reproduce-full test-report test-plots tokenizer clean
 
 all: build
 
@@ -148,6 +149,40 @@ plots: .venv-plots/made
 	python3 -m venv .venv-plots
 	.venv-plots/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
+## Every figure from one command, into results/figures, as PDF and PNG: minutes on two cores. Only what depends on a change
+## is made again. The full form runs five seeds of each experiment and shows intervals.
+figures: build plots
+	$(MAKE) -f experiments/figures/figures.mk SEEDS=1
+figures-full: build plots
+	$(MAKE) -f experiments/figures/figures.mk SEEDS=5
+
+## The paper's claims beside what is measured here and modelled: a table with intervals and verdicts, on the terminal and in
+## results/reproduction.md. The full form runs five seeds, a quarter of an hour on an otherwise idle machine, and writes
+## docs/reproduction.md.
+reproduce: build plots
+	$(MAKE) -f experiments/figures/figures.mk SEEDS=2 REPRODUCTION=results/reproduction.md reproduce
+reproduce-full: build plots
+	$(MAKE) -f experiments/figures/figures.mk SEEDS=5 REPRODUCTION=docs/reproduction.md reproduce
+
+## The examples for Python users, run as they stand in the documentation, on the results of a small run.
+test-plots: build plots
+	$(PROGRAM) run traces/sample.jsonl --scenario experiments/sample.yaml --quiet \
+	  --set backend=experiments/profiles/epyc-2-cores.yaml -o results/examples/results/sample.h5 > /dev/null
+	cd results/examples && ../../.venv-plots/bin/python ../../plots/run_examples.py ../../docs/python.md ../../docs/results.md
+
+## The report's page in a real browser, headless: of a run of all arms, and of one of 100,000 requests, which takes some
+## minutes. Screenshots go to results/report.
+test-report: build
+	@command -v chromium >/dev/null || ./.ci/setup chromium
+	$(PROGRAM) trace generate --requests 100000 --lengths azure-conversation --content counts --max-context 4096 --rate 4 \
+	  --feedback-rate 0.1 --seed 3 -o results/report/long.jsonl > /dev/null
+	$(PROGRAM) run results/report/long.jsonl --set backend=a100-80g --set model=llama-3-8b --set serving.token_budget=512 \
+	  --quiet -o results/report/long.h5 > /dev/null
+	$(PROGRAM) run traces/sample.jsonl --scenario experiments/sample.yaml --repeats 2 --quiet \
+	  --arms serve-only,recompute,reuse,separate -o results/report/sample.h5 > /dev/null
+	for name in long sample; do $(PROGRAM) report results/report/$$name.h5 -o results/report/$$name.html; done
+	python3 Tests/Browser/check_report.py results/report/sample.html results/report/long.html --screenshots results/report
 
 ## The library that makes tokens of texts, for `trace import --tokenizer`.
 tokenizer: .venv-tokenize/made

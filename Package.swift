@@ -50,7 +50,10 @@ let package = Package(
         .target(name: "MeasuredBackend", dependencies: ["Engine", "Simulator"], swiftSettings: common),
         .target(
             name: "Results",
-            dependencies: ["CHDF5", "Simulator", .product(name: "Crypto", package: "swift-crypto")],
+            dependencies: [
+                "CHDF5", "Simulator", .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ],
             swiftSettings: common),
         .target(
             name: "AlchemistSim",

@@ -5,6 +5,7 @@ Pictures draw what the program computed; they compute no science.
 import pathlib
 
 import matplotlib
+import matplotlib.ticker
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -18,6 +19,7 @@ plt.rcParams.update({
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "font.size": 9,
@@ -28,6 +30,47 @@ plt.rcParams.update({
     "savefig.dpi": 200,
     "svg.hashsalt": "alchemist-sim",
 })
+
+
+# What arms look like in every picture.
+ARMS = {
+    "serve-only": ("#555555", "-", "o"),
+    "recording": (COLOURS[5], "--", "v"),
+    "recompute": (COLOURS[3], "-", "s"),
+    "recompute-none": (COLOURS[1], "-.", "^"),
+    "recompute-full": (COLOURS[4], ":", "v"),
+    "separate": (COLOURS[5], "--", "D"),
+    "reuse": (COLOURS[0], "-", "o"),
+    "reuse-lean": (COLOURS[2], "--", "P"),
+}
+
+
+def arm(name, **more):
+    """Keywords of a line for an arm."""
+    colour, line, marker = ARMS[name]
+    return {"color": colour, "linestyle": line, "marker": marker, "markersize": 4, "linewidth": 1.4, **more}
+
+
+def line(axes, x, mean, half, **look):
+    """A line with its confidence interval as a band; none where there is none."""
+    axes.plot(x, mean, **look)
+    axes.fill_between(x, mean - half, mean + half, color=look.get("color"), alpha=0.18, linewidth=0)
+
+
+def plain_ticks(axis, places):
+    """Labels a logarithmic axis at these places, with plain numbers."""
+    axis.set_major_locator(matplotlib.ticker.FixedLocator(places))
+    axis.set_minor_locator(matplotlib.ticker.NullLocator())
+    axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def arguments(description):
+    """What every script of a figure takes: the grid's file, and where the picture goes."""
+    import argparse
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
+    parser.add_argument("grid", help="the merged file of the experiment's sweep")
+    parser.add_argument("-o", "--output", required=True, help="where the picture goes, without an ending")
+    return parser.parse_args()
 
 
 def save(figure, stem):

@@ -2,12 +2,13 @@ import Foundation
 
 /// Keeps a command from writing over what it reads.
 enum OutputGuard {
+    /// - Parameter option: the option that names the output.
     /// - Throws: a failure of usage when `output` is the same file as one of `inputs`, under whatever name.
-    static func check(_ output: String, against inputs: [String?]) throws {
+    static func check(_ output: String, option: String = "-o", against inputs: [String?]) throws {
         guard let target = identity(of: output) else { return }
         for input in inputs.compactMap(\.self) where identity(of: input) == target {
             throw Failure(
-                "-o \(output): is read as `\(input)` and would be lost; the output needs another name", .usage)
+                "\(option) \(output): is read as `\(input)` and would be lost; the output needs another name", .usage)
         }
     }
 

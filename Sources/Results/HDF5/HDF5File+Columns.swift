@@ -18,6 +18,13 @@ package struct HDF5Content: Equatable, Sendable {
     }
 }
 
+/// What a dataset holds: its elements, how many, and whether it is one value or a column.
+package struct HDF5Form: Equatable, Sendable {
+    package var type: HDF5ElementType
+    package var count: Int
+    package var isScalar: Bool
+}
+
 extension HDF5File {
     /// Reads all of a dataset.
     package func content(of path: String) throws(HDF5Error) -> HDF5Content {
@@ -35,6 +42,41 @@ extension HDF5File {
             H5Dread(dataset.id, stored.id, whole, whole, chdf5_default_properties(), &bytes)
         }
         return HDF5Content(type: type, count: count, bytes: bytes)
+    }
+
+    /// What a dataset holds, without reading it.
+    package func form(of path: String) throws(HDF5Error) -> HDF5Form {
+        let context = context(path)
+        let dataset = try context.open("open") { H5Dopen2(id, path, chdf5_default_properties()) }
+        let stored = try context.open("read") { H5Dget_type(dataset.id) }
+        guard let type = HDF5ElementType(type: stored) else {
+            throw context.failure("read", "its elements have a type that this tool never writes")
+        }
+        let space = try context.open("read") { H5Dget_space(dataset.id) }
+        let count = Int(try context.check("read") { H5Sget_simple_extent_npoints(space.id) })
+        return HDF5Form(type: type, count: count, isScalar: H5Sget_simple_extent_type(space.id) == H5S_SCALAR)
+    }
+
+    /// Reads some rows of a column.
+    ///
+    /// - Precondition: the column has these rows, and there is at least one.
+    package func content(of path: String, rows: Range<Int>) throws(HDF5Error) -> HDF5Content {
+        precondition(!rows.isEmpty)
+        let context = context(path)
+        let dataset = try context.open("open") { H5Dopen2(id, path, chdf5_default_properties()) }
+        let stored = try context.open("read") { H5Dget_type(dataset.id) }
+        guard let type = HDF5ElementType(type: stored) else {
+            throw context.failure("read", "its elements have a type that this tool never writes")
+        }
+        let space = try context.open("read") { H5Dget_space(dataset.id) }
+        var (start, length) = (hsize_t(rows.lowerBound), hsize_t(rows.count))
+        try context.check("read") { H5Sselect_hyperslab(space.id, H5S_SELECT_SET, &start, nil, &length, nil) }
+        let target = try context.open("read") { H5Screate_simple(1, &length, nil) }
+        var bytes = [UInt8](repeating: 0, count: rows.count * type.size)
+        try context.check("read") {
+            H5Dread(dataset.id, stored.id, target.id, space.id, chdf5_default_properties(), &bytes)
+        }
+        return HDF5Content(type: type, count: rows.count, bytes: bytes)
     }
 
     /// The numbers of a column, which must hold exactly this type.

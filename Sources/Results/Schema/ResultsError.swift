@@ -10,12 +10,15 @@ public enum ResultsError: Error, Equatable, CustomStringConvertible {
     case notRegularFile(path: String)
     /// Something other than an HDF5 file is where the results should go.
     case wouldOverwrite(path: String)
+    /// Something that this command did not make is where its output should go.
+    case notOurs(path: String, found: String)
     /// An HDF5 file, but not one of results.
     case notResults(path: String)
     case unsupportedSchema(path: String, found: Int, supported: Int)
     case unusableArmName(String)
     case duplicateArm(String)
     case unknownArm(String, known: [String])
+    case unknownRepeat(Int, arm: String, count: Int)
 
     public var description: String {
         switch self {
@@ -24,6 +27,8 @@ public enum ResultsError: Error, Equatable, CustomStringConvertible {
         case .notRegularFile(let path): "\(path): results need the name of a regular file or of none yet"
         case .wouldOverwrite(let path):
             "\(path): this is no HDF5 file and would be lost; results need another name"
+        case .notOurs(let path, let found):
+            "\(path): \(found) and would be lost; the output needs another name"
         case .notResults(let path):
             "\(path): this HDF5 file has no attribute schema_version, so alchemist-sim did not write it"
         case .unsupportedSchema(let path, let found, let supported):
@@ -33,6 +38,8 @@ public enum ResultsError: Error, Equatable, CustomStringConvertible {
         case .duplicateArm(let name): "two arms are called \"\(name)\""
         case .unknownArm(let name, let known):
             "there is no arm \"\(name)\" to compare; there are: \(known.joined(separator: ", "))"
+        case .unknownRepeat(let index, let arm, let count):
+            "the arm \"\(arm)\" has no repeat \(index); it has \(count), counted from 0"
         }
     }
 }

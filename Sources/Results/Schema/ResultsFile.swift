@@ -19,9 +19,20 @@ public struct ResultsFile: ~Copyable {
             case .text(let values): values.count
             }
         }
+
+        init(_ content: HDF5Content) {
+            self =
+                switch content.type {
+                case .int32: .int32(Int32.decode(content.bytes))
+                case .int64: .int64(Int64.decode(content.bytes))
+                case .uint64: .uint64(UInt64.decode(content.bytes))
+                case .float64: .float64(Double.decode(content.bytes))
+                case .text: .text(content.texts)
+                }
+        }
     }
 
-    private let file: HDF5File
+    let file: HDF5File
 
     /// Opens results. A file that is missing, damaged, not HDF5, not results or of another schema is an error that
     /// says so.
@@ -107,14 +118,7 @@ public struct ResultsFile: ~Copyable {
     /// All of a column or scalar.
     public func values(at path: String) throws(ResultsError) -> Values {
         try ResultsError.wrapping { () throws(HDF5Error) in
-            let content = try file.content(of: path)
-            return switch content.type {
-            case .int32: .int32(Int32.decode(content.bytes))
-            case .int64: .int64(Int64.decode(content.bytes))
-            case .uint64: .uint64(UInt64.decode(content.bytes))
-            case .float64: .float64(Double.decode(content.bytes))
-            case .text: .text(content.texts)
-            }
+            Values(try file.content(of: path))
         }
     }
 
