@@ -37,6 +37,23 @@ public struct Distribution: Sendable, Equatable {
         p99 = percentile(99, ofSorted: sorted) * 1e-9
     }
 
+    /// The distribution of gaps: exact where they are kept, else within the width of the histogram's bins.
+    init?(_ gaps: TokenGapLog) {
+        if gaps.isWhole {
+            self.init(gaps.lazy.map(\.gap))
+        } else {
+            self.init(gaps.histogram)
+        }
+    }
+
+    private init?(_ histogram: DurationHistogram) {
+        guard let p50 = histogram.percentile(50), let p90 = histogram.percentile(90), let p99 = histogram.percentile(99)
+        else { return nil }
+        count = Int(histogram.count)
+        mean = histogram.sum / Double(histogram.count) * 1e-9
+        (self.p50, self.p90, self.p99) = (p50 * 1e-9, p90 * 1e-9, p99 * 1e-9)
+    }
+
     init?(_ durations: some Sequence<SimDuration>) {
         self.init(nanoseconds: durations.map { Double($0.nanoseconds) })
     }

@@ -127,12 +127,8 @@ extension Simulation {
         }
     }
 
-    /// Notes how long the iteration that begins now was held back, and queues the copies that start while it runs.
+    /// Queues the copies that start while the iteration runs that begins now.
     mutating func startedRecording(_ slices: [ServingSlice], until end: SimTime) {
-        if let since = servingHeldSince, let last = log.quanta.indices.last {
-            log.quanta[last].held = now - since
-            servingHeldSince = nil
-        }
         guard copiesAtOnce, configuration.recording.granule == .layer else { return }
         for slice in slices {
             guard let id = slice.record, let chunk = memory.records[id], chunk.tokens.count == chunk.capacity else {
