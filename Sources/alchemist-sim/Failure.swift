@@ -57,7 +57,12 @@ struct Failure: Error {
             case .results(let error): self.init(error)
             case .scenario, .profile, .noProfile, .missingArm, .missingRepeat: self.init(error.description, .badData)
             }
-        case let error as VerificationError: self.init(error.description, .usage)
+        case let error as VerificationError:
+            if case .memory = error {
+                self.init(error.description, .simulatedResource)
+            } else {
+                self.init(error.description, .usage)
+            }
         case let error as SimulationError: self.init(error.description, .software)
         case let error as MeasuredBackendError: self.init(error.description, .software)
         case let error as ResultsError: self.init(error.description, .inputOutput)

@@ -131,7 +131,8 @@ public struct ServingSummary: Sendable, Equatable {
         let sorted = finished.sorted { ($0.finish, $0.tokens) < ($1.finish, $1.tokens) }
         // One more: the first batch is timed from the finish before it.
         let size = (sorted.count - 1) / BatchMeans.batches
-        guard size >= 2 else { return [] }
+        // Fewer finish by chance rather than at a rate.
+        guard size >= 10 else { return [] }
         let first = sorted.count - size * BatchMeans.batches
         return (0..<BatchMeans.batches).compactMap { batch in
             let start = first + batch * size

@@ -36,7 +36,8 @@ public struct EventQueue<Payload> {
 
     /// Moves `now` on to a time before the next event.
     public mutating func advance(to time: SimTime) {
-        precondition(time >= now && nextTime.map { time < $0 } ?? true, "\(time) is not between \(now) and the next event")
+        precondition(
+            time >= now && nextTime.map { time < $0 } ?? true, "\(time) is not between \(now) and the next event")
         now = time
     }
 

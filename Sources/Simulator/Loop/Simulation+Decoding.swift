@@ -34,7 +34,8 @@ extension Simulation {
             if isFirst { endStall() }
             log.quanta.append(
                 QuantumRecord(
-                    kind: .serve, start: now, duration: duration, predicted: duration, decodeTokens: sequences, shape: 0,
+                    kind: .serve, start: now, duration: duration, predicted: duration, decodeTokens: sequences,
+                    shape: 0,
                     version: servedVersion, waiting: 0, kvBlocks: memory.kv.liveBlocks,
                     cachedBlocks: memory.kv.cachedBlocks))
             events.advance(to: end)

@@ -1,11 +1,4 @@
 extension Simulation {
-    /// What is recorded of a request that is not a sample yet.
-    struct OpenRecord: Sendable {
-        var parts: [RecordReference] = []
-        /// The chunk that decoding adds to.
-        var growing: ChunkID?
-    }
-
     // MARK: Making records
 
     /// The room that the record of a slice takes if it is to have one of its own.

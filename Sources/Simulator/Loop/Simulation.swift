@@ -4,29 +4,10 @@
 /// are predicted to end within `training.quantumMax`; on a shared device the server goes first but for the turns that
 /// `training.sharing` gives the trainer. Copies run beside compute.
 public struct Simulation<Backend: ExecutionBackend> {
-    enum Event {
-        case computeDone(Stream)
-        /// A separate trainer's weights have reached the server.
-        case published(Int)
-        case copyDone(TransferDirection, started: SimTime)
-        /// What the next transfer copies exists now.
-        case copyReady
-        case arrival(Int)
-        case feedback(Int)
-        /// The record of a request has waited long enough for feedback.
-        case recordExpiry(Int)
-    }
-
-    /// A compute stream. A trainer without a device of its own computes on the server's.
-    enum Stream: Int {
-        case server, trainer
-    }
-
-    /// What a compute stream is working on.
-    enum Work {
-        case serving(ServingIteration, StepOutcome)
-        case training(TrainerQuantum, StepOutcome)
-    }
+    typealias Event = SimulationEvent
+    typealias Stream = ComputeStream
+    typealias Work = ComputeWork
+    typealias OpenRecord = OpenRequestRecord
 
     let configuration: ArmConfiguration
     let trace: Trace
