@@ -9,7 +9,7 @@ BUILD := .build/release
 PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
-.PHONY: all setup build run test sanitize check format bench peers effect validate burst million headline sample-traces plots tokenizer clean
+.PHONY: all setup build run test sanitize check format bench peers effect plan validate burst million headline sample-traces plots tokenizer clean
 
 all: build
 
@@ -79,11 +79,19 @@ million: build
 	  -o results/million.jsonl
 	$(PROGRAM) run results/five-thousand.jsonl --arms serve-only $(MILLION) -o results/five-thousand.h5
 	$(PROGRAM) run results/million.jsonl --arms serve-only $(MILLION) -o results/million.h5
-	$(PROGRAM) run results/million.jsonl --arms reuse $(MILLION) -o results/million-reuse.h5
+	$(PROGRAM) run results/million.jsonl --arms reuse $(MILLION) --set training.sharing=slo --set serving.tbt_objective=50ms \
+	  --set recording.host_eviction=oldest -o results/million-reuse.h5
 
 ## The headline figures on a modelled A100 with Llama-3.1-8B and LoRA, as tables in Markdown: minutes, no clock in them.
 headline: build
 	python3 experiments/headline.py $(PROGRAM) | tee results/headline.md
+
+## The planner's save plan beside the fixed ones, on real work over links of several speeds: some minutes on an idle machine.
+plan: build
+	for link in 200MB/s 400MB/s 800MB/s 25GB/s; do \
+	    $(PROGRAM) run traces/sample.jsonl --scenario experiments/plan.yaml --set device.link_bandwidth=$$link \
+	      -o results/plan-$${link%/s}.h5; \
+	done
 
 ## Speed of the kernels as tokens per second and as a fraction of the limit measured in the same run.
 bench: setup
