@@ -16,11 +16,11 @@ FOLDER = "results/headline"
 SCENARIO = "experiments/headline.yaml"
 
 
-def trace(p=0.9, rate=1.0, feedback=0.7, requests=600):
-    """A trace of ShareGPT's lengths, one turn each, whose prompts are the share p of all tokens."""
-    path = f"{FOLDER}/p{p}-rate{rate}-feedback{feedback}-{requests}.jsonl"
+def trace(p=0.9, rate=1.0, feedback=0.7, longest=8192):
+    """A trace of 600 requests of ShareGPT's lengths, one turn each, whose prompts are the share p of all tokens."""
+    path = f"{FOLDER}/p{p}-rate{rate}-feedback{feedback}-longest{longest}.jsonl"
     if not os.path.exists(path):
-        command = [PROGRAM, "trace", "generate", "--requests", str(requests), "--lengths", "sharegpt-multi", "--turns", "1",
+        command = [PROGRAM, "trace", "generate", "--requests", "600", "--max-context", str(longest), "--lengths", "sharegpt-multi", "--turns", "1",
                    "--target-p", str(p), "--content", "counts", "--rate", str(rate), "--feedback-rate", str(feedback),
                    "--seed", "9", "-o", path]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -98,17 +98,17 @@ def speed_up():
 
 def largest():
     """The largest micro-batch, in steps of 1,024 tokens, that trains within a budget of training memory."""
-    budget = 32 * 2**30
+    budget = 16 * 2**30
     rows = []
-    path = trace(0.9)
+    path = trace(0.9, longest=2048)
     for checkpointing in ["none", "selective", "full"]:
         most = {}
         for name in ["recompute", "reuse"]:
             fits, least, limit = 0, 1, 64
             while least <= limit:
                 middle = (least + limit) // 2
-                result = run(path, arms=name, training__checkpointing=checkpointing, training__update_every=32,
-                             training__micro_batch_tokens=middle * 1024, device__memory="640GiB")
+                result = run(path, arms=name, training__checkpointing=checkpointing, training__update_every=128,
+                             training__micro_batch_tokens=middle * 1024, device__memory="640GiB", device__host_memory="4TiB")
                 if arm(result, name, "training_peak_bytes") <= budget:
                     fits, least = middle, middle + 1
                 else:
@@ -116,7 +116,7 @@ def largest():
             most[name] = fits * 1024
         ratio = most["reuse"] / most["recompute"] if most["recompute"] else None
         rows.append([checkpointing, str(most["recompute"]), str(most["reuse"]), number(ratio)])
-    table("Most tokens of a micro-batch within 32 GiB of training memory, p = 0.9",
+    table("Most tokens of a micro-batch within 16 GiB of training memory, p = 0.9, prompts to 2,048",
           ["checkpointing", "recompute", "reuse", "ratio"], rows)
 
 

@@ -77,4 +77,13 @@ import Testing
         #expect(log.map(\.gap) == (limit >= gaps.count ? gaps : []))
         #expect(log.histogram.count == Int64(gaps.count))
     }
+
+    @Test func sortedGapsAreFoundByTheirRanks() {
+        var stream = RandomStream(seed: 3, name: "gaps")
+        let gaps = (0..<3_000).map { _ in Int64(stream.next() >> UInt64(20 + stream.below(40))) }
+        let log = TokenGapLog(gaps.map { TokenGap(request: 0, gap: SimDuration(nanoseconds: $0)) })
+        let sorted = gaps.sorted()
+        let ranks = [0, 1, 1_499, 1_500, 2_699, 2_998, 2_999]
+        #expect(log.sorted(at: ranks) == ranks.map { sorted[$0] })
+    }
 }

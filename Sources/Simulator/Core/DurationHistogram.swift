@@ -57,6 +57,18 @@ public struct DurationHistogram: Sendable, Equatable {
         counts.indices.compactMap { counts[$0] > 0 ? (Self.range(of: $0), counts[$0]) : nil }
     }
 
+    /// The bin of the duration at `rank` among all in ascending order, and how many are shorter than its bin's.
+    ///
+    /// - Precondition: `rank` is one of the durations'.
+    func bin(at rank: Int) -> (range: Range<Int64>, below: Int) {
+        var below = 0
+        for (bin, number) in counts.enumerated() {
+            if rank < below + Int(number) { return (Self.range(of: bin), below) }
+            below += Int(number)
+        }
+        preconditionFailure("there is no rank \(rank) among \(count) durations")
+    }
+
     /// The `p`-th percentile in nanoseconds: the value of the sorted durations at rank (n - 1) p / 100, its place within its
     /// bin by proportion; `nil` if there is none.
     public func percentile(_ p: Double) -> Double? {

@@ -31,6 +31,23 @@ public struct TokenGapLog: RandomAccessCollection, ExpressibleByArrayLiteral, Se
         return TokenGap(request: requests[index], gap: gap)
     }
 
+    /// The gaps at these places of all gaps in ascending order, in nanoseconds: of gaps that are kept.
+    ///
+    /// The histogram tells where they lie; only gaps of their bins are looked at in full.
+    public func sorted(at ranks: [Int]) -> [Int64] {
+        let places = ranks.map { (rank: $0, bin: histogram.bin(at: $0)) }
+        var near: [Int64: [Int64]] = [:]
+        for place in places { near[place.bin.range.lowerBound] = [] }
+        let ranges = Set(places.map(\.bin.range))
+        for index in gaps.indices {
+            let short = gaps[index]
+            let gap = short == Self.longGap ? longGaps[index]?.nanoseconds ?? 0 : Int64(short)
+            for range in ranges where range.contains(gap) { near[range.lowerBound]?.append(gap) }
+        }
+        near = near.mapValues { $0.sorted() }
+        return places.map { near[$0.bin.range.lowerBound]?[$0.rank - $0.bin.below] ?? 0 }
+    }
+
     public mutating func append(_ gap: TokenGap) {
         let keeps = isWhole
         histogram.add(gap.gap)
