@@ -57,6 +57,13 @@ struct Failure: Error {
             case .results(let error): self.init(error)
             case .scenario, .profile, .noProfile, .missingArm, .missingRepeat: self.init(error.description, .badData)
             }
+        case let error as SweepError:
+            if case .usage = error {
+                self.init(error.description, .usage)
+            } else {
+                self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
+            }
+        case is PointRunner.Interrupted: self.init("interrupted", .interrupted)
         case let error as VerificationError:
             if case .memory = error {
                 self.init(error.description, .simulatedResource)
