@@ -9,8 +9,9 @@ BUILD := .build/release
 PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
-.PHONY: all setup build run test sanitize check format bench peers effect plan validate shared-prompt base staleness
-.PHONY: headline-cpu sample-traces plots figures figures-full reproduce reproduce-full test-report test-plots tokenizer clean
+.PHONY: all setup build run test sanitize check format bench peers effect plan validate burst million headline
+.PHONY: shared-prompt base staleness headline-cpu sample-traces plots figures figures-full reproduce reproduce-full
+.PHONY: test-report test-plots tokenizer clean
 
 all: build
 
@@ -115,7 +116,23 @@ staleness: base plots
 
 ## The paper's headline figures from measured work: some minutes on an otherwise idle machine.
 headline-cpu: build
-	python3 experiments/headline.py $(PROGRAM) -o results/headline.md
+	python3 experiments/headline-cpu.py $(PROGRAM) -o results/headline-cpu.md
+## A million requests of ShareGPT's lengths, 3 a second, on a modelled A100: serving alone, then with reuse training beside.
+## Each run tells its time and memory; minutes.
+million: MILLION := --set backend=a100-80g --set model=llama-3-8b --set serving.max_batch=128 --set serving.token_budget=512
+million: build
+	$(PROGRAM) trace generate --requests 5000 --lengths sharegpt-first --content counts --turns 1 --rate 6 --seed 1 \
+	  -o results/five-thousand.jsonl
+	$(PROGRAM) trace generate --requests 1000000 --lengths sharegpt-first --content counts --turns 1 --rate 3 --seed 1 \
+	  -o results/million.jsonl
+	$(PROGRAM) run results/five-thousand.jsonl --arms serve-only $(MILLION) -o results/five-thousand.h5
+	$(PROGRAM) run results/million.jsonl --arms serve-only $(MILLION) -o results/million.h5
+	$(PROGRAM) run results/million.jsonl --arms reuse $(MILLION) --set training.sharing=slo --set serving.tbt_objective=50ms \
+	  --set recording.host_eviction=oldest -o results/million-reuse.h5
+
+## The headline figures on a modelled A100 with Llama-3.1-8B and LoRA, as tables in Markdown: minutes, no clock in them.
+headline: build
+	python3 experiments/headline.py $(PROGRAM) | tee results/headline.md
 
 ## The planner's save plan beside the fixed ones, on real work over links of several speeds: some minutes on an idle machine.
 plan: build

@@ -11,8 +11,12 @@ public func percentile(_ p: Double, ofSorted values: [Double]) -> Double {
     precondition(!values.isEmpty && (0...100).contains(p), "no \(p)th percentile of \(values.count) values")
     let position = Double(values.count - 1) * p / 100
     let below = min(Int(position), values.count - 1)
-    let fraction = position - Double(below)
-    let (low, high) = (values[below], values[min(below + 1, values.count - 1)])
+    return between(values[below], values[min(below + 1, values.count - 1)], at: position)
+}
+
+/// The value at the fraction of `position` between two neighbours in rank.
+private func between(_ low: Double, _ high: Double, at position: Double) -> Double {
+    let fraction = position - position.rounded(.down)
     // From the nearer end, so that the result never passes it by rounding.
     return fraction < 0.5 ? low + (high - low) * fraction : high - (high - low) * (1 - fraction)
 }
@@ -35,6 +39,31 @@ public struct Distribution: Sendable, Equatable {
         p50 = percentile(50, ofSorted: sorted) * 1e-9
         p90 = percentile(90, ofSorted: sorted) * 1e-9
         p99 = percentile(99, ofSorted: sorted) * 1e-9
+    }
+
+    /// The distribution of gaps: exact where they are kept, else within the width of the histogram's bins.
+    init?(_ gaps: TokenGapLog) {
+        guard gaps.isWhole else {
+            self.init(gaps.histogram)
+            return
+        }
+        guard !gaps.isEmpty else { return nil }
+        let ranks = [50.0, 90, 99].map { Int(Double(gaps.count - 1) * $0 / 100) }
+        let values = gaps.sorted(at: ranks.flatMap { [$0, min($0 + 1, gaps.count - 1)] }).map(Double.init)
+        let percentiles = zip([50.0, 90, 99], [0, 2, 4]).map { p, place in
+            between(values[place], values[place + 1], at: Double(gaps.count - 1) * p / 100) * 1e-9
+        }
+        count = gaps.count
+        mean = gaps.histogram.sum / Double(gaps.count) * 1e-9
+        (p50, p90, p99) = (percentiles[0], percentiles[1], percentiles[2])
+    }
+
+    private init?(_ histogram: DurationHistogram) {
+        guard let p50 = histogram.percentile(50), let p90 = histogram.percentile(90), let p99 = histogram.percentile(99)
+        else { return nil }
+        count = Int(histogram.count)
+        mean = histogram.sum / Double(histogram.count) * 1e-9
+        (self.p50, self.p90, self.p99) = (p50 * 1e-9, p90 * 1e-9, p99 * 1e-9)
     }
 
     init?(_ durations: some Sequence<SimDuration>) {
