@@ -113,6 +113,7 @@ public enum TrainerPhase: Sendable, CaseIterable {
         case .backward: 2
         case .optimizer: 3
         case .recompute: 4
+        case .reference: 5
         }
     }
 
