@@ -79,7 +79,12 @@ extension MeasuredBackend {
     ) throws(MeasuredBackendError) -> [ArraySlice<(tokens: Range<Int>, version: Int, isRecorded: Bool)>] {
         var runs: [[(tokens: Range<Int>, version: Int, isRecorded: Bool)]] = []
         var missing = sequence.recorded.map(\.tokens)
-        for (range, version) in slicesServed[sequence.request] ?? [] {
+        let bounds = Set(missing.flatMap { [$0.lowerBound, $0.upperBound] })
+        // What a request shares of other requests' slices may be a part of these.
+        let served = (slicesServed[sequence.request] ?? []).flatMap { range, version in
+            range.parts(cutAt: bounds).map { (tokens: $0, version: version) }
+        }
+        for (range, version) in served {
             if range.lowerBound == 0 { runs.append([]) }
             // What was computed again kept its first record. Decoding fills a record token by token.
             let recorded = missing.firstIndex { $0.lowerBound == range.lowerBound && $0.upperBound >= range.upperBound }
@@ -137,5 +142,13 @@ struct GradientDifference {
         error = worst
         let own = dot(gradient.buffer, gradient.buffer, all).squareRoot()
         cosine = own > 0 && whole > 0 ? dot(gradient.buffer, reference.buffer, all) / (own * whole) : 1
+    }
+}
+
+extension Range<Int> {
+    /// The range in parts that begin at its start and at each of `bounds` within it.
+    fileprivate func parts(cutAt bounds: Set<Int>) -> [Range<Int>] {
+        let inner = bounds.filter { $0 > lowerBound && $0 < upperBound }.sorted()
+        return zip([lowerBound] + inner, inner + [upperBound]).map { $0..<$1 }
     }
 }

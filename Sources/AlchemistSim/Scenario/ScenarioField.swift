@@ -171,6 +171,14 @@ extension ScenarioField {
         choice(
             "recording.host_eviction", "Records that a full host gives up for newer ones.",
             \.base.recording.hostEviction),
+        choice(
+            "recording.pause",
+            "When serving does not record: `waiting` are iterations that leave requests waiting for their first turn.",
+            \.base.recording.pause),
+        choice(
+            "recording.on_prefix_hit",
+            "Prompt tokens that the prefix cache has share the record of those who computed them; where there is none they "
+                + "stay without, or are prefilled again.", \.base.recording.onPrefixHit),
         duration(
             "recording.keep_for", "How long after its request a record waits for feedback.", \.base.recording.keepFor),
         integer(

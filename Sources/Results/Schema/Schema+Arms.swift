@@ -22,6 +22,9 @@ extension Schema {
             .bytes("swapped_bytes", "bytes of its KV blocks copied to the host and back", \.swappedBytes),
             .tokens(
                 "recorded_tokens", "tokens whose record was made and not given up for want of room", \.recordedTokens),
+            .tokens(
+                "linked_tokens", "tokens found in the prefix cache whose record, made for others, it shares",
+                \.linkedTokens),
             .tokens("dropped_tokens", "tokens whose record could not be made or kept for want of room") {
                 $0.lost.dropped
             },
@@ -170,6 +173,8 @@ extension LossReason {
         case .expired: "recorded tokens thrown away because no feedback came in time"
         case .stale: "recorded tokens made by weights too old to be used"
         case .edited: "recorded tokens of answers that the user edited"
+        case .unlinked: "tokens that the prefix cache had, without a record to share"
+        case .paused: "tokens not recorded because requests waited"
         }
     }
 }

@@ -17,6 +17,9 @@ enum ServingLaws {
         var hedged = 0
         /// Records of decoded tokens that ended early, because their request gave its blocks up.
         var sealed = 0
+        /// Tokens of the prefix cache whose record was shared, and those that had none to share.
+        var linked = 0
+        var unlinked = 0
 
         static func += (a: inout Seen, b: Seen) {
             a.preemptions += b.preemptions
@@ -30,6 +33,8 @@ enum ServingLaws {
             a.evicted += b.evicted
             a.hedged += b.hedged
             a.sealed += b.sealed
+            a.linked += b.linked
+            a.unlinked += b.unlinked
         }
     }
 
@@ -62,6 +67,8 @@ enum ServingLaws {
             seen.refused += request.outcome == .refused ? 1 : 0
             seen.dropped += request.lost.dropped
             seen.evicted += request.lost[.evicted]
+            seen.linked += request.linkedTokens
+            seen.unlinked += request.lost[.unlinked]
         }
         seen.held += log.quanta.count { $0.held > .zero }
         seen.admissionsHeld += log.recording.admissionStall > .zero ? 1 : 0
