@@ -9,7 +9,7 @@ BUILD := .build/release
 PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
-.PHONY: all setup build run test sanitize check format bench peers effect validate sample-traces plots tokenizer clean
+.PHONY: all setup build run test sanitize check format bench peers effect validate burst prefix-cache sample-traces plots tokenizer clean
 
 all: build
 
@@ -63,11 +63,13 @@ validate: build
 	  -o results/validate.jsonl
 	$(PROGRAM) validate experiments/validate.yaml results/validate.jsonl
 
-## What each policy for records does to serving and training on a tight device: seconds, priced by a profile.
+## What each policy for records does to serving and training under bursts on a tight device: minutes, priced by formulas.
 burst: build
-	$(PROGRAM) trace generate --requests 600 --turns 3 --scale 0.26 --target-p 0.85 --rate 8 --feedback-rate 0.7 \
-	  --content counts --seed 5 -o results/burst.jsonl
-	$(PROGRAM) run results/burst.jsonl --scenario experiments/burst.yaml -o results/burst.h5
+	python3 experiments/burst.py
+
+## What a prefix cache leaves to reuse, sharing records or prefilling again: a minute, priced by formulas.
+prefix-cache: build
+	python3 experiments/prefix_cache.py
 
 ## Speed of the kernels as tokens per second and as a fraction of the limit measured in the same run.
 bench: setup

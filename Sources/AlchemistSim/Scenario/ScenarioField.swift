@@ -147,7 +147,7 @@ extension ScenarioField {
         ScenarioField(
             path: "recording.plan",
             meaning: "What is kept of each recorded token: `full`, `lean` (without gate and up), `boundary` (the "
-                + "layers' inputs), or a list with one of these for each layer, separated by commas.",
+                + "layers' inputs), or a list of these, separated by commas: one for all layers, or exactly one for each.",
             read: { $0.base.recording.plan.given.map(\.rawValue).joined(separator: ",") }
         ) { s, v throws(ValueProblem) in
             var plans: [SavePlan] = []
@@ -192,7 +192,10 @@ extension ScenarioField {
         choice(
             "training.placement", "Whether the trainer shares the server's device or has its own.",
             \.base.training.placement),
-        choice("training.sharing", "Who gets a shared compute stream.", \.base.training.sharing),
+        choice(
+            "training.sharing",
+            "Who gets a shared compute stream; `slo` needs serving.tbt_objective or serving.ttft_objective.",
+            \.base.training.sharing),
         number(
             "training.share", 0...1, "With `share`, the trainer's part of the stream's time.",
             \.base.training.share),

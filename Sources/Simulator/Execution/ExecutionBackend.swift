@@ -34,6 +34,12 @@ public protocol ExecutionBackend: MemoryDemand {
     mutating func audit(_ microBatches: [MicroBatch]) throws -> GradientAudit?
     /// No record made before `version` exists any more.
     mutating func forgetVersions(before version: Int)
+    /// The most bytes that were really held so far; none where there are no real bytes.
+    var arenaPeaks: [ArenaPeak] { get }
+}
+
+extension ExecutionBackend {
+    public var arenaPeaks: [ArenaPeak] { [] }
 }
 
 /// What came of a plan.

@@ -141,6 +141,7 @@ public struct Simulation<Backend: ExecutionBackend> {
         memory.clearPrefixCache()
         try flushMovements()
         log.memory = memory.ledger.record
+        noteArenas()
         log.kvCapacity = memory.kv.capacity
         if log.status == .complete { try checkFinalLaws() }
         return log

@@ -90,6 +90,7 @@ extension MemorySystem {
     public mutating func swapOut(_ request: Int, blocks: [Int], at now: SimTime) -> Bool {
         let bytes = kv.blockBytes * blocks.count
         guard ledger.reserve(bytes, for: .kv, on: .host) else { return false }
+        note(.swapsOut(request))
         toHost.enqueue(request: request, bytes: bytes, at: now)
         return true
     }

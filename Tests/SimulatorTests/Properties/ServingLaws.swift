@@ -52,7 +52,7 @@ enum ServingLaws {
             if let problem = problem(of: log, configuration, trace, demand) { return problem }
             let again = try run(configuration, trace, demand, checked: false).log
             if !isSame(log, again) { return "a second run differs" }
-            if !drawn.trains, let problem = try problemOfIdleSettings(drawn, log, trace, demand) { return problem }
+            if let problem = try problemOfIdleSettings(drawn, configuration, trace, demand) { return problem }
             return nil
         } catch {
             return "\(error)"
@@ -114,6 +114,9 @@ enum ServingLaws {
         }
         if log.memory.device.peak > configuration.device.memory { return "more device memory than there is" }
         if log.memory.host.peak > configuration.device.hostMemory { return "more host memory than there is" }
+        // Blocks of sequences, of records and of the cache have one limit together.
+        let kvBytes = demand.footprint.kvPerToken * (block * capacity)
+        if log.memory.device.kvPeak > kvBytes { return "KV blocks of \(log.memory.device.kvPeak.count) bytes" }
         if log.quanta.contains(where: { $0.kvBlocks + $0.cachedBlocks > capacity }) {
             return "more KV blocks than may be"
         }
@@ -146,18 +149,26 @@ enum ServingLaws {
             && a.quanta.map(\.start) == b.quanta.map(\.start) && a.steps.map(\.end) == b.steps.map(\.end)
     }
 
-    /// Without training, settings of recording and training that are not in use change nothing.
+    /// With recording and training off nothing differs from the arm that only serves, whatever else recording and training
+    /// are set to.
     private static func problemOfIdleSettings(
-        _ drawn: ServingCase, _ log: ArmLog, _ trace: Trace, _ demand: ContentBackend
+        _ drawn: ServingCase, _ configuration: ArmConfiguration, _ trace: Trace, _ demand: ContentBackend
     ) throws -> String? {
-        var configuration = drawn.configuration(for: trace, demand: demand)
-        configuration.training.updateEvery = 7
-        configuration.training.quantumMax = SimDuration(nanoseconds: 1)
-        configuration.training.reuse = true
-        configuration.recording.offload = drawn.offload == .none ? .eager : .none
-        configuration.recording.keepFor = .zero
-        configuration.feedback.rate = 1
-        let other = try run(configuration, trace, demand, checked: false).log
-        return isSame(log, other) ? nil : "settings that are not in use change the run"
+        var idle = configuration
+        idle.training.enabled = false
+        idle.recording.scope = .none
+        idle.feedback.rate = 1
+        var serveOnly = configuration
+        serveOnly.recording = RecordingConfiguration()
+        serveOnly.training = TrainingConfiguration()
+        serveOnly.feedback = FeedbackConfiguration()
+        let a = try run(idle, trace, demand, checked: false).log
+        let b = try run(serveOnly, trace, demand, checked: false).log
+        let isSame =
+            isSame(a, b) && a.steps.isEmpty && a.transfers.map(\.end) == b.transfers.map(\.end)
+            && a.memory.device.peakByOwner == b.memory.device.peakByOwner
+            && a.memory.host.peakByOwner == b.memory.host.peakByOwner && a.memory.trainingPeak == .zero
+            && a.requests.allSatisfy { $0.recordedTokens == 0 && $0.lost == LostTokens() }
+        return isSame ? nil : "settings that are not in use change the run"
     }
 }
