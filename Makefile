@@ -9,7 +9,8 @@ BUILD := .build/release
 PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
-.PHONY: all setup build run test sanitize check format bench peers effect validate burst prefix-cache sample-traces plots tokenizer clean
+.PHONY: all setup build run test sanitize check format bench peers effect plan validate burst prefix-cache sample-traces plots \
+    tokenizer clean
 
 all: build
 
@@ -70,6 +71,13 @@ burst: build
 ## What a prefix cache leaves to reuse, sharing records or prefilling again: a minute, priced by formulas.
 prefix-cache: build
 	python3 experiments/prefix_cache.py
+
+## The planner's save plan beside the fixed ones, on real work over links of several speeds: some minutes on an idle machine.
+plan: build
+	for link in 200MB/s 400MB/s 800MB/s 25GB/s; do \
+	    $(PROGRAM) run traces/sample.jsonl --scenario experiments/plan.yaml --set device.link_bandwidth=$$link \
+	      -o results/plan-$${link%/s}.h5; \
+	done
 
 ## Speed of the kernels as tokens per second and as a fraction of the limit measured in the same run.
 bench: setup

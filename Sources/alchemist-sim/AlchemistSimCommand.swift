@@ -13,7 +13,7 @@ import Engine
         version: "\(Build.version) (\(Build.commit))",
         subcommands: [
             RunCommand.self, TraceCommand.self, CalibrateCommand.self, ValidateCommand.self, VerifyCommand.self,
-            ModelsCommand.self, HardwareCommand.self,
+            PlanCommand.self, ModelsCommand.self, HardwareCommand.self,
         ])
 
     static func main() {

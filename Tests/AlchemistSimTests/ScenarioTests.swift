@@ -141,7 +141,7 @@ import Testing
         let error = #expect(throws: ScenarioError.self) {
             try scenario.set("recording.plan", to: text, at: .option("--set"))
         }
-        #expect(error?.description.hasSuffix("expected one of full, lean, boundary") == true)
+        #expect(error?.description.hasSuffix("expected one of full, lean, boundary, or auto") == true)
     }
 
     @Test func anAdapterBelongsToTheWholeRun() {

@@ -16,9 +16,10 @@ public struct Experiment {
         case replayed(Recording, pricesMissing: Bool)
     }
 
-    public let scenario: Scenario
+    /// Plans that are to be found stand in it once they are.
+    public internal(set) var scenario: Scenario
     public let trace: Trace
-    let arms: [Arm]
+    var arms: [Arm]
     let model: ScenarioModel
     let execution: Execution
 
@@ -39,12 +40,7 @@ public struct Experiment {
         } else {
             execution = try Self.execution(by: scenario)
         }
-        let hardware: Hardware? =
-            switch execution {
-            case .measured: nil
-            case .modelled(let hardware): hardware
-            case .replayed(let recording, _): recording.hardware
-            }
+        let hardware = Self.modelledHardware(of: execution)
         let adopted = try model.adopted(by: scenario)
         self.scenario = hardware.map(adopted.adopting) ?? adopted
         let threads = Self.threads(of: scenario, execution)
@@ -97,10 +93,21 @@ public struct Experiment {
         }
     }
 
+    /// The hardware that stands for this machine, if any does.
+    var modelledHardware: Hardware? { Self.modelledHardware(of: execution) }
+
+    private static func modelledHardware(of execution: Execution) -> Hardware? {
+        switch execution {
+        case .measured: nil
+        case .modelled(let hardware): hardware
+        case .replayed(let recording, _): recording.hardware
+        }
+    }
+
     /// Whether work is really done, by kernels that are worth a warning when they are slow.
     public var runsEngine: Bool { if case .measured = execution { true } else { false } }
 
-    private var threads: Int { Self.threads(of: scenario, execution) }
+    var threads: Int { Self.threads(of: scenario, execution) }
 
     /// Runs every arm, and all of them as often as the scenario repeats them: arm after arm, round after round, so that
     /// a drift of the machine's speed falls on all arms alike. Every second round goes in the opposite order.
@@ -114,6 +121,7 @@ public struct Experiment {
         shouldStop: @escaping () -> Bool = { false }
     ) throws -> (result: RunResult, failure: (any Error)?) {
         let watcher = RunWatcher(requests: trace.requests.count, progress: progress, shouldStop: shouldStop)
+        var experiment = self
         var outcome: RunOutcome
         var paired: [ArmResult] = []
         var provenance = provenance(commandLine: commandLine, created: created)
@@ -131,23 +139,26 @@ public struct Experiment {
             let engine = EngineContext(loaded.start, pool: pool)
             let source = MeasuredSource(
                 engine, trace: trace, seed: scenario.base.seed, profiles: MeasuredProfiles(engine, origin: origin))
-            outcome = runArms(source, watcher)
+            experiment = try planned(on: source)
+            outcome = experiment.runArms(source, watcher)
             if outcome.failure == nil, !outcome.interrupted {
                 // What was measured is kept even if it can not be paired.
-                do { paired = try pair(outcome, watcher) } catch { outcome.failure = error }
+                do { paired = try experiment.pair(outcome, watcher) } catch { outcome.failure = error }
             }
         case .modelled(let hardware):
-            outcome = runArms(
-                ModelledSource(hardware: hardware, model: model.config, threads: threads), watcher)
+            let source = ModelledSource(hardware: hardware, model: model.config, threads: threads)
+            experiment = try planned(on: source)
+            outcome = experiment.runArms(source, watcher)
         case .replayed(let recording, let pricesMissing):
-            outcome = runArms(
-                ReplaySource(recording: recording, pricesMissing: pricesMissing, model: model.config), watcher)
+            let source = ReplaySource(recording: recording, pricesMissing: pricesMissing, model: model.config)
+            experiment = try planned(on: source)
+            outcome = experiment.runArms(source, watcher)
         }
         var result = RunResult(
-            provenance: provenance, scenario: scenario.yaml, trace: trace,
-            arms: zip(arms.indices, outcome.logs).map { index, logs in
+            provenance: provenance, scenario: experiment.scenario.yaml, trace: trace,
+            arms: zip(experiment.arms, outcome.logs).enumerated().map { index, arm in
                 ArmResult(
-                    name: arms[index].name, repeats: logs, devices: arms[index].devices,
+                    name: arm.0.name, repeats: arm.1, devices: arm.0.devices,
                     profile: outcome.profileOfArm[index])
             }, comparisons: comparisons, profiles: outcome.profiles.map(\.yaml), paired: paired,
             status: outcome.interrupted ? .interrupted : nil)

@@ -24,7 +24,7 @@ public struct Validation {
     ) throws(ExperimentError) {
         self.trace = trace
         self.profile = profile
-        experiment = try Experiment(scenario: scenario, model: model, trace: trace)
+        experiment = try Experiment(scenario: scenario, model: model, trace: trace).planned { _ in .machine(profile) }
         self.scenario = experiment.scenario
         let pool = ThreadPool(width: profile.origin.threads)
         let loaded: ScenarioModel.Loaded

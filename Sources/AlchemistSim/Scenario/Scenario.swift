@@ -30,7 +30,7 @@ public struct Scenario: Sendable {
     public init() {}
 
     /// The backend that does the work on this machine.
-    static let measuredBackend = "measured"
+    public static let measuredBackend = "measured"
 
     /// The scenario with an arm's own settings in place.
     ///

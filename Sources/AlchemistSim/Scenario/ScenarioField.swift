@@ -147,12 +147,20 @@ extension ScenarioField {
         ScenarioField(
             path: "recording.plan",
             meaning: "What is kept of each recorded token: `full`, `lean` (without gate and up), `boundary` (the "
-                + "layers' inputs), or a list of these, separated by commas: one for all layers, or exactly one for each.",
-            read: { $0.base.recording.plan.given.map(\.rawValue).joined(separator: ",") }
+                + "layers' inputs), a list of these for all layers, exactly one for each, separated by commas, or `auto`: the plans that "
+                + "train fastest on the arm's hardware, which results show in its place.",
+            read: { $0.base.recording.choosesPlan ? "auto" : $0.base.recording.plan.text }
         ) { s, v throws(ValueProblem) in
+            s.base.recording.choosesPlan = v == "auto"
+            guard v != "auto" else {
+                s.base.recording.plan = LayerPlans(.boundary)
+                return
+            }
             var plans: [SavePlan] = []
             for name in v.split(separator: ",", omittingEmptySubsequences: false) {
-                plans.append(try Quantity.choice(name.trimmed))
+                do throws(ValueProblem) { plans.append(try Quantity.choice(name.trimmed)) } catch {
+                    throw ValueProblem(expected: error.expected + ", or auto")
+                }
             }
             s.base.recording.plan = LayerPlans(layers: plans)
         },

@@ -78,6 +78,8 @@ public struct RecordingConfiguration: Sendable, Equatable {
     public var offload = Offload.eager
     /// What is kept of each recorded token, layer by layer.
     public var plan = LayerPlans(.full)
+    /// Whether `plan` is still to be found for the arm's hardware. Until then it is the one that keeps least.
+    public var choosesPlan = false
     public var backpressure = Backpressure.drop
     public var granule = Granule.layer
     public var headroom = Headroom.share(0.1)

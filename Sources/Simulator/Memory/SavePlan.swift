@@ -27,6 +27,9 @@ public struct LayerPlans: Sendable, Hashable {
 
     /// The plans as they were given: one for all layers, or one for each.
     public var given: [SavePlan] { plans }
+
+    /// As scenarios write it.
+    public var text: String { plans.map(\.rawValue).joined(separator: ",") }
 }
 
 /// Bytes of the parts of a record.

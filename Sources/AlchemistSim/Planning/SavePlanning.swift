@@ -1,0 +1,142 @@
+internal import Engine
+public import Simulator
+
+/// Finds what to record for an arm: prices a typical step on the arm's hardware under every save plan and hands it to the
+/// planner.
+struct SavePlanning {
+    let model: ModelConfig
+    let hardware: Hardware
+    /// Of the engine, where the hardware is a machine that runs it.
+    let threads: Int
+
+    /// The planner for an arm, with what its records may take.
+    ///
+    /// - Parameter recordMemory: where records live: on the device without offload, otherwise on the host.
+    func planner(for arm: ArmConfiguration, _ workload: PlannedWorkload, recordMemory: Bytes) -> SavePlanner {
+        let recorded = microBatch(arm, workload, isRecorded: true)
+        let step = step(arm, recorded, chunks: chunks(of: workload, arm))
+        return SavePlanner(
+            step: step, recomputed: recomputed(arm, microBatch(arm, workload, isRecorded: false)),
+            allowedBytes: allowedBytes(arm, workload, recordMemory).map {
+                $0 * Double(workload.recordedTokens * recorded.sequences.count)
+            })
+    }
+
+    /// Memory that records can have: all of the host, or what the device has left beside everything else that `trace`
+    /// needs of it.
+    func recordMemory(of arm: ArmConfiguration, _ trace: Trace) -> Bytes {
+        guard arm.recording.offload == .none else { return arm.device.hostMemory }
+        let machine: Hardware? = if case .machine = hardware { nil } else { hardware }
+        let requirement = MemoryRequirement(
+            configuration: arm, trace: trace, demand: ArmDemand(model, arm, on: machine, threads: threads))
+        return max(.zero, arm.device.usableMemory - requirement.deviceForEveryRequest)
+    }
+
+    /// Bytes that a recorded token may take: what memory has for each that is held, and what the link carries of each that
+    /// is made, whichever is less.
+    private func allowedBytes(_ arm: ArmConfiguration, _ workload: PlannedWorkload, _ memory: Bytes) -> Double? {
+        let held = Double(max(0, memory.count)) / max(1, workload.heldTokens)
+        guard arm.recording.offload != .none, let rate = workload.recordedTokensPerSecond, rate > 0 else {
+            return held
+        }
+        return min(held, arm.device.linkBandwidth / rate)
+    }
+
+    /// Typical samples that a micro-batch takes.
+    static func samples(of arm: ArmConfiguration, _ workload: PlannedWorkload) -> Int {
+        max(1, min(arm.training.updateEvery, arm.training.microBatchTokens / max(1, workload.tokens)))
+    }
+
+    private func microBatch(_ arm: ArmConfiguration, _ workload: PlannedWorkload, isRecorded: Bool) -> MicroBatch {
+        let count = Self.samples(of: arm, workload)
+        let loss: Range<Int> =
+            switch arm.training.lossTokens {
+            case .completion: workload.promptTokens - 1..<workload.tokens
+            case .all: 0..<workload.tokens
+            }
+        let sequences = (0..<count).map { index in
+            TrainingSequencePlan(
+                request: index, promptTokens: workload.promptTokens, responseTokens: workload.responseTokens,
+                edited: false, lossTokens: loss,
+                recorded: isRecorded
+                    ? [
+                        RecordedSpan(
+                            chunk: ChunkID(slot: Int32(index), generation: 0), tokens: 0..<workload.recordedTokens,
+                            versions: 0...0)
+                    ] : [])
+        }
+        return MicroBatch(id: 0, version: 0, sequences: sequences, stepLossTokens: loss.count * count)
+    }
+
+    /// Pieces of each layer of a sample: one for each iteration that prefilled a part of it.
+    private func chunks(of workload: PlannedWorkload, _ arm: ArmConfiguration) -> Int {
+        let budget = max(1, arm.serving.tokenBudget)
+        return (workload.recordedTokens + budget - 1) / budget
+    }
+
+    private func backend(_ arm: ArmConfiguration, recording plan: Simulator.SavePlan) -> ModelledBackend<ArmDemand> {
+        var arm = arm
+        arm.recording.plan = LayerPlans(plan)
+        return ModelledBackend(
+            hardware: hardware, demand: ArmDemand(model, arm, on: hardware, threads: threads))
+    }
+
+    /// The units that the trainer would split the micro-batch into, each with its price.
+    private func units(
+        _ arm: ArmConfiguration, _ microBatch: MicroBatch, on backend: ModelledBackend<ArmDemand>
+    ) -> [(unit: TrainerUnit, price: SimDuration)] {
+        let planner = Trainer(configuration: arm.training, model: backend.model).planner
+        let price = { (unit: TrainerUnit) in
+            backend.estimate(.train(TrainerQuantum(microBatch: microBatch, units: [unit])))
+        }
+        let units =
+            planner.units(for: microBatch, plans: backend.footprint.plans, estimate: price).units
+            + planner.closingUnits(estimate: price)
+        return units.map { ($0, price($0)) }
+    }
+
+    private func recomputed(_ arm: ArmConfiguration, _ microBatch: MicroBatch) -> SimDuration {
+        units(arm, microBatch, on: backend(arm, recording: .full)).reduce(.zero) { $0 + $1.price }
+    }
+
+    private func step(_ arm: ArmConfiguration, _ microBatch: MicroBatch, chunks: Int) -> RecordedStep {
+        let layerCount = model.layers
+        var layers = [RecordedStep.Layer](
+            repeating: RecordedStep.Layer(choices: [], forward: .zero, backward: .zero), count: layerCount)
+        var (loss, closing) = (SimDuration.zero, SimDuration.zero)
+        let rows = microBatch.rows - microBatch.freshRows
+        let finalRows =
+            microBatch.sequences.count
+            * (arm.training.lossTokens == .all ? (microBatch.sequences.first?.reusedTokens ?? 0) : 1)
+        var sizes = backend(arm, recording: .full).footprint.recordSizes
+        for plan in Simulator.SavePlan.allCases {
+            let backend = backend(arm, recording: plan)
+            sizes = backend.footprint.recordSizes
+            var again = [SimDuration](repeating: .zero, count: layerCount)
+            for (unit, price) in units(arm, microBatch, on: backend) {
+                if case .recompute(let layer, _) = unit { again[layer] += price }
+                // All else is the same under every plan.
+                guard plan == .full else { continue }
+                switch unit {
+                case .forward(let layer, _): layers[layer].forward += price
+                case .backward(let layer, _): layers[layer].backward += price
+                case .loss: loss += price
+                case .gradientNorm, .optimizer: closing += price
+                case .recompute: break
+                }
+            }
+            for layer in layers.indices {
+                layers[layer].choices.append(
+                    RecordedStep.Choice(
+                        plan: plan, bytes: sizes.activations(layer: layer, tokens: rows, finalRows: finalRows),
+                        recompute: again[layer]))
+            }
+        }
+        let link = RecordedStep.Link(
+            bandwidth: arm.device.linkBandwidth, latency: arm.device.linkLatency,
+            transfers: chunks * microBatch.sequences.count, prefetchLayers: arm.recording.prefetchLayers)
+        return RecordedStep(
+            layers: layers, kvBytes: sizes.kvPerToken * rows, finalBytes: sizes.finalPerToken * finalRows, loss: loss,
+            closing: closing, link: arm.recording.offload == .none ? nil : link)
+    }
+}
