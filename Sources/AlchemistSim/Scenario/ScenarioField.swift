@@ -147,8 +147,8 @@ extension ScenarioField {
         ScenarioField(
             path: "recording.plan",
             meaning: "What is kept of each recorded token: `full`, `lean` (without gate and up), `boundary` (the "
-                + "layers' inputs), a list of these for all layers, exactly one for each, separated by commas, or `auto`: the plans that "
-                + "train fastest on the arm's hardware, which results show in its place.",
+                + "layers' inputs), a list of exactly one of these for each layer, separated by commas, or `auto`: the plans "
+                + "that train fastest on the arm's hardware, which results show in its place.",
             read: { $0.base.recording.choosesPlan ? "auto" : $0.base.recording.plan.text }
         ) { s, v throws(ValueProblem) in
             s.base.recording.choosesPlan = v == "auto"
