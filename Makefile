@@ -31,6 +31,32 @@ test: setup
 	$(SWIFT) build -c release --product alchemist-sim
 	$(SWIFT) test -c release --skip-build
 
+.PHONY: test-sweeps test-slurm test-kills sweep-speed many-points
+SWEEPS := ALCHEMIST_SIM=$(abspath $(PROGRAM)) PYTHONDONTWRITEBYTECODE=1
+
+## Sweeps beyond one process and one machine: the same grid by every way, Slurm among them, then a few kills, the faults
+## of disks, and the merged file in xarray. Starts a Slurm of its own in a temporary folder, for which it must be root.
+test-sweeps: build plots test-slurm
+	$(SWEEPS) timeout 300 python3 Tests/Sweeps/faults.py
+	$(SWEEPS) timeout 120 .venv-plots/bin/python Tests/Sweeps/opens_in_xarray.py
+
+test-slurm: build
+	$(SWEEPS) timeout --kill-after=30 600 .ci/slurm bash -c \
+	  'python3 Tests/Sweeps/same_everywhere.py && python3 Tests/Sweeps/kills.py --kills 3 --seed 5'
+
+## Fifty kills at random moments on this machine, then fifty beside Slurm, slurmd among what is killed: half an hour.
+test-kills: build
+	$(SWEEPS) python3 Tests/Sweeps/kills.py --kills 50
+	$(SWEEPS) .ci/slurm python3 Tests/Sweeps/kills.py --kills 50
+
+## What a second job brings, on an otherwise idle machine: a minute.
+sweep-speed: build
+	$(SWEEPS) python3 Tests/Sweeps/speed.py
+
+## Ten thousand points, and their merge: some minutes.
+many-points: build
+	$(SWEEPS) python3 Tests/Sweeps/many.py
+
 ## The engine's tests under the address sanitizer, which looks for leaks too, then under the thread sanitizer: some
 ## minutes. Any report fails. OpenBLAS is not instrumented: what it reads and writes is checked by neither, but for the
 ## guards around the operands in the tests, so a race between two products would go unseen. Synchronization.Mutex locks

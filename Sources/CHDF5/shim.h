@@ -2,6 +2,7 @@
 #define ALCHEMIST_CHDF5_H
 
 #include <hdf5.h>
+#include <hdf5_hl.h>
 
 // Swift imports neither macros that expand to expressions nor those that cast. Each function below is one such macro
 // under its own name, written for HDF5 1.10 and later. Those for types and property lists are calls for another

@@ -12,8 +12,8 @@ import Engine
             """,
         version: "\(Build.version) (\(Build.commit))",
         subcommands: [
-            RunCommand.self, TraceCommand.self, CalibrateCommand.self, ValidateCommand.self, VerifyCommand.self,
-            PlanCommand.self, ModelsCommand.self, HardwareCommand.self,
+            RunCommand.self, SweepCommand.self, SearchCommand.self, TraceCommand.self, CalibrateCommand.self,
+            ValidateCommand.self, VerifyCommand.self, PlanCommand.self, ModelsCommand.self, HardwareCommand.self,
         ])
 
     static func main() {

@@ -57,6 +57,13 @@ struct Failure: Error {
             case .results(let error): self.init(error)
             case .scenario, .profile, .noProfile, .missingArm, .missingRepeat: self.init(error.description, .badData)
             }
+        case let error as SweepError:
+            if case .usage = error {
+                self.init(error.description, .usage)
+            } else {
+                self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
+            }
+        case is PointRunner.Interrupted: self.init("interrupted", .interrupted)
         case let error as VerificationError: self.init(error.description, .usage)
         case let error as SimulationError: self.init(error.description, .software)
         case let error as MeasuredBackendError: self.init(error.description, .software)

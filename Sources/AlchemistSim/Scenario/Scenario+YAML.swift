@@ -28,7 +28,7 @@ extension Scenario {
         try read(node, path: path)
     }
 
-    private static func mistake(_ error: any Error, in path: String) -> ScenarioError {
+    static func mistake(_ error: any Error, in path: String) -> ScenarioError {
         let (problem, line): (String, Int?) =
             switch error {
             case YamlError.scanner(_, let problem, let mark, _), YamlError.parser(_, let problem, let mark, _),
@@ -42,7 +42,8 @@ extension Scenario {
         return ScenarioError(origin: .file(path, line: line), problem: "not YAML: " + problem.safeExcerpt)
     }
 
-    private mutating func read(_ node: Node, path: String) throws(ScenarioError) {
+    /// Takes the fields of a mapping.
+    mutating func read(_ node: Node, path: String) throws(ScenarioError) {
         guard let mapping = node.mapping else {
             throw ScenarioError(
                 origin: .file(path, line: node.mark?.line), problem: "expected fields, as in `model: mini`")
@@ -54,7 +55,7 @@ extension Scenario {
     }
 
     /// `arms: [serve-only, reuse]`, or a mapping from names to what each changes, `arm` naming the one it starts from.
-    private mutating func readArms(_ node: Node, path: String) throws(ScenarioError) {
+    mutating func readArms(_ node: Node, path: String) throws(ScenarioError) {
         var specifications: [ArmSpecification] = []
         if let names = node.sequence {
             for name in names {
@@ -218,6 +219,8 @@ extension Scenario {
         return text
     }
 
+    private static let plainCharacters = CharacterSet(charactersIn: "/._-+,()").union(.alphanumerics)
+
     /// A value as a YAML scalar, in quotes when it could be taken for anything else than text: a path may have spaces,
     /// colons or a `#`.
     private static func scalar(_ value: String) -> String {
@@ -226,8 +229,7 @@ extension Scenario {
                 CharacterSet.alphanumerics.contains($0) || "/._".unicodeScalars.contains($0)
             }
             ?? false
-        let plain = CharacterSet(charactersIn: "/._-+,()").union(.alphanumerics)
-        if isPlain, value.unicodeScalars.allSatisfy(plain.contains) { return value }
+        if isPlain, value.unicodeScalars.allSatisfy(plainCharacters.contains) { return value }
         var text = "\""
         for scalar in value.unicodeScalars {
             switch scalar {

@@ -68,6 +68,16 @@ struct HDF5Context {
                     return 0
                 }, reason)
         }
-        return reason.isEmpty ? "the HDF5 library gives no reason" : reason
+        return reason.isEmpty ? "the HDF5 library gives no reason" : systemReason(in: reason) ?? reason
+    }
+
+    /// What the operating system said, out of a line such as `file write failed: time = ..., errno = 28, error message =
+    /// 'No space left on device', buf = 0x55f2, ...`.
+    private static func systemReason(in reason: String) -> String? {
+        let parts = reason.split(separator: "error message = '", maxSplits: 1)
+        guard parts.count == 2, let message = parts[1].split(separator: "'", maxSplits: 1).first,
+            let action = reason.split(separator: ":", maxSplits: 1).first
+        else { return nil }
+        return "\(action): \(message)"
     }
 }

@@ -4,14 +4,14 @@ internal import Glibc
 ///
 /// It is written as `.NAME.partial-PID` beside its target and renamed by `commit`. Unless committed it is removed; what
 /// a killed process leaves behind is recognised by that name.
-struct StagedFile: ~Copyable {
-    let target: String
-    let temporary: String
+package struct StagedFile: ~Copyable {
+    package let target: String
+    package let temporary: String
     private let directory: String
     private var committed = false
 
     /// Makes the target's directory if it is missing. Nothing is written yet.
-    init(for path: String) throws(ResultsError) {
+    package init(for path: String) throws(ResultsError) {
         var target = path
         if let mode = Self.mode(of: path) {
             guard mode & S_IFMT == S_IFREG else { throw .notRegularFile(path: path) }
@@ -32,7 +32,7 @@ struct StagedFile: ~Copyable {
     }
 
     /// Brings the file to the disk and gives it its name.
-    consuming func commit() throws(ResultsError) {
+    package consuming func commit() throws(ResultsError) {
         try Self.synchronise(temporary)
         guard rename(temporary, target) == 0 else {
             throw .system(action: "give the finished file this name", path: target, code: errno)

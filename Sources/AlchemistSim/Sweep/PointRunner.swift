@@ -1,0 +1,204 @@
+internal import Engine
+internal import Foundation
+public import Results
+internal import Simulator
+
+/// Runs points of a sweep, one after the other, in this process.
+public final class PointRunner {
+    /// What runs belong to.
+    public struct Setting {
+        public var commandLine: String
+        public var created: String
+        public var program: PointRecord.Program
+        /// Threads of a measured point whose scenario leaves them open; nil for all processors.
+        public var threads: Int?
+        /// Seconds of some clock.
+        public var clock: () -> Double
+
+        public init(
+            commandLine: String, created: String, program: PointRecord.Program, threads: Int?,
+            clock: @escaping () -> Double
+        ) {
+            self.commandLine = commandLine
+            self.created = created
+            self.program = program
+            self.threads = threads
+            self.clock = clock
+        }
+    }
+
+    /// A point was ended before it was whole; nothing of it is kept.
+    public struct Interrupted: Error {}
+
+    private let resolver: PointResolver
+    private let folder: SweepFolder
+    private let setting: Setting
+    private var models: [String: ScenarioModel] = [:]
+    /// The last trace read: neighbours often have it in common.
+    private var lastTrace: (key: String, trace: Trace)?
+
+    private var experiment: SweepExperiment { resolver.experiment }
+
+    public init(_ resolver: PointResolver, in folder: SweepFolder, _ setting: Setting) {
+        self.resolver = resolver
+        self.folder = folder
+        self.setting = setting
+    }
+
+    /// This program, as records name it.
+    public static func program() throws -> PointRecord.Program {
+        .init(sha256: try FileHash.sha256(of: "/proc/self/exe"), name: "\(Build.version) (\(Build.commit))")
+    }
+
+    /// Runs a point and keeps what it found.
+    ///
+    /// - Throws: what stands in its way, after writing it into the point's log; nothing else is left.
+    @discardableResult
+    public func run(
+        _ point: SweepPoint, progress: @escaping (RunProgress) -> Void = { _ in },
+        shouldStop: @escaping () -> Bool = { false }
+    ) throws -> PointRecord {
+        try run(try resolver.resolve(point.cell), progress: progress, shouldStop: shouldStop)
+    }
+
+    func run(
+        _ resolved: ResolvedPoint, progress: @escaping (RunProgress) -> Void = { _ in },
+        shouldStop: @escaping () -> Bool
+    ) throws -> PointRecord {
+        do {
+            let record = try execute(resolved, progress: progress, shouldStop: shouldStop)
+            unlink(folder.log(of: resolved.point.id))
+            return record
+        } catch let error as Interrupted {
+            throw error
+        } catch {
+            // If the log can not be written either, the error itself goes to whoever asked.
+            try? SweepFolder.write(
+                "\(error)\npoint \(resolved.point.id): \(resolved.point.name)\n\(setting.created) \(setting.commandLine)\n",
+                to: folder.log(of: resolved.point.id))
+            throw error
+        }
+    }
+
+    private func execute(
+        _ resolved: ResolvedPoint, progress: @escaping (RunProgress) -> Void, shouldStop: @escaping () -> Bool
+    ) throws -> PointRecord {
+        let start = setting.clock()
+        let id = resolved.point.id
+        try checkFolder()
+        let result: RunResult
+        let report: RunReport
+        var digest: String?
+        switch experiment.kept {
+        case .full:
+            // A folder that can not be written to is known before the work is done.
+            let writer = try ResultsWriter(creating: folder.results(of: id))
+            result = try self.result(of: resolved, progress: progress, shouldStop: shouldStop)
+            report = try RunReport(result)
+            digest = try writer.write(result, report: report)
+        case .summary:
+            result = try self.result(of: resolved, progress: progress, shouldStop: shouldStop)
+            report = try RunReport(result)
+        }
+        let record = PointRecord(
+            id: id, program: setting.program, coordinates: resolved.point.coordinates,
+            seconds: setting.clock() - start, trace: result.trace.sha256, file: digest == nil ? nil : "\(id).h5",
+            digest: digest, figures: PointRecord.Figures.all(of: report), identity: resolved.identity)
+        try checkFolder()
+        try record.write(to: folder.record(of: id))
+        return record
+    }
+
+    /// Writing would make folders anew that somebody took away, and leave a sweep in pieces.
+    private func checkFolder() throws {
+        guard access(FolderLock.file(in: folder), F_OK) == 0 else {
+            throw SweepError.system(action: "find the sweep's folder any more", path: folder.path, code: errno)
+        }
+    }
+
+    /// Runs a point and keeps nothing: what it takes, in seconds, and the share of it that was done.
+    public func time(_ point: SweepPoint, shouldStop: @escaping () -> Bool) throws -> (seconds: Double, share: Double) {
+        let start = setting.clock()
+        let resolved = try resolver.resolve(point.cell)
+        var share = 0.0
+        do {
+            let arms = max(1, resolved.scenario.arms.count)
+            var running: String?
+            var begun = 0
+            _ = try result(
+                of: resolved,
+                progress: { progress in
+                    guard case .running(let arm, _, _) = progress.stage else { return }
+                    if arm != running { (running, begun) = (arm, begun + 1) }
+                    share =
+                        (Double(begun - 1) + Double(progress.finished) / Double(max(1, progress.requests)))
+                        / Double(arms)
+                }, shouldStop: shouldStop)
+            share = 1
+        } catch is Interrupted {}
+        return (setting.clock() - start, share)
+    }
+
+    private func result(
+        of resolved: ResolvedPoint, progress: @escaping (RunProgress) -> Void, shouldStop: @escaping () -> Bool
+    ) throws -> RunResult {
+        var scenario = resolved.scenario
+        if scenario.backend == Scenario.measuredBackend, scenario.threads == 0, let threads = setting.threads {
+            scenario.threads = threads
+        }
+        let model = try model(of: scenario)
+        let trace = try trace(of: resolved, for: model)
+        let run = try Experiment(scenario: scenario, model: model, trace: trace)
+        let (result, failure) = try run.run(
+            commandLine: setting.commandLine, created: setting.created, progress: progress, shouldStop: shouldStop)
+        if let failure { throw failure }
+        if result.status == .interrupted { throw Interrupted() }
+        return result
+    }
+
+    private func model(of scenario: Scenario) throws -> ScenarioModel {
+        let key = scenario.model + "\t" + (scenario.adapter ?? "")
+        if let known = models[key] { return known }
+        let model = try ScenarioModel(of: scenario)
+        models[key] = model
+        return model
+    }
+
+    private func trace(of resolved: ResolvedPoint, for model: ScenarioModel) throws -> Trace {
+        let path =
+            switch resolved.trace {
+            case .file(let path): path
+            case .generated(let recipe): try made(recipe)
+            }
+        let key = "\(path)\t\(model.config)"
+        if let lastTrace, lastTrace.key == key { return lastTrace.trace }
+        let trace = try TraceFile.read(path, for: model)
+        lastTrace = (key, trace)
+        return trace
+    }
+
+    /// The path of the trace that settings describe; made once, whoever needs it first.
+    private func made(_ recipe: TraceRecipe) throws -> String {
+        let name = FileHash.sha256(ofText: setting.program.sha256 + "\n" + (try recipe.identity())).prefix(16)
+        let path = "\(folder.traces)/\(name).jsonl"
+        if FileManager.default.fileExists(atPath: path) { return path }
+        try SweepFolder.makeFolder(folder.traces)
+        return try FolderLock.holding("\(folder.traces)/.\(name).lock") {
+            if FileManager.default.fileExists(atPath: path) { return path }
+            let generated: Trace
+            do {
+                generated = try TraceGenerator(try recipe.options()).generate()
+            } catch let error as TraceGeneratorError {
+                throw mistake("\(error)")
+            } catch let error as ValueProblem {
+                throw mistake("expected \(error.expected)")
+            }
+            try TraceWriter.write(generated, to: path)
+            return path
+        }
+    }
+
+    private func mistake(_ problem: String) -> ScenarioError {
+        ScenarioError(origin: .file(experiment.path, line: nil), field: "trace", problem: problem)
+    }
+}

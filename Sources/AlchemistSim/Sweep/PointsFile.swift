@@ -1,0 +1,74 @@
+internal import Foundation
+internal import Results
+
+/// A list of points as workers take it: a line for each, its id, then, between tabs, its cell and what it is called. A
+/// line with an id alone will do.
+public enum PointsFile {
+    /// Writes a list as a whole.
+    public static func write(_ points: [SweepPoint], to path: String) throws(SweepError) {
+        try SweepFolder.write(points.map { line($0) + "\n" }.joined(), to: path)
+    }
+
+    public static func line(_ point: SweepPoint) -> String {
+        ([point.id, "\(point.cell)"] + point.coordinates.map { "\($0.name)=\($0.value)" }).joined(separator: "\t")
+    }
+
+    /// The lines of a file.
+    public static func lines(of path: String) throws(SweepError) -> [String] {
+        do {
+            return try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n").map(String.init)
+        } catch {
+            throw .system(action: "read this", path: path, code: SweepFolder.code(of: error))
+        }
+    }
+
+    /// Every `count`-th item from the `index`-th on: neighbours cost alike, so that chunks do, too.
+    ///
+    /// - Parameter text: `INDEX/COUNT`, from 0.
+    public static func chunk(_ text: String, of lines: [String]) throws(SweepError) -> [String] {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) }
+        guard parts.count == 2, let index = parts[0], let count = parts[1], count > 0, 0..<count ~= index else {
+            throw .usage("--chunk \(text.safeExcerpt): expected INDEX/COUNT, the index from 0 to below the count")
+        }
+        return stride(from: index, to: lines.count, by: count).map { lines[$0] }
+    }
+}
+
+/// Finds points by the lines of a list.
+public final class PointFinder {
+    private let resolver: PointResolver
+    private let folder: SweepFolder
+    private var listed: [String: Int]?
+    private var all: [String: SweepPoint]?
+
+    public init(_ resolver: PointResolver, in folder: SweepFolder) {
+        self.resolver = resolver
+        self.folder = folder
+    }
+
+    /// The point that a line names. The cell in it spares working out the whole grid; the id decides.
+    public func point(_ line: String) throws -> SweepPoint {
+        let fields = line.split(separator: "\t").map(String.init)
+        guard let id = fields.first?.trimmed, !id.isEmpty else { throw SweepError.noSuchPoint(line) }
+        if fields.count > 1, let cell = Int(fields[1]), let point = try point(id, at: cell) { return point }
+        if listed == nil {
+            listed = [:]
+            for line in (try? PointsFile.lines(of: folder.pointsFile)) ?? [] {
+                let fields = line.split(separator: "\t")
+                if fields.count > 1, let cell = Int(fields[1]) { listed?[String(fields[0])] = cell }
+            }
+        }
+        if let cell = listed?[id], let point = try point(id, at: cell) { return point }
+        if all == nil {
+            all = Dictionary(try resolver.points().map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        }
+        guard let point = all?[id] else { throw SweepError.noSuchPoint(id) }
+        return point
+    }
+
+    private func point(_ id: String, at cell: Int) throws -> SweepPoint? {
+        guard 0..<resolver.experiment.cells ~= cell else { return nil }
+        let point = try resolver.resolve(cell).point
+        return point.id == id ? point : nil
+    }
+}

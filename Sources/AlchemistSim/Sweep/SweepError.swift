@@ -1,0 +1,40 @@
+internal import Foundation
+
+/// What stands in the way of a sweep as a whole.
+public enum SweepError: Error, Sendable, CustomStringConvertible {
+    /// Another process is at work in the folder.
+    case locked(path: String, holder: String)
+    /// An id that the experiment does not have.
+    case noSuchPoint(String)
+    /// A mistake on the command line.
+    case usage(String)
+    /// Measured points would share this machine's processors.
+    case sharing(holder: String)
+    /// A call of the operating system failed with this `errno`.
+    case system(action: String, path: String, code: Int32)
+    /// A program of the cluster could not be run, or refused.
+    case slurm(String)
+
+    public var isInputOutput: Bool {
+        switch self {
+        case .system, .locked, .slurm: true
+        case .noSuchPoint, .usage, .sharing: false
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .locked(let path, let holder):
+            "\(path): another sweep is at work in this folder: \(holder); wait for it, end it, or use another folder (-o)"
+        case .noSuchPoint(let id):
+            "there is no point `\(id.safeExcerpt)` in this experiment, expected an id that --list shows; was the "
+                + "experiment changed since?"
+        case .usage(let problem): problem
+        case .sharing(let holder):
+            "measured points of this sweep run on this machine already: \(holder); expected one worker at a time, or "
+                + "--allow-sharing"
+        case .system(let action, let path, let code): "\(path): cannot \(action): \(String(cString: strerror(code)))"
+        case .slurm(let problem): problem
+        }
+    }
+}

@@ -1,0 +1,104 @@
+internal import Foundation
+internal import Simulator
+internal import Yams
+
+extension SweepExperiment {
+    private static let keys = ["scenario", "trace", "axes", "constraints", "arms", "results", "search"]
+
+    /// Reads an experiment's file.
+    public init(contentsOf path: String) throws(ScenarioError) {
+        let text: String
+        do {
+            text = try String(contentsOfFile: path, encoding: .utf8)
+        } catch {
+            throw ScenarioError(
+                origin: .file(path, line: nil), problem: "can not be read: \(error.localizedDescription)",
+                isInputOutput: true)
+        }
+        try self.init(yaml: text, path: path)
+    }
+
+    /// Reads the text of an experiment's file; `path` is for messages.
+    public init(yaml text: String, path: String) throws(ScenarioError) {
+        let node: Node?
+        do {
+            node = try Yams.compose(yaml: text)
+        } catch {
+            throw Scenario.mistake(error, in: path)
+        }
+        guard let mapping = node?.mapping else {
+            throw ScenarioError(
+                origin: .file(path, line: node?.mark?.line),
+                problem: "expected an experiment: `scenario`, `trace` and `axes`")
+        }
+        let reader = ExperimentReader(path: path)
+        for (key, _) in mapping where !Self.keys.contains(key.string ?? "") {
+            let name = key.string ?? ""
+            let hint = nearest(to: name, among: Self.keys).map { "; did you mean `\($0)`?" } ?? ""
+            throw reader.mistake(
+                key, name.safeExcerpt,
+                "there is no such key, expected one of \(Self.keys.joined(separator: ", "))" + hint)
+        }
+        guard let trace = mapping["trace"] else {
+            throw reader.mistake(
+                node, "trace", "missing, expected the path of a trace, or `generate:` with the settings of one")
+        }
+        self.path = path
+        self.text = text
+        self.trace = try reader.trace(trace)
+        if let scenario = mapping["scenario"] { base = try reader.scenario(scenario) }
+        if let arms = mapping["arms"] { try base.readArms(arms, path: path) }
+        if let axes = mapping["axes"] { self.axes = try reader.axes(axes) }
+        if let constraints = mapping["constraints"] {
+            self.constraints = try reader.conditions(constraints, "constraints")
+        }
+        if let results = mapping["results"] {
+            guard let kept = Kept(rawValue: results.string ?? "") else {
+                throw reader.mistake(
+                    results, "results", "found `\((results.string ?? "").safeExcerpt)`, expected full or summary")
+            }
+            self.kept = kept
+        }
+        if let search = mapping["search"] { self.search = try reader.search(search) }
+        try checkAxes()
+    }
+
+    /// Every value of every axis is set once, so that a mistake in one is found before anything runs; and an axis that
+    /// every arm overrules would change nothing.
+    private func checkAxes() throws(ScenarioError) {
+        for (index, axis) in axes.enumerated() {
+            let origin = ScenarioError.Origin.file(path, line: axis.line)
+            if axes[..<index].contains(where: { $0.name == axis.name }) {
+                throw ScenarioError(origin: origin, field: axis.name, problem: "two axes have this name")
+            }
+            for field in axis.fields where axes[..<index].contains(where: { $0.fields.contains(field) }) {
+                throw ScenarioError(origin: origin, field: field, problem: "two axes change this field")
+            }
+            for row in axis.rows {
+                var (scenario, trace) = (base, self.trace)
+                for (field, value) in zip(axis.fields, row) {
+                    if axis.kind == .seeds {
+                        try Self.setSeed(value, in: &scenario, &trace, at: origin)
+                    } else {
+                        try Self.set(field, to: value, in: &scenario, &trace, at: origin)
+                    }
+                }
+            }
+            for field in axis.fields
+            where base.arms.allSatisfy({ arm in arm.settings.contains { $0.path == field } }) {
+                throw ScenarioError(
+                    origin: origin, field: field,
+                    problem: "every arm sets this field itself, so this axis would change nothing")
+            }
+        }
+        let known = Set(axes.flatMap { [$0.name] + $0.fields })
+        for constraint in constraints {
+            for name in constraint.condition.names where name.contains(".") && !known.contains(name) {
+                let hint = nearest(to: name, among: known.sorted()).map { "; did you mean `\($0)`?" } ?? ""
+                throw ScenarioError(
+                    origin: .file(path, line: constraint.line), field: "constraints",
+                    problem: "found `\(name.safeExcerpt)`, expected a field that an axis changes" + hint)
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+#!/usr/bin/env python3
+"""What a second job brings on modelled points: throughput with two jobs over that with one, on a machine that has nothing
+else to do, median of three rounds.
+
+    python3 Tests/Sweeps/speed.py
+"""
+import pathlib
+import statistics
+import tempfile
+import time
+
+from sweeping import command, experiment, records, run
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="alchemist-speed-") as folder:
+        folder = pathlib.Path(folder)
+        grid = experiment(folder)
+        ratios = []
+        for round_ in range(3):
+            times = {}
+            for jobs in (1, 2):
+                output = folder / f"{round_}-{jobs}"
+                start = time.monotonic()
+                run(*command(grid, output, "--jobs", jobs))
+                times[jobs] = time.monotonic() - start
+            points = len(records(output))
+            ratios.append(times[1] / times[2])
+            print(f"{points} points: 1 job {points / times[1]:.1f} points/s, 2 jobs {points / times[2]:.1f} points/s, "
+                  f"{ratios[-1]:.2f}x", flush=True)
+        print(f"median {statistics.median(ratios):.2f}x")
+
+
+if __name__ == "__main__":
+    main()
