@@ -10,8 +10,8 @@ PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
 .PHONY: all setup build run test sanitize check format bench peers effect plan validate burst million headline
-.PHONY: shared-prompt base staleness headline-cpu sample-traces plots figures figures-full reproduce reproduce-full
-.PHONY: test-report test-plots tokenizer clean
+.PHONY: prefix-cache shared-prompt base staleness headline-cpu sample-traces plots figures figures-full reproduce
+.PHONY: reproduce-full test-report test-plots tokenizer clean
 
 all: build
 
@@ -91,11 +91,13 @@ validate: build
 	  -o results/validate.jsonl
 	$(PROGRAM) validate experiments/validate.yaml results/validate.jsonl
 
-## What each policy for records does to serving and training on a tight device: seconds, priced by a profile.
+## What each policy for records does to serving and training under bursts on a tight device: minutes, priced by formulas.
 burst: build
-	$(PROGRAM) trace generate --requests 600 --turns 3 --scale 0.26 --target-p 0.85 --rate 8 --feedback-rate 0.7 \
-	  --content counts --seed 5 -o results/burst.jsonl
-	$(PROGRAM) run results/burst.jsonl --scenario experiments/burst.yaml -o results/burst.h5
+	python3 experiments/burst.py
+
+## What a prefix cache leaves to reuse, sharing records or prefilling again: a minute, priced by formulas.
+prefix-cache: build
+	python3 experiments/prefix_cache.py
 
 ## Who saves what where answers share a prompt, for pairs and for groups of four: some minutes on an otherwise idle machine.
 shared-prompt: build
@@ -117,6 +119,7 @@ staleness: base plots
 ## The paper's headline figures from measured work: some minutes on an otherwise idle machine.
 headline-cpu: build
 	python3 experiments/headline-cpu.py $(PROGRAM) -o results/headline-cpu.md
+
 ## A million requests of ShareGPT's lengths, 3 a second, on a modelled A100: serving alone, then with reuse training beside.
 ## Each run tells its time and memory; minutes.
 million: MILLION := --set backend=a100-80g --set model=llama-3-8b --set serving.max_batch=128 --set serving.token_budget=512

@@ -102,7 +102,12 @@ extension MeasuredBackend {
     ) throws(MeasuredBackendError) -> [ArraySlice<(tokens: Range<Int>, version: Int, isRecorded: Bool)>] {
         var runs: [[(tokens: Range<Int>, version: Int, isRecorded: Bool)]] = []
         var missing = chunks
-        for (range, version) in slicesServed[request] ?? [] {
+        let bounds = Set(missing.flatMap { [$0.lowerBound, $0.upperBound] })
+        // What a request shares of other requests' slices may be a part of these.
+        let served = (slicesServed[request] ?? []).flatMap { range, version in
+            range.parts(cutAt: bounds).map { (tokens: $0, version: version) }
+        }
+        for (range, version) in served {
             if range.lowerBound == 0 { runs.append([]) }
             // What was computed again kept its first record. Decoding fills a record token by token.
             let recorded = missing.firstIndex { $0.lowerBound == range.lowerBound && $0.upperBound >= range.upperBound }
@@ -129,5 +134,13 @@ extension MeasuredBackend {
             adapters.buffer.copy(from: values)
             return ModelParameters(current.weights, adapters: adapters)
         }
+    }
+}
+
+extension Range<Int> {
+    /// The range in parts that begin at its start and at each of `bounds` within it.
+    fileprivate func parts(cutAt bounds: Set<Int>) -> [Range<Int>] {
+        let inner = bounds.filter { $0 > lowerBound && $0 < upperBound }.sorted()
+        return zip([lowerBound] + inner, inner + [upperBound]).map { $0..<$1 }
     }
 }

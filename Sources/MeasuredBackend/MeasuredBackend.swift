@@ -174,13 +174,15 @@ public final class MeasuredBackend: ExecutionBackend {
 
     // MARK: Real memory
 
-    /// The most bytes ever held in KV blocks, in records on the device, in pieces that came back from the host, and in
-    /// records on the host.
-    public var arenaPeaks: (kv: Bytes, deviceRecords: Bytes, staged: Bytes, hostRecords: Bytes) {
-        (
-            Bytes(arena.kv.peak), Bytes(arena.deviceRecords.peak), Bytes(arena.staged.peak),
-            Bytes(arena.hostRecords.peak)
-        )
+    /// The most bytes ever held in KV blocks, in records, and in pieces that came back from the host.
+    public var arenaPeaks: [ArenaPeak] {
+        [
+            ArenaPeak(.kvBlocks, on: .device, held: Bytes(arena.kv.peak)),
+            ArenaPeak(.recorded, on: .device, held: Bytes(arena.deviceRecords.peak)),
+            ArenaPeak(.staged, on: .device, held: Bytes(arena.staged.peak)),
+            ArenaPeak(.kvBlocks, on: .host, held: Bytes(arena.hostKV.peak)),
+            ArenaPeak(.recorded, on: .host, held: Bytes(arena.hostRecords.peak)),
+        ]
     }
 
     /// Whether no request and no record holds memory.

@@ -35,10 +35,9 @@ import Testing
         simulation.checksEveryEvent = true
         let log = try simulation.run()
         #expect(backend.arenaIsEmpty)
-        let booked = log.memory.device.peakByOwner
-        #expect(
-            backend.arenaPeaks.kv
-                <= booked[MemoryOwner.kv.rawValue] + booked[MemoryOwner.cachedKV.rawValue])
+        for peak in log.memory.arenas {
+            #expect(peak.held == peak.booked, "\(peak.purpose.name) on the \(peak.tier.name)")
+        }
         return (log, observed.logits)
     }
 

@@ -74,7 +74,7 @@ import Testing
         let worst = audits.map(\.roundingError).max() ?? .infinity
         #expect(worst <= 1e-5, "rounding error \(worst)")
         #expect(backend.arenaIsEmpty)
-        MeasuredSimulationTests.expectRealBytes(backend, log)
+        MeasuredSimulationTests.expectRealBytes(log)
         let losses = log.steps.compactMap(\.loss)
         #expect(losses.count == log.steps.count && losses.allSatisfy { $0.isFinite })
         if setting.kind == .dpo { #expect(losses.allSatisfy { $0 > 0 }) }

@@ -157,6 +157,44 @@ import Testing
         }
     }
 
+    /// Blocks that a trace names are shared as far as the tokens are that the names stand for.
+    @Test(arguments: [1, 3, 4, 8]) func namedBlocksAreShared(blockTokens: Int) {
+        var stream = RandomStream(seed: UInt64(blockTokens), name: "named")
+        var requests: [Request] = []
+        for index in 0..<40 {
+            let before = index % 4 == 3 ? index - 1 : nil
+            let names = (0..<1 + stream.below(4)).map { 10 * $0 + stream.below(2) }
+            let fresh = max(1, 5 * names.count - 4 + stream.below(9))
+            let prompt = before.map { requests[$0].promptTokens + requests[$0].outputTokens + 7 } ?? fresh
+            requests.append(
+                Request(
+                    id: "r\(index)", arrival: .zero, promptTokens: prompt, outputTokens: 6,
+                    prefix: before == nil ? PromptPrefix(blockTokens: 5, blocks: names) : nil,
+                    conversation: "c\(before ?? index)", turn: before == nil ? 0 : 1, previousTurn: before))
+        }
+        let trace = Trace(source: "named", requests: requests)
+        let source = TokenSource(trace: trace, vocabulary: 60_000, seed: 1)
+        let prefixes = PrefixHashes(trace, blockTokens: blockTokens)
+        let hashes = requests.indices.map { prefixes.hashes(of: $0) }
+        let texts = requests.indices.map { source.prompt(of: $0) + source.output(of: $0) }
+        let told = requests.map { $0.prefix?.coverage(of: $0.promptTokens) ?? 0 }
+        var shared = 0
+        for a in requests.indices {
+            for b in 0..<a {
+                for block in 0..<min(hashes[a].count, hashes[b].count) {
+                    let end = (block + 1) * blockTokens
+                    let isEqual = texts[a][..<end] == texts[b][..<end]
+                    let isFound = hashes[a][block] == hashes[b][block]
+                    // Beyond what the names tell, texts of different conversations may be equal by chance.
+                    let isTold = end <= min(told[a], told[b])
+                    shared += isFound && isTold ? 1 : 0
+                    #expect(isFound ? isEqual : !(isTold && isEqual), "requests \(a), \(b), block \(block)")
+                }
+            }
+        }
+        #expect(shared > 50)
+    }
+
     @Test func adapterAndVersionArePartOfTheKey() {
         let hash = Self.prefixes([Self.request(prompt: 4, output: 1)], blockTokens: 4).hashes(of: 0)[0]
         let scopes = [

@@ -147,8 +147,8 @@ extension ScenarioField {
         ScenarioField(
             path: "recording.plan",
             meaning: "What is kept of each recorded token: `full`, `lean` (without gate and up), `boundary` (the "
-                + "layers' inputs), a list with one of these for each layer, separated by commas, or `auto`: the plans that "
-                + "train fastest on the arm's hardware, which results show in its place.",
+                + "layers' inputs), a list of exactly one of these for each layer, separated by commas, or `auto`: the plans "
+                + "that train fastest on the arm's hardware, which results show in its place.",
             read: { $0.base.recording.choosesPlan ? "auto" : $0.base.recording.plan.text }
         ) { s, v throws(ValueProblem) in
             s.base.recording.choosesPlan = v == "auto"
@@ -179,6 +179,14 @@ extension ScenarioField {
         choice(
             "recording.host_eviction", "Records that a full host gives up for newer ones.",
             \.base.recording.hostEviction),
+        choice(
+            "recording.pause",
+            "When serving does not record: `waiting` are iterations that leave requests waiting for their first turn.",
+            \.base.recording.pause),
+        choice(
+            "recording.on_prefix_hit",
+            "Prompt tokens that the prefix cache has share the record of those who computed them; where there is none they "
+                + "stay without, or are prefilled again.", \.base.recording.onPrefixHit),
         duration(
             "recording.keep_for", "How long after its request a record waits for feedback.", \.base.recording.keepFor),
         integer(
@@ -192,7 +200,10 @@ extension ScenarioField {
         choice(
             "training.placement", "Whether the trainer shares the server's device or has its own.",
             \.base.training.placement),
-        choice("training.sharing", "Who gets a shared compute stream.", \.base.training.sharing),
+        choice(
+            "training.sharing",
+            "Who gets a shared compute stream; `slo` needs serving.tbt_objective or serving.ttft_objective.",
+            \.base.training.sharing),
         number(
             "training.share", 0...1, "With `share`, the trainer's part of the stream's time.",
             \.base.training.share),

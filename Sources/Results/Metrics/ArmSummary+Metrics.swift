@@ -50,6 +50,9 @@ extension ArmSummary {
             Metric("recorded_tokens", .tokens, "tokens whose record was made and not given up for want of room") {
                 Double($0.serving.recordedTokens)
             },
+            Metric("linked_tokens", .tokens, "tokens found in the prefix cache whose record was made for others") {
+                Double($0.serving.linkedTokens)
+            },
             Metric("dropped_tokens", .tokens, "tokens whose record could not be made or kept for want of room") {
                 Double($0.serving.droppedTokens)
             },

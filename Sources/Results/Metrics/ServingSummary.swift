@@ -10,6 +10,8 @@ public struct ServingSummary: Sendable, Equatable {
     public var outputTokens = 0
     /// Tokens, of all requests, whose record was made and kept as long as there was room.
     public var recordedTokens = 0
+    /// Tokens, of all requests, whose record was made for another request and shared.
+    public var linkedTokens = 0
     /// Tokens without a record that was used, by the order of `LossReason.allCases`.
     public var lostTokens = [Int](repeating: 0, count: LossReason.allCases.count)
     /// Time in which iterations were held back until records had made room.
@@ -64,6 +66,7 @@ public struct ServingSummary: Sendable, Equatable {
             recomputedTokens += record.recomputedTokens
             swappedBytes += record.swappedBytes
             recordedTokens += record.recordedTokens
+            linkedTokens += record.linkedTokens
             for reason in LossReason.allCases { lostTokens[reason.rawValue] += record.lost[reason] }
             switch record.outcome {
             case .refused: refused += 1

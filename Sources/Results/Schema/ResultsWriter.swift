@@ -174,6 +174,9 @@ extension ResultsWriter {
     private mutating func writeMemory(_ memory: MemoryRecord, at group: String) throws(HDF5Error) {
         try file.createGroup(group)
         try writeTable(MemoryOwner.allCases, as: Schema.peakColumns(of: memory), at: group + "/peaks")
+        if !memory.arenas.isEmpty {
+            try writeTable(memory.arenas, as: Schema.arenaColumns, at: group + "/arenas")
+        }
         for tier in MemoryTier.allCases {
             let record = memory[tier]
             let series = record.series

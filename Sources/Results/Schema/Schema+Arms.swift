@@ -30,6 +30,9 @@ extension Schema {
             .bytes("swapped_bytes", "bytes of its KV blocks copied to the host and back", \.swappedBytes),
             .tokens(
                 "recorded_tokens", "tokens whose record was made and not given up for want of room", \.recordedTokens),
+            .tokens(
+                "linked_tokens", "tokens found in the prefix cache whose record, made for others, it shares",
+                \.linkedTokens),
             .tokens("dropped_tokens", "tokens whose record could not be made or kept for want of room") {
                 $0.lost.dropped
             },
@@ -195,6 +198,16 @@ extension Schema {
         ]
     }
 
+    /// One row per purpose that a measured backend holds real bytes for.
+    static var arenaColumns: [Column<ArenaPeak>] {
+        [
+            .text("purpose", "what the bytes are for", \.purpose.name),
+            .text("tier", "where they are", \.tier.name),
+            .bytes("arena_peak", "most bytes that were really held", \.held),
+            .bytes("ledger_peak", "most bytes that were booked", \.booked),
+        ]
+    }
+
     /// One row per bucket of time: its number and every owner's highest level in it.
     static func seriesColumns(width: SimDuration) -> [Column<(bucket: Int, levels: [Int])>] {
         [
@@ -219,6 +232,8 @@ extension LossReason {
         case .expired: "recorded tokens thrown away because no feedback came in time"
         case .stale: "recorded tokens made by weights too old to be used"
         case .edited: "recorded tokens of answers that the user edited"
+        case .unlinked: "tokens that the prefix cache had, without a record to share"
+        case .paused: "tokens not recorded because requests waited"
         }
     }
 }

@@ -45,6 +45,12 @@ public protocol ExecutionBackend: MemoryDemand {
     func evaluate() throws -> HeldOutLoss?
     /// No record made before `version` exists any more.
     mutating func forgetVersions(before version: Int)
+    /// The most bytes that were really held so far; none where there are no real bytes.
+    var arenaPeaks: [ArenaPeak] { get }
+}
+
+extension ExecutionBackend {
+    public var arenaPeaks: [ArenaPeak] { [] }
 }
 
 extension ExecutionBackend {

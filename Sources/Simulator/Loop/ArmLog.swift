@@ -60,6 +60,8 @@ public struct RequestRecord: Sendable {
     public var swappedBytes = Bytes.zero
     /// Tokens whose record was made, and not given up for want of room.
     public var recordedTokens = 0
+    /// Tokens found in the prefix cache whose record, made for another request, it came to share.
+    public var linkedTokens = 0
     /// Tokens without a record, or whose record nobody was trained on.
     public var lost = LostTokens()
 

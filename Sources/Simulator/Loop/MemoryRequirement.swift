@@ -14,6 +14,8 @@ public struct MemoryRequirement: Sendable {
     public let largestKV: Bytes
     /// Activations and scratch of the largest micro-batch; zero without training.
     public let microBatch: Bytes
+    /// Tokens of that micro-batch.
+    public let microBatchRows: Int
     /// Where the trainer's device is a separate one: the sum of what it must hold.
     public var trainerDevice: Bytes { hasTrainerDevice ? sum(on: .trainerDevice) + microBatch : .zero }
     /// The least memory of the serving device.
@@ -70,6 +72,7 @@ public struct MemoryRequirement: Sendable {
         kvBlocks = max(0, limit.count) / max(1, kvBlock.count)
         if training {
             let largest = Self.largestMicroBatch(of: trace, configuration)
+            microBatchRows = largest.rows
             let fresh =
                 footprint.trainActivations(freshRows: largest.rows, freshLossRows: largest.lossRows)
                 + demand.trainWorkspace(for: largest, unitRows: largest.rows)
@@ -79,6 +82,7 @@ public struct MemoryRequirement: Sendable {
             microBatch = isRecorded ? max(fresh, Self.recordedBytes(of: largest, demand)) : fresh
         } else {
             microBatch = .zero
+            microBatchRows = 0
         }
         let scope = configuration.recording.scope
         let isOffloaded = scope != .none && configuration.recording.offload != .none

@@ -1,6 +1,6 @@
 /// Tokens of a request by the reason for which they have no record that was trained on.
 public struct LostTokens: Sendable, Equatable {
-    private var counts = SIMD8<Int32>()
+    private var counts = SIMD16<Int32>()
 
     public init() {}
 

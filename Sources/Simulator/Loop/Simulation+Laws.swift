@@ -101,10 +101,25 @@ extension Simulation {
         }
     }
 
+    /// What was really held, beside what was booked for it.
+    mutating func noteArenas() {
+        log.memory.arenas = backend.arenaPeaks.map { peak in
+            var peak = peak
+            peak.booked = log.memory.booked(for: peak.purpose, on: peak.tier)
+            return peak
+        }
+    }
+
     /// The laws that every complete run keeps, checked after each one.
     func checkFinalLaws() throws(SimulationError) {
         func law(_ holds: Bool, _ text: @autoclosure () -> String) throws(SimulationError) {
             if !holds { throw .brokenLaw(text()) }
+        }
+        for peak in log.memory.arenas {
+            try law(
+                peak.purpose.isExact ? peak.held == peak.booked : peak.held <= peak.booked,
+                "\(peak.held.count) bytes were held for \(peak.purpose.name) on the \(peak.tier.name), "
+                    + "\(peak.booked.count) were booked")
         }
         try law(
             scheduler.isEmpty, "\(scheduler.runningCount) requests run and \(scheduler.waitingCount) wait at the end")

@@ -21,6 +21,7 @@ extension Simulation {
         }
         servedVersion = version
         scopePrefixCache()
+        limitLinks()
         try flushMovements()
         try backend.publish(version: version)
         log.steps[version - 1].published = now

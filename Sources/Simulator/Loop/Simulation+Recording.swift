@@ -21,6 +21,30 @@ extension Simulation {
         }
     }
 
+    /// What becomes of a request's prompt tokens that the prefix cache has; `nil` if it is not recorded.
+    func onPrefixHit(of index: Int) -> RecordingConfiguration.PrefixHit? {
+        guard configuration.serving.prefixCache, configuration.recording.scope != .none,
+            selected.isEmpty || selected[index]
+        else { return nil }
+        return configuration.recording.onPrefixHit
+    }
+
+    /// Requests share records that training may use at its present version.
+    mutating func limitLinks() {
+        guard configuration.serving.prefixCache, configuration.recording.scope != .none else { return }
+        memory.linkableVersions = configuration.training.staleness.versions(at: trainer.version)
+    }
+
+    /// The record of what a request found in the prefix cache: that of the requests which computed it, as far as there is
+    /// one.
+    mutating func note(_ admission: Scheduler.Admission) {
+        if admission.isFirst { log.requests[admission.request].cachedTokens = admission.cachedTokens }
+        log.requests[admission.request].lost[.unlinked] += admission.unlinkedTokens
+        guard !admission.linked.isEmpty else { return }
+        log.requests[admission.request].linkedTokens += admission.linked.reduce(0) { $0 + $1.tokens.count }
+        records[admission.request, default: OpenRecord()].parts += admission.linked
+    }
+
     /// Whether the tokens of a slice are recorded. What has been in the cache before has its record, or had none: tokens
     /// that are computed again after a preemption, those of the answer included, and those that the prefix cache had.
     private func isRecorded(_ slice: ServingSlice) -> Bool {
@@ -56,7 +80,9 @@ extension Simulation {
 
     /// Whether the next iteration waits until copies under way have made room for its records.
     mutating func waitsForRecords(_ slices: [ServingSlice]) -> Bool {
-        guard configuration.recording.backpressure == .stall, memory.copiesMakeRoom else { return false }
+        guard configuration.recording.backpressure == .stall, memory.copiesMakeRoom, !pausesRecording else {
+            return false
+        }
         let needed = slices.lazy.compactMap(plan(of:)).reduce(Bytes.zero) {
             $0 + memory.records.sizes.deviceBytes(tokens: $1.capacity, finalRows: $1.finalRows)
         }
@@ -67,7 +93,19 @@ extension Simulation {
 
     mutating func beginRecords(of slices: inout [ServingSlice]) {
         guard configuration.recording.scope != .none else { return }
+        guard !pausesRecording else { return skipRecords(of: slices) }
         for index in slices.indices where isRecorded(slices[index]) { beginRecord(of: &slices[index]) }
+    }
+
+    /// Whether the next iteration records nothing because requests wait.
+    private var pausesRecording: Bool { configuration.recording.pause == .waiting && scheduler.waitingCount > 0 }
+
+    private mutating func skipRecords(of slices: [ServingSlice]) {
+        for slice in slices where isRecorded(slice) {
+            log.requests[slice.request].lost[.paused] += slice.tokens.count
+            // What is decoded next does not follow what was recorded last.
+            sealRecord(of: slice.request)
+        }
     }
 
     private mutating func beginRecord(of slice: inout ServingSlice) {

@@ -16,7 +16,7 @@ extension Simulation {
         }
         scheduler.enqueue(
             request: index, promptTokens: request.promptTokens, outputTokens: request.outputTokens,
-            priority: request.priority)
+            priority: request.priority, onPrefixHit: onPrefixHit(of: index))
     }
 
     /// Turns away a request that no amount of waiting makes fit. Its user goes on as though it had been answered.
@@ -56,9 +56,7 @@ extension Simulation {
         if heldSlices.isEmpty {
             guard !scheduler.isEmpty else { return nil }
             heldSlices = planIteration()
-            for admission in scheduler.takeAdmissions() {
-                log.requests[admission.request].cachedTokens = admission.cachedTokens
-            }
+            for admission in scheduler.takeAdmissions() { note(admission) }
         }
         guard !heldSlices.isEmpty, !waitsForRecords(heldSlices) else { return nil }
         defer { heldSlices = [] }

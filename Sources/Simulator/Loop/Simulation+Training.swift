@@ -77,10 +77,11 @@ extension Simulation {
     private mutating func openMicroBatch() throws -> Bool {
         guard let step = trainer.step, step.open == nil, step.closing == nil else { return true }
         guard let samples = step.pending.first else { return true }
-        let (plan, stale) = trainer.microBatch(
+        var (plan, stale) = trainer.microBatch(
             of: samples, stepLossTokens: step.record.lossTokens, stepSamples: step.record.samples,
             records: memory.records)
-        let estimate = { (unit: TrainerUnit) in
+        let leftOut = plan.leaveOutPartialChunks(of: memory.records, rows: microBatchRows)
+        let estimate = { [plan] (unit: TrainerUnit) in
             backend.estimate(.train(TrainerQuantum(microBatch: plan, units: [unit])))
         }
         let (units, unitRows) = trainer.planner.units(
@@ -107,6 +108,7 @@ extension Simulation {
             trainer.step?.record.staleTokens += part.tokens.count
             memory.release(part.chunk, because: .stale)
         }
+        for part in leftOut { memory.release(part.chunk, because: .deviceFull) }
         trainer.step?.pending.removeFirst()
         trainer.step?.open = open
         noteReuse(in: plan)

@@ -24,6 +24,8 @@ public struct Simulation<Backend: ExecutionBackend> {
     package var log = ArmLog()
     /// What is recorded of each request that is not a sample yet.
     var records: [Int: OpenRecord] = [:]
+    /// Tokens that there is room for in any micro-batch, recorded or not.
+    let microBatchRows: Int
     /// Whether each request is recorded; empty if all are.
     let selected: [Bool]
     /// The next iteration, planned, while it waits for room for its records.
@@ -73,6 +75,7 @@ public struct Simulation<Backend: ExecutionBackend> {
             device: configuration.device, kvBlockTokens: configuration.serving.kvBlockTokens,
             sizes: backend.footprint.recordSizes, kvBlocks: requirement.kvBlocks, recording: configuration.recording,
             hasTrainerDevice: configuration.hasTrainerDevice)
+        microBatchRows = requirement.microBatchRows
         selected = Self.selection(trace, configuration)
         scheduler = Scheduler(configuration: configuration.serving, prefixes: Self.prefixes(configuration, trace))
         trainer = Trainer(configuration: configuration.training, model: backend.model)
@@ -94,6 +97,7 @@ public struct Simulation<Backend: ExecutionBackend> {
         }
         scheduleArrival(from: 0)
         scopePrefixCache()
+        limitLinks()
     }
 
     /// The prefix cache finds what the served weights made, or what any version did.
@@ -126,6 +130,7 @@ public struct Simulation<Backend: ExecutionBackend> {
         memory.clearPrefixCache()
         try flushMovements()
         log.memory = memory.ledger.record
+        noteArenas()
         log.kvCapacity = memory.kv.capacity
         if log.status == .complete { try checkFinalLaws() }
         return log

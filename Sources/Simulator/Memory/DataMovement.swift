@@ -25,6 +25,8 @@ public enum DataMovement: Sendable, Equatable {
     /// The request no longer needs its blocks; those that others hold stay.
     case closeRequest(Int)
     case freeBlocks([Int])
+    /// Room for a copy of the request's blocks is reserved on the host.
+    case swapsOut(Int)
     /// The contents of the request's blocks have been copied to the host, and it no longer needs the blocks.
     case swappedOut(Int)
     /// They have been copied back into the blocks that the request has now.

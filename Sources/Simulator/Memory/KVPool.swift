@@ -156,21 +156,26 @@ public struct KVPool: Sendable {
     // MARK: Prefix cache
 
     /// Lets the prefix cache know what a full block holds. A live block of the same contents that it knows already stays
-    /// the known one; an idle one gives its place up.
+    /// the known one, unless the new one `replaces` it; an idle one gives its place up.
     ///
     /// - Returns: the idle block that this frees.
     public mutating func register(
-        _ id: Int, as key: BlockHash, oldestVersion: Int, ledger: inout Ledger
+        _ id: Int, as key: BlockHash, oldestVersion: Int, replaces: Bool = false, ledger: inout Ledger
     ) -> Int? {
-        let known = cache.block(for: key)
-        if let known {
-            guard isIdle(known) else { return nil }
-            cache.forget(known)
-            unused.append(known)
-            ledger.release(blockBytes, of: .cachedKV, on: .device)
+        var freed: Int?
+        if let known = cache.block(for: key) {
+            if isIdle(known) {
+                cache.forget(known)
+                unused.append(known)
+                ledger.release(blockBytes, of: .cachedKV, on: .device)
+                freed = known
+            } else {
+                guard replaces else { return nil }
+                cache.displace(known)
+            }
         }
         cache.register(id, as: key, oldestVersion: oldestVersion)
-        return known
+        return freed
     }
 
     /// Frees the least recently used block that only the cache holds.

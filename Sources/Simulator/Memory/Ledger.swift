@@ -60,6 +60,10 @@ public struct Ledger: Sendable {
         let total = Bytes(totals[tier.rawValue])
         record[tier].peak = max(record[tier].peak, total)
         record[tier].peakByOwner[owner.rawValue] = max(record[tier].peakByOwner[owner.rawValue], Bytes(level))
+        if owner.isKV {
+            let blocks = MemoryOwner.allCases.reduce(0) { $0 + ($1.isKV ? levels[tier.rawValue][$1.rawValue] : 0) }
+            record[tier].kvPeak = max(record[tier].kvPeak, Bytes(blocks))
+        }
         record[tier].series.record(owner, bytes: level, at: now)
         let isTraining =
             switch tier {

@@ -28,6 +28,9 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     /// In full tuning on pairs, the weights that training started from: the reference model.
     case reference
 
+    /// Whether it holds KV blocks.
+    public var isKV: Bool { self == .kv || self == .recordedKV || self == .cachedKV }
+
     /// Whether a byte on a device that serves counts as training memory; on a trainer's own device, every byte does.
     public var isTraining: Bool {
         switch self {

@@ -10,9 +10,11 @@ extension MemorySystem {
         _ = makeRoom(for: records.sizes.deviceBytes(tokens: rows, finalRows: finalRows))
         let used = tokens.lowerBound / kv.blockTokens..<kv.blockCount(for: tokens.lowerBound + rows)
         // An array of its own: a slice of the sequence's table would have the table copied when it grows.
-        return records.begin(
+        let id = records.begin(
             request: request, tokens: tokens, capacity: capacity, finalRows: finalRows, versions: versions,
             kvBlocks: ArraySlice(Array(blocks[used])), pool: &kv, ledger: &ledger)
+        if let id { noteRecord(id, in: blocks[used]) }
+        return id
     }
 
     public mutating func extendRecord(_ id: ChunkID, version: Int) { records.extend(id, version: version) }

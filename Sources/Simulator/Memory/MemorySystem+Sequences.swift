@@ -8,6 +8,7 @@ extension MemorySystem {
         guard kv.allocate(count, to: &table, ledger: &ledger, freed: &evicted) else { return false }
         if !evicted.isEmpty { note(.freeBlocks(evicted)) }
         note(.extendRequest(request, blocks: Array(table[first...])))
+        forgetRecords(of: table[first...])
         return true
     }
 
@@ -24,7 +25,10 @@ extension MemorySystem {
         // Held meanwhile, so that making room does not evict it.
         kv.share(shared, ledger: &ledger)
         let fits = extend(request, &table, by: 1)
-        if fits { note(.copyBlock(from: shared, to: table[table.count - 1], tokens: tokens)) }
+        if fits {
+            note(.copyBlock(from: shared, to: table[table.count - 1], tokens: tokens))
+            copyRecords(of: shared, to: table[table.count - 1])
+        }
         let freed = kv.releaseFromRequest([shared], ledger: &ledger)
         precondition(freed.isEmpty, "a block that is found in the cache stays there")
         return fits
@@ -54,9 +58,11 @@ extension MemorySystem {
     // MARK: Prefix cache
 
     /// Lets the prefix cache know what a full block holds.
-    public mutating func register(_ id: Int, as hash: BlockHash, oldestVersion: Int) {
+    ///
+    /// - Parameter replaces: whether it takes the place of one that others hold.
+    public mutating func register(_ id: Int, as hash: BlockHash, oldestVersion: Int, replaces: Bool = false) {
         let key = hash.keyed(by: cacheScope)
-        if let freed = kv.register(id, as: key, oldestVersion: oldestVersion, ledger: &ledger) {
+        if let freed = kv.register(id, as: key, oldestVersion: oldestVersion, replaces: replaces, ledger: &ledger) {
             note(.freeBlocks([freed]))
         }
     }
@@ -84,6 +90,7 @@ extension MemorySystem {
     public mutating func swapOut(_ request: Int, blocks: [Int], at now: SimTime) -> Bool {
         let bytes = kv.blockBytes * blocks.count
         guard ledger.reserve(bytes, for: .kv, on: .host) else { return false }
+        note(.swapsOut(request))
         toHost.enqueue(request: request, bytes: bytes, at: now)
         return true
     }
@@ -91,6 +98,7 @@ extension MemorySystem {
     /// The copy of a sequence's blocks to the host is done.
     public mutating func swappedOut(_ request: Int, blocks: [Int]) {
         note(.swappedOut(request))
+        if linkableVersions != nil { swappedRecords[request] = blocks.map { blockRecords[$0] } }
         free(blocks)
     }
 
@@ -102,8 +110,9 @@ extension MemorySystem {
     }
 
     /// The copy of a sequence's blocks back to the device is done.
-    public mutating func swappedIn(_ request: Int, blocks: Int) {
-        ledger.release(kv.blockBytes * blocks, of: .kv, on: .host)
+    public mutating func swappedIn(_ request: Int, blocks: [Int]) {
+        ledger.release(kv.blockBytes * blocks.count, of: .kv, on: .host)
         note(.swappedIn(request))
+        for (id, chunks) in zip(blocks, swappedRecords.removeValue(forKey: request) ?? []) { blockRecords[id] = chunks }
     }
 }

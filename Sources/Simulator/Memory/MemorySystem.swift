@@ -5,6 +5,12 @@ public struct MemorySystem: Sendable {
     public internal(set) var records: RecordStore
     /// What blocks must have in common, besides tokens, for the prefix cache to take one for the other.
     public internal(set) var cacheScope = PrefixCache.Scope(version: nil)
+    /// Versions that a record may go back to for another request to refer to it; `nil` if none does.
+    public var linkableVersions: ClosedRange<Int>?
+    /// By KV block: the chunks that record its tokens, in the order of these. Some may be gone.
+    var blockRecords: [[ChunkID]] = []
+    /// The same of the blocks of requests that are on the host.
+    var swappedRecords: [Int: [[ChunkID]]] = [:]
     let recording: RecordingConfiguration
     var toHost: CopyEngine
     var toDevice: CopyEngine

@@ -84,6 +84,13 @@ public struct PrefixCache: Sendable {
         entries[id].key = nil
     }
 
+    /// Forgets a block that others hold.
+    mutating func displace(_ id: Int) {
+        precondition(!entries[id].isIdle, "KV block \(id) is in the cache alone")
+        if let key = entries[id].key { blocks[key] = nil }
+        entries[id].key = nil
+    }
+
     mutating func evictOldest() -> Int? {
         guard oldest >= 0 else { return nil }
         let id = oldest

@@ -14,6 +14,10 @@ public enum LossReason: Int, Sendable, CaseIterable {
     case stale
     /// The user edited the answer that was recorded.
     case edited
+    /// The prefix cache had their K and V, but there was no record of them to refer to.
+    case unlinked
+    /// Serving did not record because requests waited.
+    case paused
 
     public var name: String {
         switch self {
@@ -24,6 +28,8 @@ public enum LossReason: Int, Sendable, CaseIterable {
         case .expired: "expired"
         case .stale: "stale"
         case .edited: "edited"
+        case .unlinked: "unlinked"
+        case .paused: "paused"
         }
     }
 
@@ -31,7 +37,7 @@ public enum LossReason: Int, Sendable, CaseIterable {
     public var isWant: Bool {
         switch self {
         case .deviceFull, .link, .hostFull, .evicted: true
-        case .expired, .stale, .edited: false
+        case .expired, .stale, .edited, .unlinked, .paused: false
         }
     }
 }

@@ -153,12 +153,16 @@ public struct RecordStore: Sendable {
 
     // MARK: Who needs it
 
+    /// Whether the chunk is all there and stays.
+    func canLink(_ id: ChunkID) -> Bool {
+        guard let chunk = self[id] else { return false }
+        return !chunk.dead && !chunk.consuming && chunk.isComplete && chunk.live == chunk.made
+    }
+
     /// Another request's record has the same tokens at the same positions: it refers to the chunk, too. Returns false, and
     /// changes nothing, when the chunk is going or not all there.
     public mutating func link(_ id: ChunkID) -> Bool {
-        guard let chunk = self[id], !chunk.dead, !chunk.consuming, chunk.isComplete, chunk.live == chunk.made else {
-            return false
-        }
+        guard canLink(id) else { return false }
         update(id) {
             $0.references += 1
             $0.need = max($0.need, .serving)

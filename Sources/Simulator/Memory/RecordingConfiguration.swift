@@ -35,6 +35,21 @@ public struct RecordingConfiguration: Sendable, Equatable {
         /// One layer of a chunk, as soon as the iteration is through the layer.
         case layer
     }
+    /// When serving does not record, so that nobody waits for it.
+    public enum Pause: String, Sendable, CaseIterable {
+        case never
+        /// In iterations that leave requests waiting for their first turn: what recording adds to their time, all of these
+        /// would wait for.
+        case waiting
+    }
+    /// What becomes of prompt tokens that the prefix cache has.
+    public enum PrefixHit: String, Sendable, CaseIterable {
+        /// A token with a record that may be used is recorded by referring to it; one without is not recorded.
+        case link
+        /// The same for the tokens before the first without such a record; from there on the request does without the
+        /// cache, and prefills and records its tokens.
+        case reprefill
+    }
     /// Which records a full host gives up for a new one.
     public enum HostEviction: String, Sendable, CaseIterable {
         /// None: the new record is refused.
@@ -69,6 +84,8 @@ public struct RecordingConfiguration: Sendable, Equatable {
     public var granule = Granule.layer
     public var headroom = Headroom.share(0.1)
     public var hostEviction = HostEviction.none
+    public var onPrefixHit = PrefixHit.link
+    public var pause = Pause.never
     /// How long after a request's end its record waits for feedback before it is thrown away.
     public var keepFor = SimDuration.milliseconds(30_000)
     /// Layers of records that may be on the device ahead of the backward pass.

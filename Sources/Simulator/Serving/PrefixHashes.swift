@@ -1,8 +1,9 @@
 /// What the full KV blocks of requests hold, told without their token ids where the trace has none.
 ///
 /// A conversation is one text: every prompt begins with all earlier turns. So a position of it stands for its token: by
-/// the id where any turn tells it, else by conversation and position. Equal hashes mean equal tokens, and turn k finds
-/// the blocks of turn k - 1, answer included, whether or not the trace tells ids.
+/// the id where any turn tells it, else by the name of the prompt's leading block that it lies in, else by conversation
+/// and position. Equal hashes mean equal tokens, and turn k finds the blocks of turn k - 1, answer included, whether or
+/// not the trace tells ids.
 public struct PrefixHashes: Sendable {
     private let requests: [Request]
     private let blockTokens: Int
@@ -27,7 +28,6 @@ public struct PrefixHashes: Sendable {
     public func hashes(of request: Int) -> [BlockHash] {
         let count = (requests[request].promptTokens + requests[request].outputTokens - 1) / blockTokens
         let known = knownIDs(of: request, upTo: count * blockTokens)
-        let text = UInt64(first[request]) << 32
         var hash = BlockHash()
         var part = known[...]
         return (0..<count).map { block in
@@ -40,14 +40,32 @@ public struct PrefixHashes: Sendable {
                     if let run = ids.first, run.positions.contains(position) {
                         hash.absorb(UInt64(run.ids[run.ids.startIndex + position - run.positions.lowerBound]))
                     } else {
-                        hash.absorb(1 << 63 | text | UInt64(position))
+                        absorb(position..<position + 1, of: request, into: &hash)
                     }
                 }
             } else {
-                hash.absorb(1 << 63 | text | UInt64(positions.lowerBound))
+                absorb(positions, of: request, into: &hash)
             }
             return hash
         }
+    }
+
+    /// Takes in positions whose ids nobody tells: as runs within named blocks, and what follows these as a place in the
+    /// conversation.
+    private func absorb(_ positions: Range<Int>, of request: Int, into hash: inout BlockHash) {
+        let opening = requests[Int(first[request])]
+        var position = positions.lowerBound
+        if let prefix = opening.prefix {
+            let named = prefix.coverage(of: opening.promptTokens)
+            while position < min(named, positions.upperBound) {
+                let offset = position % prefix.blockTokens
+                let count = min(prefix.blockTokens - offset, min(named, positions.upperBound) - position)
+                hash.absorb(1 << 62 | UInt64(prefix.blocks[position / prefix.blockTokens]))
+                hash.absorb(UInt64(offset) << 32 | UInt64(count))
+                position += count
+            }
+        }
+        if position < positions.upperBound { hash.absorb(1 << 63 | UInt64(first[request]) << 32 | UInt64(position)) }
     }
 
     /// Runs of positions whose token ids the trace tells, ascending: those of the last prompt of the conversation that

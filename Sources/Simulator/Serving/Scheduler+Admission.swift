@@ -57,6 +57,12 @@ extension Scheduler {
         let end = sequences[slot].prefillEnd
         let needed = memory.kv.blockCount(for: end)
         var hits = knownBlocks(of: slot, memory)
+        if sequences[slot].onPrefixHit == .reprefill {
+            // What has been in the cache before is not recorded again, nor is the last token ever found.
+            let last = max(sequences[slot].seen, min(sequences[slot].promptTokens, end - 1))
+            let kept = memory.recordedBlocks(among: hits, tokens: sequences[slot].seen..<last)
+            hits.removeLast(hits.count - kept)
+        }
         var copied: Int?
         if hits.count * memory.kv.blockTokens == end {
             copied = hits.popLast()
@@ -80,11 +86,22 @@ extension Scheduler {
             hits.append(id)
         }
         sequences[slot].oldestKV = hits.map { memory.kv.cache.oldestVersion(of: $0) }.min()
-        if sequences[slot].generated == 0, sequences[slot].seen == 0 {
-            admissions.append(Admission(request: request, cachedTokens: sequences[slot].computed))
-        }
-        sequences[slot].seen = max(sequences[slot].seen, min(sequences[slot].computed, sequences[slot].promptTokens))
+        noteAdmission(slot, &memory)
         return true
+    }
+
+    private mutating func noteAdmission(_ slot: Int, _ memory: inout MemorySystem) {
+        let sequence = sequences[slot]
+        let found = min(sequence.computed, sequence.promptTokens)
+        let isFirst = sequence.generated == 0 && sequence.seen == 0
+        defer { sequences[slot].seen = max(sequence.seen, found) }
+        var admission = Admission(
+            request: sequence.request, isFirst: isFirst, cachedTokens: sequence.computed, linked: [], unlinkedTokens: 0)
+        if sequence.onPrefixHit != nil, found > sequence.seen {
+            admission.linked = memory.linkRecords(of: sequence.seen..<found, in: sequence.kvBlocks)
+            admission.unlinkedTokens = admission.linked.reduce(found - sequence.seen) { $0 - $1.tokens.count }
+        }
+        if isFirst || admission.unlinkedTokens > 0 || !admission.linked.isEmpty { admissions.append(admission) }
     }
 
     /// The blocks that the prefix cache has of what a sequence prefills, from the first on.

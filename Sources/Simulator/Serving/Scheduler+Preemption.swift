@@ -67,7 +67,7 @@ extension Scheduler {
             sequences[slot].state = .onHost
             leavingBlocks -= blocks
         case .toDevice:
-            memory.swappedIn(request, blocks: blocks)
+            memory.swappedIn(request, blocks: sequences[slot].kvBlocks)
             sequences[slot].hostBlocks = 0
             sequences[slot].state = .running
         }

@@ -29,11 +29,16 @@ public struct Scheduler: Sendable {
         public var swappedBlocks: Int
     }
 
-    /// A request that takes blocks for the first time.
+    /// A request that takes blocks for the first time, or finds more in the prefix cache than when it did before.
     public struct Admission: Sendable, Equatable {
         public var request: Int
-        /// Prompt tokens found in the prefix cache.
+        public var isFirst: Bool
+        /// Tokens found in the prefix cache.
         public var cachedTokens: Int
+        /// Records that exist of prompt tokens that were found and had never been in the cache for it.
+        public var linked: [RecordReference]
+        /// Such tokens without a record.
+        public var unlinkedTokens: Int
     }
 
     struct Waiting: Comparable, Sendable {
@@ -58,7 +63,7 @@ public struct Scheduler: Sendable {
     var promised = 0
     /// Blocks of sequences that are on their way to the host.
     var leavingBlocks = 0
-    /// Requests admitted for the first time since the last call of `takeAdmissions`.
+    /// Admissions since the last call of `takeAdmissions`.
     var admissions: [Admission] = []
 
     // The iteration that is being planned.
@@ -103,10 +108,17 @@ public struct Scheduler: Sendable {
     // MARK: Arrivals
 
     /// A request has arrived.
-    public mutating func enqueue(request: Int, promptTokens: Int, outputTokens: Int, priority: Int = 0) {
+    ///
+    /// - Parameter onPrefixHit: what becomes of prompt tokens that the prefix cache has, if the request is recorded.
+    public mutating func enqueue(
+        request: Int, promptTokens: Int, outputTokens: Int, priority: Int = 0,
+        onPrefixHit: RecordingConfiguration.PrefixHit? = nil
+    ) {
         let rank = configuration.admission.rank(priority: priority, arrival: arrivals)
         arrivals += 1
-        let sequence = Sequence(request: request, promptTokens: promptTokens, outputTokens: outputTokens, rank: rank)
+        let sequence = Sequence(
+            request: request, promptTokens: promptTokens, outputTokens: outputTokens, rank: rank,
+            onPrefixHit: onPrefixHit)
         let slot: Int
         if let unused = unusedSlots.popLast() {
             slot = unused
@@ -184,7 +196,9 @@ public struct Scheduler: Sendable {
         let isCurrent = memory.cacheScope.version.map { $0 == version && $0 == oldest } ?? true
         if isCurrent {
             for block in sequences[slot].registered..<full {
-                memory.register(sequences[slot].kvBlocks[block], as: hashes[block], oldestVersion: oldest)
+                memory.register(
+                    sequences[slot].kvBlocks[block], as: hashes[block], oldestVersion: oldest,
+                    replaces: sequences[slot].onPrefixHit == .reprefill)
             }
         }
         sequences[slot].registered = full

@@ -17,6 +17,8 @@ extension Scheduler {
         public let promptTokens: Int
         public let outputTokens: Int
         let rank: Rank
+        /// What becomes of prompt tokens that the prefix cache has; `nil` if the request is not recorded.
+        let onPrefixHit: RecordingConfiguration.PrefixHit?
         public internal(set) var state = State.waiting
         /// Positions whose K and V are in the cache.
         public internal(set) var computed = 0
@@ -42,11 +44,15 @@ extension Scheduler {
         /// When its last output token was there.
         var lastToken: SimTime?
 
-        init(request: Int, promptTokens: Int, outputTokens: Int, rank: Rank) {
+        init(
+            request: Int, promptTokens: Int, outputTokens: Int, rank: Rank,
+            onPrefixHit: RecordingConfiguration.PrefixHit?
+        ) {
             self.request = request
             self.promptTokens = promptTokens
             self.outputTokens = outputTokens
             self.rank = rank
+            self.onPrefixHit = onPrefixHit
             prefillEnd = promptTokens
         }
 

@@ -14,13 +14,19 @@ public struct TrainingConfiguration: Sendable, Equatable {
         case bounded(Int)
         case any
 
+        /// The versions that all of a record must lie between to be used at version `current`.
+        public func versions(at current: Int) -> ClosedRange<Int> {
+            switch self {
+            case .exact: current...current
+            case .bounded(let versions): max(0, current - versions)...Int.max
+            case .any: 0...Int.max
+            }
+        }
+
         /// Whether a record made between versions `interval` may be used at version `current`.
         public func accepts(_ interval: ClosedRange<Int>, at current: Int) -> Bool {
-            switch self {
-            case .exact: interval.lowerBound == current && interval.upperBound == current
-            case .bounded(let versions): current - interval.lowerBound <= versions
-            case .any: true
-            }
+            let allowed = versions(at: current)
+            return interval.lowerBound >= allowed.lowerBound && interval.upperBound <= allowed.upperBound
         }
     }
 

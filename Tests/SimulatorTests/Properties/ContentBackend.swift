@@ -23,6 +23,8 @@ struct ContentBackend: ExecutionBackend {
     private var blocks: [Int: [Row?]] = [:]
     private var swapped: [Int: [[Row?]]] = [:]
     private var version = 0
+    /// By chunk: what its positions are of.
+    private var recorded: [ChunkID: [Int: Int]] = [:]
 
     init(_ trace: Trace, blockTokens: Int, sharesVersions: Bool) {
         footprint = Footprint(model: model, tuning: .lora(rank: 1, alpha: 1, targets: [.query]))
@@ -81,6 +83,7 @@ struct ContentBackend: ExecutionBackend {
             }
         case .train(let quantum):
             for unit in quantum.units { books.check(unit, quantum.microBatch, layers: model.layers) }
+            if quantum.units.contains(where: { $0.phase != .optimizer }) { check(quantum.microBatch) }
             outcome.unitDurations = quantum.units.map(time)
         }
         return outcome
@@ -103,6 +106,23 @@ struct ContentBackend: ExecutionBackend {
                     problems.append("request \(slice.request) writes what is there at \(position)")
                 }
                 blocks[block]?[row] = Row(text: texts[slice.request][position], version: version)
+                if let chunk = slice.record { recorded[chunk, default: [:]][position] = texts[slice.request][position] }
+            }
+        }
+    }
+
+    /// Records, whoever they were made for, are of the tokens that they stand for.
+    private mutating func check(_ batch: MicroBatch) {
+        for sequence in batch.sequences {
+            for span in sequence.recorded {
+                for position in span.tokens
+                where recorded[span.chunk]?[position] != texts[sequence.request][position] {
+                    problems.append("request \(sequence.request) is trained on another text's record at \(position)")
+                }
+            }
+            for (a, b) in zip(sequence.recorded, sequence.recorded.dropFirst())
+            where a.tokens.upperBound > b.tokens.lowerBound {
+                problems.append("records of request \(sequence.request) overlap or are out of order")
             }
         }
     }
@@ -126,6 +146,7 @@ struct ContentBackend: ExecutionBackend {
                 for (id, rows) in zip(books.requests[request] ?? [], swapped.removeValue(forKey: request) ?? []) {
                     blocks[id] = rows
                 }
+            case .forgotten(let chunk): recorded[chunk] = nil
             default: break
             }
             books.follow(movement)

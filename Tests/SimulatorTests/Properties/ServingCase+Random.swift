@@ -45,6 +45,9 @@ extension ServingCase {
         drawn.hostEviction = RecordingConfiguration.HostEviction.allCases[stream.below(3)]
         drawn.updateEvery = 1 + stream.below(3)
         drawn.lossOnAll = stream.below(3) == 0
+        drawn.onPrefixHit = RecordingConfiguration.PrefixHit.allCases[stream.below(2)]
+        drawn.pause = stream.below(4) == 0 ? .waiting : .never
+        drawn.staleness = [nil, nil, 0, 1][stream.below(4)]
         drawn.keepFor = [2_000, 1_000_000][stream.below(2)]
         return drawn
     }
@@ -81,6 +84,9 @@ extension ServingCase {
         add { $0.granule = .layer }
         add { $0.headroom = defaults.headroom }
         add { $0.hostEviction = .none }
+        add { $0.onPrefixHit = .link }
+        add { $0.pause = .never }
+        add { $0.staleness = nil }
         add { $0.prefixCache = false }
         add { $0.acrossVersions = false }
         add { $0.ids = false }

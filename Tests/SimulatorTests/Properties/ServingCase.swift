@@ -46,6 +46,10 @@ struct ServingCase: Equatable, CustomStringConvertible {
     var granule = RecordingConfiguration.Granule.layer
     var headroom = 0.1
     var hostEviction = RecordingConfiguration.HostEviction.none
+    var onPrefixHit = RecordingConfiguration.PrefixHit.link
+    var pause = RecordingConfiguration.Pause.never
+    /// Versions that a record may be old; `nil` for any.
+    var staleness: Int?
     var updateEvery = 1
     var lossOnAll = false
     var keepFor = 1_000_000
@@ -79,6 +83,9 @@ struct ServingCase: Equatable, CustomStringConvertible {
         add("granule", \.granule) { ".\($0)" }
         add("headroom", \.headroom) { "\($0)" }
         add("hostEviction", \.hostEviction) { ".\($0)" }
+        add("pause", \.pause) { ".\($0)" }
+        add("onPrefixHit", \.onPrefixHit) { ".\($0)" }
+        add("staleness", \.staleness) { $0.map(String.init) ?? "nil" }
         add("updateEvery", \.updateEvery) { "\($0)" }
         add("lossOnAll", \.lossOnAll) { "\($0)" }
         add("keepFor", \.keepFor) { "\($0)" }
@@ -136,7 +143,7 @@ struct ServingCase: Equatable, CustomStringConvertible {
         configuration.training.updateEvery = updateEvery
         configuration.training.microBatchTokens = 40
         configuration.training.lossTokens = lossOnAll ? .all : .completion
-        configuration.training.staleness = .any
+        configuration.training.staleness = staleness.map { $0 == 0 ? .exact : .bounded($0) } ?? .any
         configuration.training.quantumMax = SimDuration(nanoseconds: 5_000)
         configuration.recording.scope = trains && reuses ? scope : .none
         configuration.recording.offload = offload
@@ -144,6 +151,8 @@ struct ServingCase: Equatable, CustomStringConvertible {
         configuration.recording.granule = granule
         configuration.recording.headroom = .share(headroom)
         configuration.recording.hostEviction = hostEviction
+        configuration.recording.onPrefixHit = onPrefixHit
+        configuration.recording.pause = pause
         configuration.recording.keepFor = SimDuration(nanoseconds: Int64(keepFor))
         let least = MemoryRequirement(configuration: configuration, trace: trace, demand: demand)
         let largest = least.largestKV.count / least.kvBlock.count

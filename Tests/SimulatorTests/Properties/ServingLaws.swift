@@ -17,6 +17,9 @@ enum ServingLaws {
         var hedged = 0
         /// Records of decoded tokens that ended early, because their request gave its blocks up.
         var sealed = 0
+        /// Tokens of the prefix cache whose record was shared, and those that had none to share.
+        var linked = 0
+        var unlinked = 0
 
         static func += (a: inout Seen, b: Seen) {
             a.preemptions += b.preemptions
@@ -30,6 +33,8 @@ enum ServingLaws {
             a.evicted += b.evicted
             a.hedged += b.hedged
             a.sealed += b.sealed
+            a.linked += b.linked
+            a.unlinked += b.unlinked
         }
     }
 
@@ -47,7 +52,7 @@ enum ServingLaws {
             if let problem = problem(of: log, configuration, trace, demand) { return problem }
             let again = try run(configuration, trace, demand, checked: false).log
             if !isSame(log, again) { return "a second run differs" }
-            if !drawn.trains, let problem = try problemOfIdleSettings(drawn, log, trace, demand) { return problem }
+            if let problem = try problemOfIdleSettings(drawn, configuration, trace, demand) { return problem }
             return nil
         } catch {
             return "\(error)"
@@ -62,6 +67,8 @@ enum ServingLaws {
             seen.refused += request.outcome == .refused ? 1 : 0
             seen.dropped += request.lost.dropped
             seen.evicted += request.lost[.evicted]
+            seen.linked += request.linkedTokens
+            seen.unlinked += request.lost[.unlinked]
         }
         seen.held += log.quanta.count { $0.held > .zero }
         seen.admissionsHeld += log.recording.admissionStall > .zero ? 1 : 0
@@ -107,6 +114,9 @@ enum ServingLaws {
         }
         if log.memory.device.peak > configuration.device.memory { return "more device memory than there is" }
         if log.memory.host.peak > configuration.device.hostMemory { return "more host memory than there is" }
+        // Blocks of sequences, of records and of the cache have one limit together.
+        let kvBytes = demand.footprint.kvPerToken * (block * capacity)
+        if log.memory.device.kvPeak > kvBytes { return "KV blocks of \(log.memory.device.kvPeak.count) bytes" }
         if log.quanta.contains(where: { $0.kvBlocks + $0.cachedBlocks > capacity }) {
             return "more KV blocks than may be"
         }
@@ -139,18 +149,26 @@ enum ServingLaws {
             && a.quanta.map(\.start) == b.quanta.map(\.start) && a.steps.map(\.end) == b.steps.map(\.end)
     }
 
-    /// Without training, settings of recording and training that are not in use change nothing.
+    /// With recording and training off nothing differs from the arm that only serves, whatever else recording and training
+    /// are set to.
     private static func problemOfIdleSettings(
-        _ drawn: ServingCase, _ log: ArmLog, _ trace: Trace, _ demand: ContentBackend
+        _ drawn: ServingCase, _ configuration: ArmConfiguration, _ trace: Trace, _ demand: ContentBackend
     ) throws -> String? {
-        var configuration = drawn.configuration(for: trace, demand: demand)
-        configuration.training.updateEvery = 7
-        configuration.training.quantumMax = SimDuration(nanoseconds: 1)
-        configuration.training.reuse = true
-        configuration.recording.offload = drawn.offload == .none ? .eager : .none
-        configuration.recording.keepFor = .zero
-        configuration.feedback.rate = 1
-        let other = try run(configuration, trace, demand, checked: false).log
-        return isSame(log, other) ? nil : "settings that are not in use change the run"
+        var idle = configuration
+        idle.training.enabled = false
+        idle.recording.scope = .none
+        idle.feedback.rate = 1
+        var serveOnly = configuration
+        serveOnly.recording = RecordingConfiguration()
+        serveOnly.training = TrainingConfiguration()
+        serveOnly.feedback = FeedbackConfiguration()
+        let a = try run(idle, trace, demand, checked: false).log
+        let b = try run(serveOnly, trace, demand, checked: false).log
+        let isSame =
+            isSame(a, b) && a.steps.isEmpty && a.transfers.map(\.end) == b.transfers.map(\.end)
+            && a.memory.device.peakByOwner == b.memory.device.peakByOwner
+            && a.memory.host.peakByOwner == b.memory.host.peakByOwner && a.memory.trainingPeak == .zero
+            && a.requests.allSatisfy { $0.recordedTokens == 0 && $0.lost == LostTokens() }
+        return isSame ? nil : "settings that are not in use change the run"
     }
 }

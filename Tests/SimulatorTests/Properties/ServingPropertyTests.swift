@@ -32,6 +32,7 @@ import Testing
         #expect(reached.refused > 200 && reached.steps > 1_000 && reached.dropped > 100, "\(reached)")
         #expect(reached.held > 20 && reached.admissionsHeld > 20 && reached.evicted > 50, "\(reached)")
         #expect(reached.hedged > 20 && reached.sealed > 10, "\(reached)")
+        #expect(reached.linked > 500 && reached.unlinked > 500, "\(reached)")
     }
 
     /// Cases that broke a law once.

@@ -152,6 +152,8 @@ struct ByteBooks {
             for block in blocks where liveBlocks.remove(block) == nil {
                 problems.append("block \(block) is freed twice")
             }
+        case .swapsOut(let request):
+            if requests[request] == nil { problems.append("request \(request) leaves, but has no blocks") }
         case .swappedOut(let request):
             guard let blocks = requests.removeValue(forKey: request) else {
                 problems.append("request \(request) is swapped out, but has no blocks")
