@@ -173,7 +173,8 @@ import Testing
         ])
         #expect(outcome.status == 65)
         #expect(
-            outcome.errors.contains("training.objective: found `group`, expected trace or sft"), "\(outcome.errors)")
+            outcome.errors.contains("field `training.objective`: found `group`, expected trace or sft"),
+            "\(outcome.errors)")
         #expect(outcome.errors.contains("has feedback of kind dpo"), "\(outcome.errors)")
         #expect(folder.names.isEmpty)
     }

@@ -12,10 +12,7 @@ import Testing
             change(&$0)
         }
         let engine = EngineContext(MeasuredSimulationTests.model, pool: ThreadPool(width: 2))
-        let origin = HardwareProfile.Origin(cpu: "", kernel: "", threads: 2, date: "", model: "")
-        let profile = try Calibrator(
-            engine, training: configuration.training, serving: configuration.serving, effort: .quick
-        ).run(origin: origin)
+        let profile = try MeasuredSimulationTests.profile(for: configuration, engine)
         var options = MeasuredOptions(configuration)
         options.heldOut = HeldOutTexts(vocabulary: 512, tokens: 512, shift: 0.5)
         let backend = MeasuredBackend(

@@ -1,6 +1,7 @@
 import Engine
 import MeasuredBackend
 import Simulator
+import Synchronization
 import Testing
 
 /// Whole arms on a real, very small transformer: every gradient that comes out of reuse is audited.
@@ -68,14 +69,29 @@ import Testing
         _ configuration: ArmConfiguration, _ trace: Trace
     ) throws -> (log: ArmLog, backend: MeasuredBackend) {
         let engine = EngineContext(model, pool: ThreadPool(width: 2))
-        let calibrator = Calibrator(
-            engine, training: configuration.training, serving: configuration.serving, effort: .quick)
-        let origin = HardwareProfile.Origin(cpu: "", kernel: "", threads: 2, date: "", model: model.name)
         let backend = MeasuredBackend(
-            engine: engine, profile: try calibrator.run(origin: origin), tokens: Tokens(trace),
+            engine: engine, profile: try profile(for: configuration, engine), tokens: Tokens(trace),
             options: MeasuredOptions(configuration))
         var simulation = try Simulation(configuration: configuration, trace: trace, backend: backend)
         return (try simulation.run(), backend)
+    }
+
+    private struct ProfileKey: Hashable {
+        var tuning: Tuning
+        var tokenBudget: Int
+    }
+    private static let profiles = Mutex<[ProfileKey: HardwareProfile]>([:])
+
+    /// What estimates are made from: measured once for all arms that tune and serve alike.
+    static func profile(for configuration: ArmConfiguration, _ engine: EngineContext) throws -> HardwareProfile {
+        let key = ProfileKey(tuning: configuration.training.tuning, tokenBudget: configuration.serving.tokenBudget)
+        if let known = profiles.withLock({ $0[key] }) { return known }
+        let origin = HardwareProfile.Origin(cpu: "", kernel: "", threads: 2, date: "", model: model.name)
+        let profile = try Calibrator(
+            engine, training: configuration.training, serving: configuration.serving, effort: .quick
+        ).run(origin: origin)
+        profiles.withLock { $0[key] = profile }
+        return profile
     }
 
     /// Leaves KV memory for little more than the longest request.

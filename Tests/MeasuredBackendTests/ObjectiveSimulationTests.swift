@@ -18,10 +18,11 @@ import Testing
 
     static let settings: [Setting] = [Feedback.Kind.dpo, .group].flatMap { kind in
         [false, true].flatMap { isFull in
-            Checkpointing.allCases.flatMap { checkpointing in
-                [false, true].map {
-                    Setting(kind: kind, isFull: isFull, checkpointing: checkpointing, shared: $0)
-                }
+            Checkpointing.allCases.enumerated().map { index, checkpointing in
+                // Every checkpointing apart and shared, in one way of tuning or the other.
+                Setting(
+                    kind: kind, isFull: isFull, checkpointing: checkpointing,
+                    shared: index.isMultiple(of: 2) != isFull)
             }
         }
     }
