@@ -46,7 +46,7 @@ def main():
         low, high = min(times.min(), plain), max(times.max(), plain)
         axes.set(title=f"host link {link:g} GB/s", xlabel="kept of each recorded token (MiB)",
                  ylabel="busy time per trained token (us)", xlim=(0, 1.12 * max(bytes_)),
-                 ylim=(low - 0.3 * (high - low), high + 0.38 * (high - low)))
+                 ylim=(low - 0.3 * (high - low), high + 0.6 * (high - low)))
         axes.legend(fontsize=7, loc="upper right" if link > 10 else "upper left")
     style.save(figure, arguments.output)
 
