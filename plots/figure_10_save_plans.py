@@ -32,7 +32,7 @@ def main():
         axes.errorbar(bytes_, times, yerr=np.nan_to_num(halves), fmt="o-", color=style.COLOURS[0], markersize=4,
                       linewidth=1, label="reuse, by what is kept")
         best = int(np.argmin(times))
-        axes.plot(bytes_[best], times[best], "*", color="black", markersize=12, zorder=3, label="fastest")
+        axes.plot(bytes_[best], times[best], "*", color="black", markersize=12, zorder=3, label="fastest of these")
         for index, (arm, label) in enumerate(LABELS.items()):
             # Beside the line, on the side that it leaves free.
             rises = times[min(index + 1, len(times) - 1)] > times[max(index - 1, 0)] * 1.05
