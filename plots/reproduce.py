@@ -23,7 +23,7 @@ class Figure:
         self.form = form
 
     def __str__(self):
-        interval = f" ± {self.half:{self.form[0]}}" if np.isfinite(self.half) else ""
+        interval = f" ± {self.half:{self.form[0].lstrip('+')}}" if np.isfinite(self.half) else ""
         return f"{self.mean:{self.form[0]}}{interval}{self.form[1]}"
 
 
@@ -79,9 +79,11 @@ class Claims:
         best, chat = (Figure(self.gpu.arm("tokens_per_busy_second", "reuse")[place, self.full]
                              / self.gpu.arm("tokens_per_busy_second", "recompute-full")[place, self.full], FACTOR)
                       for place in (self.long, self.chat))
-        return ("the same against a baseline with full checkpointing", "up to 1.72x", "-",
+        cpu = Figure(self.cpu.arm("tokens_per_busy_second", "reuse")
+                     / self.cpu.arm("tokens_per_busy_second", "recompute-full"), FACTOR)
+        return ("the same against a baseline with full checkpointing", "up to 1.72x", cpu,
                 f"{best} (conversations: {chat})", "as above; the baseline runs every layer forward twice",
-                HOLDS if best.mean >= 1.72 else PARTLY,
+                HOLDS if min(cpu.mean, best.mean) >= 1.72 else PARTLY if max(cpu.mean, best.mean) > 1.1 else NOT,
                 "the paper does not say what its baseline recomputes; this one is the usual choice where memory is short")
 
     def memory(self):
@@ -133,7 +135,7 @@ class Claims:
         return self.latency("itl_p99_ratio", "ITL p99")
 
 
-def text(rows, seeds):
+def text(rows, cpu_seeds, gpu_seeds):
     lines = [
         "# The paper's claims, and what is found here", "",
         "Made by `make reproduce-full`, over five seeds (`make reproduce`, over two, takes a few minutes). The paper is "
@@ -141,7 +143,8 @@ def text(rows, seeds):
         "sizes are not known to us, so every setting is ours**: the mechanism is held against the figures, not one run "
         "against another.", "",
         "*Measured*: a model of 14 million parameters on the CPU that ran this. *Modelled*: Llama-3-8B on an A100 of 80 GB, "
-        f"priced ([hardware.md](hardware.md)). Means over {seeds} seeds of trace, weights and feedback, with the 95 % "
+        f"priced ([hardware.md](hardware.md)). Means over {cpu_seeds} seeds (measured) and {gpu_seeds} (modelled) of trace, "
+        "weights and feedback, with the 95 % "
         "interval of the mean (Student's t). `experiments/reproduce` has the settings, [metrics.md](metrics.md) the "
         "definitions.", "",
         "| claim | paper | measured CPU | modelled GPU | setting | verdict |", "|---|---|---|---|---|---|"]
@@ -160,7 +163,7 @@ def main():
     arguments = parser.parse_args()
     claims = Claims(arguments.folder)
     rows = claims.rows()
-    page = text(rows, len(claims.gpu.axis("seed")))
+    page = text(rows, len(claims.cpu.axis("seed")), len(claims.gpu.axis("seed")))
     temporary = arguments.output.with_name(f".{arguments.output.name}.partial")
     temporary.write_text(page)
     temporary.replace(arguments.output)
