@@ -114,7 +114,35 @@ import Testing
         (["trace", "import", "x", "-o", "y", "--columns", "prompt_tokens=a"], "output_tokens=NAME"),
         (["trace", "import", "x", "-o", "y", "--columns", "arrival=:"], "--columns: found `arrival=:`"),
         (["trace", "import", "x", "-o", "y", "--columns", "prompt_tokens=a,prompt_tokens=b"], "each field once"),
-        (["trace", "stats", "x", "--against", "azure-code"], "no measured distribution"),
+        (["trace", "stats", "x", "--against", "azure-code"], "no measured distribution is known, only the medians"),
+        (
+            ["trace", "generate", "-o", "y", "--cv", "2"],
+            "--cv: found without effect, expected only with --arrivals gamma"
+        ),
+        (["trace", "generate", "-o", "y", "--period", "2", "--arrivals", "bursts"], "--period: found without effect"),
+        (["trace", "generate", "-o", "y", "--turns", "1", "--think-time", "2"], "--think-time: found without effect"),
+        (["trace", "generate", "-o", "y", "--prefix-groups", "2"], "expected only with --prefix-tokens"),
+        (["trace", "generate", "-o", "y", "--content", "counts", "--vocabulary", "9"], "only with --content ids"),
+        (["trace", "generate", "-o", "y", "--shift-at", "0.2"], "expected only with --shift"),
+        (
+            ["trace", "generate", "-o", "y", "--feedback-rate", "0", "--feedback-kind", "dpo"],
+            "--feedback-rate above 0"
+        ),
+        (["trace", "generate", "-o", "y", "--group-size", "3"], "expected only with --feedback-kind group"),
+        (["trace", "generate", "-o", "y", "--arrivals", "gamma", "--cv", "99"], "--cv: found 99.0"),
+        (["trace", "import", "x", "-o", "y", "--format", "azure", "--turns", "all"], "--turns: found without effect"),
+        (
+            ["trace", "import", "x", "-o", "y", "--format", "vllm", "--think-time", "1"],
+            "--think-time: found without effect"
+        ),
+        (
+            ["trace", "import", "x", "-o", "y", "--format", "azure", "--tokenizer", "t"],
+            "--tokenizer: found without effect"
+        ),
+        (
+            ["trace", "import", "x", "-o", "y", "--format", "mooncake", "--output-tokens", "1"],
+            "only with --format vllm"
+        ),
         (["trace", "generate", "-o", "y", "--cv", "0", "--arrivals", "gamma"], "--cv: found 0.0"),
         (["trace", "generate", "-o", "y", "--replay", "x"], "--replay"),
         (["trace", "generate", "-o", "y", "--feedback-edits", "0.5", "--content", "counts"], "--feedback-edits"),
@@ -135,6 +163,56 @@ import Testing
         #expect(outcome.status == 65)
         #expect(
             outcome.errors.contains("field `feedback.kind`: found `\"dpo\"`, expected `\"sft\"`"), "\(outcome.errors)")
+    }
+
+    /// A trace's turns are put together anew of their own texts, not of prompts that hold the history already.
+    @Test func turnsOfATraceAreNotCountedTwice() throws {
+        let folder = try Folder()
+        let line = { (id: Int, turn: Int, prompt: Int) in
+            #"{"id": \#(id), "arrival": \#(id), "prompt_tokens": \#(prompt), "output_tokens": 5, "conversation": "c", "turn": \#(turn)}"#
+        }
+        try Self.write(
+            [line(0, 0, 10), line(1, 1, 25), line(2, 2, 40)].joined(separator: "\n"), to: folder.path("s.jsonl"))
+        let arguments = [
+            "trace", "generate", "--lengths", folder.path("s.jsonl"), "--requests", "50", "--content", "counts", "-o",
+            folder.path("t.jsonl"),
+        ]
+        let turns = try Program.run(arguments + ["--turns", "3"])
+        #expect(turns.status == 0, "\(turns.errors)")
+        let requests = try TraceReader.read(path: folder.path("t.jsonl")).requests
+        #expect(requests.contains { $0.turn > 1 })
+        #expect(requests.allSatisfy { $0.promptTokens == 10 + 15 * $0.turn })
+        let whole = try Program.run(arguments)
+        #expect(whole.status == 0, "\(whole.errors)")
+        let prompts = Set(try TraceReader.read(path: folder.path("t.jsonl")).requests.map(\.promptTokens))
+        #expect(prompts == [10, 25, 40])
+    }
+
+    private static let plots = Repository.root + "/.venv-plots/bin/python"
+
+    @Test("Statistics become pictures", .enabled(if: FileManager.default.isExecutableFile(atPath: plots)))
+    func draws() throws {
+        let folder = try Folder()
+        for (name, against) in [("azure-conversation", ["--against", "azure-conversation"]), ("sample", [])] {
+            let stats = try Program.run(
+                ["trace", "stats", Repository.root + "/traces/\(name).jsonl", "--json"] + against)
+            #expect(stats.status == 0, "\(stats.errors)")
+            try Self.write(stats.output, to: folder.path("\(name).json"))
+        }
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: Self.plots)
+        process.arguments = [
+            Repository.root + "/plots/trace_stats.py", folder.path("azure-conversation.json"),
+            folder.path("sample.json"), "-o", folder.path("picture"),
+        ]
+        process.standardOutput = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+        let png = try #require(FileManager.default.contents(atPath: folder.path("picture.png")))
+        #expect(png.starts(with: [0x89, 0x50, 0x4e, 0x47]) && png.count > 10_000)
+        let pdf = try #require(FileManager.default.contents(atPath: folder.path("picture.pdf")))
+        #expect(pdf.starts(with: Array("%PDF".utf8)))
     }
 
     private static let python = Repository.root + "/.venv-tokenize/bin/python"

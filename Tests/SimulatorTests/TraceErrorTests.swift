@@ -198,7 +198,7 @@ struct FaultyTrace: Sendable, CustomTestStringConvertible {
         FaultyTrace(text: a + "\0\n", message: ":2: found binary content, expected lines of UTF-8 text"),
         FaultyTrace(
             text: String(repeating: " ", count: 3_000_000) + a,
-            message: ":1: found a line longer than 1000000 bytes, expected one request a line",
+            message: ":1: found a line or object longer than 1000000 bytes, the most that are held at a time",
             limits: TraceLimits(maxLineBytes: 1_000_000)),
         FaultyTrace(
             text: a + "\n" + a, message: ":3: field `id`: found `a`, expected an id of its own, this one is line 1's"),
@@ -275,7 +275,7 @@ struct FaultyTrace: Sendable, CustomTestStringConvertible {
 
         let directory = scratch.directory
         let error = #expect(throws: TraceError.self) { try TraceReader.read(path: directory) }
-        #expect(error?.description == "\(directory): found a directory, expected a trace file")
+        #expect(error?.description == "\(directory): found a directory, expected a file")
         #expect(error?.isInputOutput == true)
     }
 
@@ -300,5 +300,34 @@ struct FaultyTrace: Sendable, CustomTestStringConvertible {
         #expect(problems.map(\.line) == [1, 1, 3, 4, 4])
         #expect(try TraceReader.problems(path: path, limit: 2) == Array(problems.prefix(2)))
         #expect(try TraceReader.problems(path: try scratch.file(Self.a.utf8, name: "sound.jsonl")).isEmpty)
+    }
+
+    @Test("Rules that span lines hold for lines with other mistakes, too")
+    func oneMistakeHidesNoOther() throws {
+        let scratch = try TraceScratch()
+        let text =
+            FaultyTrace.line(["id": "1", "conversation": "1", "priority": "0.5"])
+            + FaultyTrace.line(["id": "2", "conversation": "1", "turn": "2", "think_time": "-1"])
+            + FaultyTrace.line(["id": "3", "conversation": "1", "turn": "3", "prompt_tokens": "2", "priority": "\"x\""])
+            + FaultyTrace.line(["id": "3", "turn": "7"])
+        let problems = try TraceReader.problems(path: try scratch.file(text.utf8))
+        #expect(problems.map(\.line) == [1, 2, 2, 3, 3, 4, 4], "\(problems)")
+        let fields = problems.map { if case .field(let name, _, _) = $0.problem { name } else { "" } }
+        #expect(fields == ["priority", "think_time", "turn", "priority", "prompt_tokens", "id", "turn"])
+    }
+
+    @Test("Checking goes on behind lines that cannot be held or read", arguments: ["\n", ""])
+    func goesOnBehindLongLines(end: String) throws {
+        let scratch = try TraceScratch()
+        let long = #"{"id": "\#(String(repeating: "x", count: 900_000))"}"# + "\n"
+        // The turn before may stand in one of the lines of which nothing is known.
+        let later = FaultyTrace.line(["id": "2", "conversation": "9", "turn": "1"])
+        let bad = FaultyTrace.line(["id": "3", "prompt_tokens": "-1"])
+        let text = long + FaultyTrace.line(["id": "1"]) + later + bad + long + bad + long.dropLast() + end
+        let (problems, requests) = try TraceReader.check(
+            path: try scratch.file(text.utf8), limits: TraceLimits(maxLineBytes: 300_000))
+        #expect(problems.map(\.line) == [1, 4, 5, 6, 6, 7], "\(problems)")
+        #expect(problems.count { $0.problem == .tooLong(maxBytes: 300_000) } == 3)
+        #expect(requests == 2)
     }
 }

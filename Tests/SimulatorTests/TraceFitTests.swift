@@ -14,12 +14,9 @@ import Testing
 
     @Test(
         "Named fits meet their data sets", arguments: NamedFit.allCases.filter { $0.targets != nil },
-        [1, 2] as [UInt64])
+        [0, 1, 2, 3, 4, 5, 6, 7] as [UInt64])
     func fits(fit: NamedFit, seed: UInt64) throws {
-        let trace = try Self.generate(TraceGeneratorOptions(fit)) {
-            // Azure's 90th percentile lies where few requests do: it takes many to see it within 5 %.
-            ($0.requests, $0.seed) = (200_000, seed)
-        }
+        let trace = try Self.generate(TraceGeneratorOptions(fit)) { ($0.requests, $0.seed) = (30_000, seed) }
         var builder = TraceSummaryBuilder()
         for request in trace.requests { builder.add(request) }
         let comparison = try #require(builder.comparison(with: fit))
@@ -31,6 +28,40 @@ import Testing
         let targets = try #require(fit.targets)
         let p = targets.prompt.mean / (targets.prompt.mean + targets.output.mean - 1)
         #expect(abs(builder.summary().prefillShare / p - 1) <= 0.03)
+    }
+
+    @Test("Single turns meet their data set in a few hundred requests", arguments: [0, 1, 2] as [UInt64])
+    func fewRequestsMeetTheirFit(seed: UInt64) throws {
+        for fit in [NamedFit.azureConversation, .mooncake] {
+            let trace = try Self.generate(TraceGeneratorOptions(fit)) { ($0.requests, $0.seed) = (500, seed) }
+            var builder = TraceSummaryBuilder()
+            for request in trace.requests { builder.add(request) }
+            let comparison = try #require(builder.comparison(with: fit))
+            for side in [comparison.prompt, comparison.output] {
+                #expect(max(abs(side.mean), abs(side.p50), abs(side.p90)) <= 0.05 && abs(side.p99) <= 0.1, "\(side)")
+                #expect(side.distance <= 0.005, "\(side)")
+            }
+        }
+    }
+
+    /// Evenly spread does not mean in order: neighbours know nothing of each other, but texts and answers do.
+    @Test func spreadLengthsKeepTheirDependence() throws {
+        func correlation(_ pairs: [(Int, Int)]) -> Double {
+            func ranks(_ values: [Int]) -> [Double] {
+                var ranks = Array(repeating: 0.0, count: values.count)
+                for (rank, index) in values.indices.sorted(by: { values[$0] < values[$1] }).enumerated() {
+                    ranks[index] = Double(rank) - Double(values.count - 1) / 2
+                }
+                return ranks
+            }
+            let (a, b) = (ranks(pairs.map(\.0)), ranks(pairs.map(\.1)))
+            return zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } / a.reduce(0) { $0 + $1 * $1 }
+        }
+        let requests = try Self.generate(TraceGeneratorOptions(.mooncake)) { $0.requests = 5000 }.requests
+        // Of normal scores that correlate by -0.534, the ranks do by 6 / pi asin(-0.534 / 2).
+        #expect(abs(correlation(requests.map { ($0.promptTokens, $0.outputTokens) }) + 0.516) < 0.04)
+        let neighbours = zip(requests, requests.dropFirst()).map { ($0.promptTokens, $1.promptTokens) }
+        #expect(abs(correlation(neighbours)) < 0.04)
     }
 
     /// A sample of one value lies at one step: the distance is what the data set has on the larger side of it.
@@ -61,7 +92,32 @@ import Testing
         }
         let summary = TraceSummary(trace)
         #expect(abs(try #require(summary.gapVariation) / variation - 1) <= 0.03)
-        #expect(abs(try #require(summary.rate) / 5 - 1) <= 5 * variation / Double(requests).squareRoot())
+        #expect(abs(try #require(summary.rate) / 5 - 1) <= 1e-6)
+    }
+
+    @Test("A variation that so few gaps cannot have is refused", arguments: [(20, 50.0), (5, 3), (100, 20)])
+    func unreachableVariation(requests: Int, variation: Double) throws {
+        let error = #expect(throws: TraceGeneratorError.self) {
+            try Self.generate { ($0.requests, $0.arrivals) = (requests, .gamma(rate: 5, variation: variation)) }
+        }
+        let message = try #require(error).description
+        #expect(message.hasPrefix("--cv: found \(variation), expected a variation that the gaps of \(requests)"))
+    }
+
+    @Test("Windows are whole, and their edges exact")
+    func dispersionOfABeat() throws {
+        // A request each tenth of a second, of which binary fractions know nothing: ten in each window, the last of which
+        // ends where the last arrival is.
+        let requests = (0...300).map {
+            Request(
+                id: "\($0)", arrival: SimTime(nanoseconds: 7_000_000_003 + Int64($0) * 100_000_000), promptTokens: 1,
+                outputTokens: 1)
+        }
+        for count in [301, 300, 296] {
+            let arrivals = TraceSummary(Trace(source: "beat", requests: Array(requests.prefix(count)))).arrivals
+            #expect(arrivals.dispersion == [1: 0], "\(arrivals)")
+            #expect(arrivals.series.reduce(0, +) == count)
+        }
     }
 
     @Test func burstsComeInBursts() throws {
@@ -166,25 +222,5 @@ import Testing
         let differing = zip(plain[100...], shifted[100...]).count { $0.prompt != $1.prompt }
         #expect(differing > 50)
         #expect(try generated(.init(share: 0, start: 0.5)) == plain)
-    }
-}
-
-@Suite struct PrefixSharingTests {
-    @Test func countsWhatACacheWouldFind() throws {
-        let trace = try readTrace(
-            """
-            {"id":1,"arrival":0,"prompt_tokens":40,"output_tokens":5,"prefix":{"block_tokens":16,"blocks":[1,2,3]}}
-            {"id":2,"arrival":1,"prompt_tokens":40,"output_tokens":5,"prefix":{"block_tokens":16,"blocks":[1,2,9]}}
-            {"id":3,"arrival":2,"prompt_tokens":40,"output_tokens":5,"prefix":{"block_tokens":16,"blocks":[2,1,3]}}
-            {"id":4,"arrival":3,"prompt_tokens":40,"output_tokens":5,"prefix":{"block_tokens":16,"blocks":[1,2,3]}}
-            {"id":5,"arrival":4,"prompt_tokens":10,"output_tokens":5,"conversation":"c"}
-            {"id":6,"arrival":5,"prompt_tokens":30,"output_tokens":5,"conversation":"c","turn":1}
-
-            """)
-        let summary = TraceSummary(trace)
-        #expect(summary.sharedPromptTokens == 32 + 40 + 15)
-        #expect(summary.sharedShare == 87.0 / 200)
-        #expect(summary.cachedPrefillShare == 113.0 / (113 + 24))
-        #expect(summary.arrivals.burstiness == -1)
     }
 }

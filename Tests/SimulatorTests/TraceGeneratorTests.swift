@@ -169,7 +169,7 @@ import Testing
     @Test(arguments: [
         "--requests: found 0, expected at least 1", "--turns: found nan, expected a mean from 1 to 1000000",
         "--scale: found 0.0, expected a factor above 0, up to 1000000",
-        "--rate: found -1.0, expected requests a second, more than 2.5e-05",
+        "--rate: found -1.0, expected requests a second, more than 2.5e-05, up to 1000000",
         "--target-p: found 1.0, expected a share between 0 and 1",
         "--feedback-rate: found 1.5, expected a share from 0 to 1",
         "--max-context: found 1, expected at least 2 tokens", "--vocabulary: found 1, expected at least 2 tokens",

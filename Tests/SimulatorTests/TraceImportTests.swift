@@ -149,7 +149,7 @@ private func imported(
     @Test func conversationsAccumulate() throws {
         let (trace, report) = try imported(Self.conversations) { $0.rate = 5 }
         #expect(report.format == .shareGPT && report.rows == 4)
-        #expect(report.dropped == [.answerFirst: 1, .noPair: 1, .unknownRole: 1, .emptyText: 1])
+        #expect(report.dropped == [.answerFirst: 1, .unanswered: 1, .noPair: 1, .unknownRole: 1, .emptyText: 1])
         let turns = trace.requests.filter { $0.conversation == "c0" }
         #expect(turns.map(\.prompt) == [Array("Héé".utf8).map(Int32.init), Array("Hééabc".utf8).map(Int32.init)])
         #expect(turns.map(\.output) == [[97, 98], [100, 101, 102]])
@@ -164,6 +164,31 @@ private func imported(
         let short = try imported(Self.conversations) { $0.maxContext = 8 }
         #expect(short.trace.requests.map(\.promptTokens) == [5])
         #expect(short.report.dropped[.tooLong] == 2)
+    }
+
+    /// Each turn of a conversation that was taken is a request or counted by reason.
+    @Test func everyTurnIsAccountedFor() throws {
+        func conversation(_ texts: [String]) -> String {
+            let messages = texts.enumerated().map {
+                #"{"from": "\#($0 % 2 == 0 ? "human" : "gpt")", "value": "\#($1)"}"#
+            }
+            return #"{"conversations": [\#(messages.joined(separator: ","))]}"#
+        }
+        let broken = try imported(conversation(["a", "b", "c", "", "d", "e", "f", "g", "h"]))
+        #expect(broken.trace.requests.count == 1)
+        #expect(broken.report.dropped == [.emptyText: 1, .behindEmptyText: 2, .unanswered: 1])
+
+        let many = (0..<400).map { _ in conversation(["a", "b", "c", "d", "e", "f"]) }.joined(separator: "\n")
+        for limit in [1, 2, 50, 700] {
+            let (trace, report) = try imported(many) { $0.limit = limit }
+            #expect(trace.requests.count == limit && report.isCut)
+            #expect(report.requests + report.dropped.values.reduce(0, +) == 3 * report.rows, "\(report)")
+            #expect(Set(report.dropped.keys).isSubset(of: [.beyondLimit]))
+            #expect(report.rows <= limit)
+        }
+        let all = try imported(many)
+        #expect(all.report.rows == 400 && all.report.requests == 1200 && !all.report.isCut)
+        #expect(all.report.dropped.isEmpty && all.report.idleInstants > 0)
     }
 
     @Test("One object a line reads like an array of them")
@@ -276,6 +301,32 @@ private func imported(
         #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.directory).sorted() == ["o.jsonl", "s"])
     }
 
+    @Test func namesWhatIsNoFile() throws {
+        let scratch = try TraceScratch()
+        let pipe = scratch.path("pipe")
+        #expect(mkfifo(pipe, 0o600) == 0)
+        var bytes = ByteTokenizer()
+        for (source, problem) in [(scratch.directory, TraceError.Problem.isDirectory), (pipe, .notSeekable)] {
+            let error = #expect(throws: TraceError.self) {
+                try TraceImporter.run(from: source, to: scratch.path(), options: .init(), tokenizer: &bytes)
+            }
+            #expect(error?.problem == problem)
+            #expect(error?.isInputOutput == (problem == .isDirectory))
+        }
+        // With its format said, a pipe is read like a file.
+        let text = Self.tables[2].text
+        let writer = Thread {
+            let handle = FileHandle(forWritingAtPath: pipe)
+            try? handle?.write(contentsOf: Data(text.utf8))
+            try? handle?.close()
+        }
+        writer.start()
+        var options = TraceImporter.Options()
+        options.format = .mooncake
+        let report = try TraceImporter.run(from: pipe, to: scratch.path(), options: options, tokenizer: &bytes)
+        #expect(report.requests == 2)
+    }
+
     @Test func doesNotGuess() throws {
         for text in ["a,b\n1,2\n", #"{"id": 1, "arrival": 0, "prompt_tokens": 1, "output_tokens": 1}"#] {
             let error = #expect(throws: TraceError.self) { try imported(text) }
@@ -294,9 +345,30 @@ private func imported(
         "measured_vllm_RTXPRO6000_Llama-3.1-8B_requests.jsonl", "mooncake_synthetic_trace.jsonl",
     ]
 
+    /// A second of a server each, no requests.
+    static let timeSeries = "measured_vllm_RTXPRO6000_Llama-3.1-8B_timeseries.csv"
+
     static func isPresent(_ file: String) -> Bool {
         FileManager.default.fileExists(atPath: folder.appendingPathComponent(file).path)
             && FileManager.default.isExecutableFile(atPath: "/usr/bin/python3")
+    }
+
+    @Test("What has no requests is refused", .enabled(if: isPresent(timeSeries)))
+    func refusesATimeSeries() throws {
+        let scratch = try TraceScratch()
+        var bytes = ByteTokenizer()
+        let error = #expect(throws: TraceError.self) {
+            try TraceImporter.run(
+                from: Self.folder.appendingPathComponent(Self.timeSeries).path, to: scratch.path(), options: .init(),
+                tokenizer: &bytes)
+        }
+        #expect(error?.problem == .unknownFormat)
+    }
+
+    @Test("Every file there is one of these", .enabled(if: isPresent(files[0])))
+    func coversEveryFile() throws {
+        let names = try FileManager.default.contentsOfDirectory(atPath: Self.folder.path)
+        #expect(Set(names).subtracting(["LICENSES.txt"]) == Set(Self.files + [Self.timeSeries]))
     }
 
     @Test("Rows, sums and percentiles equal Python's", arguments: files.filter(isPresent))

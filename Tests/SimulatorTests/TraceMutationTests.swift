@@ -7,6 +7,7 @@ import Testing
     /// One way to spoil a file.
     enum Mutation: CaseIterable, Sendable {
         case truncation, bitFlips, deepNesting, hugeNumber, repeatedKey, insertedBytes, swappedLines, repeatedBlock
+        case repeatedMember, zeroByte, invalidText
     }
 
     static func mutated(_ valid: [UInt8], by mutation: Mutation, _ stream: inout RandomStream) -> [UInt8] {
@@ -37,6 +38,20 @@ import Testing
         case .repeatedKey:
             guard let brace = bytes[stream.below(bytes.count)...].firstIndex(of: 0x7b) else { break }
             bytes.insert(contentsOf: "\"id\": 1, \"turn\": 0, ".utf8, at: brace + 1)
+        case .repeatedMember:
+            // A field of the file itself once more: of an object, or of a table's first line.
+            let isTable = bytes.first != 0x7b && bytes.first != 0x5b
+            let region = isTable ? bytes[..<(bytes.firstIndex(of: 0x0a) ?? bytes.count)] : bytes[...]
+            guard !region.isEmpty, let comma = region[stream.below(region.count)...].firstIndex(of: 0x2c) else { break }
+            let ends: [UInt8] = [0x2c, 0x7d, 0x5d, 0x0d, 0x0a]
+            let end = bytes[(comma + 1)...].firstIndex { ends.contains($0) } ?? bytes.count
+            bytes.insert(contentsOf: bytes[comma..<end], at: comma)
+        case .zeroByte: bytes.insert(0, at: stream.below(bytes.count + 1))
+        case .invalidText:
+            let sequences: [[UInt8]] = [
+                [0x80], [0xc0, 0xaf], [0xe2, 0x82], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80],
+            ]
+            bytes.insert(contentsOf: sequences[stream.below(sequences.count)], at: stream.below(bytes.count + 1))
         case .insertedBytes:
             let noise = (0...stream.below(20)).map { _ in UInt8(truncatingIfNeeded: stream.next()) }
             bytes.insert(contentsOf: noise, at: stream.below(bytes.count))
@@ -67,7 +82,7 @@ import Testing
         }
     }
 
-    @Test(arguments: Mutation.allCases)
+    @Test(.timeLimit(.minutes(1)), arguments: Mutation.allCases)
     func endsWithATraceOrAnError(mutation: Mutation) throws {
         let scratch = try TraceScratch()
         var stream = RandomStream(seed: 5, name: "mutations")

@@ -36,10 +36,10 @@ struct ImportCommand: ParsableCommand {
                 + "output_tokens=NAME, blocks=NAME:TOKENS.", valueName: "field=name,..."))
     var columns: String?
 
-    @Option(help: "The most requests to write. (default: all)")
+    @Option(help: "The most requests to write; what comes behind in the source is not read. (default: all)")
     var limit: Int?
 
-    @Option(help: "Requests a second, Poisson, where the source has no arrivals.")
+    @Option(help: "Requests a second, Poisson, every turn being one, where the source has no arrivals. (default: 1)")
     var rate: Double?
 
     @Option(help: "Seed of arrivals and think times.")
@@ -48,14 +48,14 @@ struct ImportCommand: ParsableCommand {
     @Option(help: "Leave out requests with more tokens of prompt and output together. (default: none)")
     var maxContext: Int?
 
-    @Option(help: "Of conversations: their first turn, or all, each prompt holding those before.")
-    var turns = TraceImporter.Options().turns
+    @Option(help: "Of conversations: their first turn, or all, each prompt holding those before. (default: all)")
+    var turns: TraceImporter.Options.Turns?
 
-    @Option(help: "Mean seconds between a turn and the next, exponential, where the source has no arrivals.")
-    var thinkTime = TraceImporter.Options().meanThinkTime
+    @Option(help: "Of conversations: mean seconds between a turn and the next, exponential. (default: 10)")
+    var thinkTime: Double?
 
-    @Option(help: "Of texts: ids, or counts alone.")
-    var content = TraceImporter.Options().content
+    @Option(help: "Of texts: ids, or counts alone. (default: ids)")
+    var content: TraceContent?
 
     @Option(help: "Tokens of each answer where a vLLM file does not say.")
     var outputTokens: Int?
@@ -70,7 +70,7 @@ struct ImportCommand: ParsableCommand {
         try Self.require(limit ?? 1 >= 1, "--limit: expected at least 1")
         try Self.require((rate ?? 1) > 0 && (rate ?? 1).isFinite, "--rate: expected requests a second, more than 0")
         try Self.require(maxContext ?? 2 >= 2, "--max-context: expected at least 2 tokens")
-        try Self.require(0...1e9 ~= thinkTime, "--think-time: expected seconds from 0 to 1000000000")
+        try Self.require(0...1e9 ~= thinkTime ?? 0, "--think-time: expected seconds from 0 to 1000000000")
         try Self.require(1...Int(Int32.max) ~= outputTokens ?? 1, "--output-tokens: expected at least 1")
         try Self.require(
             (columns == nil) == (format != .columns) || format == nil,
@@ -90,10 +90,17 @@ struct ImportCommand: ParsableCommand {
             options.rate = rate ?? options.rate
             options.seed = seed
             options.maxContext = maxContext
-            options.turns = turns
-            options.meanThinkTime = thinkTime
-            options.content = content
+            options.turns = turns ?? options.turns
+            options.meanThinkTime = thinkTime ?? options.meanThinkTime
+            options.content = content ?? options.content
             options.outputTokens = outputTokens
+            // Told before anything is written, so that no option is taken that does nothing.
+            try OutputGuard.check(output, against: [source, tokenizer])
+            let format =
+                try options.format
+                ?? TraceImporter.recognised(source, maxLineBytes: options.maxLineBytes)
+            options.format = format
+            try requireEffect(with: format)
             let report = try convert(options)
             if rate != nil, report.hasArrivals {
                 Terminal.warn("alchemist-sim: --rate is not used: the source has arrivals of its own\n")
@@ -104,8 +111,21 @@ struct ImportCommand: ParsableCommand {
         }
     }
 
+    /// Refuses options that this format has no use for.
+    private func requireEffect(with format: ImportFormat) throws {
+        let isText = format == .shareGPT || format == .vllm
+        try OptionUse.require([
+            .init("turns", turns != nil, format == .shareGPT, "--format sharegpt"),
+            .init(
+                "think-time", thinkTime != nil, format == .shareGPT && turns != .first,
+                "--format sharegpt and --turns all"),
+            .init("content", content != nil, isText, "texts: --format sharegpt or vllm"),
+            .init("tokenizer", tokenizer != nil, isText, "texts: --format sharegpt or vllm"),
+            .init("output-tokens", outputTokens != nil, format == .vllm, "--format vllm"),
+        ])
+    }
+
     private func convert(_ options: TraceImporter.Options) throws -> ImportReport {
-        try OutputGuard.check(output, against: [source, tokenizer])
         if let tokenizer {
             var program = try TokenizerProgram(tokenizer: tokenizer)
             return try TraceImporter.run(from: source, to: output, options: options, tokenizer: &program)

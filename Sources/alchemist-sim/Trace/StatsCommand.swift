@@ -21,7 +21,11 @@ struct StatsCommand: ParsableCommand {
     @Argument(help: "A trace in JSON lines.")
     var trace: String
 
-    @Option(help: "The named fit whose data set the lengths are compared with.")
+    @Option(
+        help: """
+            The named fit whose data set the lengths are compared with. Of sharegpt-first and azure-code only \
+            \(NamedFit.shareGPTFirst.published) and \(NamedFit.azureCode.published); the rest of both is assumed.
+            """)
     var against: NamedFit?
 
     @Flag(help: "Print one JSON object instead of the table.")
@@ -31,8 +35,8 @@ struct StatsCommand: ParsableCommand {
         if let against, against.targets == nil {
             let known = NamedFit.allCases.filter { $0.targets != nil }.map(\.rawValue)
             throw ValidationError(
-                "--against \(against.rawValue): no measured distribution is known, expected \(known.joined(separator: ", "))"
-            )
+                "--against \(against.rawValue): no measured distribution is known, only \(against.published); expected "
+                    + known.joined(separator: ", "))
         }
     }
 

@@ -16,15 +16,17 @@ public enum LengthModel: Sendable, Equatable {
         user: LogNormalLength(median: 88, sigma: 1.1, cap: 4096),
         answer: LogNormalLength(median: 415, sigma: 0.55, cap: 1024))
 
-    /// Draws the next turn's lengths, each at least one token. Every call takes the same amount of randomness.
+    /// Draws the next turn's lengths, each at least one token, or takes those of the scores given. Every call takes the
+    /// same amount of randomness.
     func draw(
-        isFirst: Bool, traits: ConversationTraits, userFactor: Double, answerFactor: Double,
-        using stream: inout RandomStream
+        isFirst: Bool, traits: ConversationTraits, scores: StratifiedScores.Member? = nil, userFactor: Double,
+        answerFactor: Double, using stream: inout RandomStream
     ) -> LengthPair {
         let lengths: (user: Double, answer: Double) =
             switch self {
-            case .logNormal(let user, let answer): (user.draw(using: &stream), answer.draw(using: &stream))
-            case .fitted(let fit): fit.draw(isFirst: isFirst, traits: traits, using: &stream)
+            case .logNormal(let user, let answer):
+                (user.draw(scores?.user, using: &stream), answer.draw(scores?.answer, using: &stream))
+            case .fitted(let fit): fit.draw(isFirst: isFirst, traits: traits, scores: scores, using: &stream)
             case .empirical(let pairs):
                 {
                     let pair = pairs[stream.below(pairs.count)]
@@ -70,8 +72,9 @@ public struct LogNormalLength: Sendable, Equatable {
         self.cap = cap
     }
 
-    fileprivate func draw(using stream: inout RandomStream) -> Double {
-        min(median * exp(sigma * stream.normal()), cap)
+    fileprivate func draw(_ score: Double?, using stream: inout RandomStream) -> Double {
+        let drawn = stream.normal()
+        return min(median * exp(sigma * (score ?? drawn)), cap)
     }
 }
 
@@ -132,10 +135,12 @@ public struct FittedLengths: Sendable, Equatable {
     }
 
     fileprivate func draw(
-        isFirst: Bool, traits: ConversationTraits, using stream: inout RandomStream
+        isFirst: Bool, traits: ConversationTraits, scores: StratifiedScores.Member?, using stream: inout RandomStream
     ) -> (user: Double, answer: Double) {
-        let own = stream.normal()
-        let answerOwn = correlation * own + (1 - correlation * correlation).squareRoot() * stream.normal()
+        let drawn = stream.normal()
+        let beside = (1 - correlation * correlation).squareRoot() * stream.normal()
+        let own = scores?.user ?? drawn
+        let answerOwn = scores?.answer ?? correlation * drawn + beside
         let user = Self.mixed(traits.user, own, userPersistence)
         let answer = Self.mixed(traits.answer, answerOwn, answerPersistence)
         return ((isFirst ? first : later).quantile(Self.level(user)), self.answer.quantile(Self.level(answer)))

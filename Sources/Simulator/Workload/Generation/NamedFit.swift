@@ -26,6 +26,15 @@ public enum NamedFit: String, Sendable, CaseIterable {
         public let table: QuantileTable
     }
 
+    /// What is published of the data set's lengths.
+    public var published: String {
+        switch self {
+        case .shareGPTFirst: "the means are published (161 and 338 tokens; Kwon et al., SOSP 2023)"
+        case .azureCode: "the medians are published (1500 and 13 tokens; Patel et al., ISCA 2024)"
+        case .shareGPTMultiTurn, .azureConversation, .mooncake: "the whole distribution is published"
+        }
+    }
+
     public var lengths: LengthModel {
         switch self {
         case .shareGPTFirst:
@@ -34,7 +43,7 @@ public enum NamedFit: String, Sendable, CaseIterable {
             .fitted(
                 FittedLengths(
                     first: Tables.shareGPTFirstText, later: Tables.shareGPTLaterText, answer: Tables.shareGPTAnswer,
-                    userPersistence: 0.3, answerPersistence: 0.5))
+                    userPersistence: 0.4, answerPersistence: 0.6))
         case .azureConversation:
             .fitted(FittedLengths(first: Tables.azurePrompt, answer: Tables.azureOutput, correlation: 0.076))
         case .azureCode:
@@ -47,13 +56,13 @@ public enum NamedFit: String, Sendable, CaseIterable {
     }
 
     /// The mean number of turns, before the longest context ends some conversations.
-    public var meanTurns: Double { self == .shareGPTMultiTurn ? 7 : 1 }
+    public var meanTurns: Double { self == .shareGPTMultiTurn ? 7.3 : 1 }
 
     /// The most tokens of a prompt and its answer.
     public var maxContext: Int {
         switch self {
         case .shareGPTFirst: 2048
-        case .shareGPTMultiTurn: 8150
+        case .shareGPTMultiTurn: 8192
         case .azureConversation, .azureCode: 16384
         case .mooncake: 200_000
         }

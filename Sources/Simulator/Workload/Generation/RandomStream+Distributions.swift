@@ -12,11 +12,12 @@ extension RandomStream {
         return radius * cos(2 * .pi * uniform())
     }
 
-    /// 1, 2, 3, ... with this mean: a success is awaited whose chance stays the same. Takes one number.
-    mutating func geometric(mean: Double) -> Int {
+    /// 1, 2, 3, ... with this mean: a success is awaited whose chance stays the same. Takes one number, and uses another
+    /// share of the distribution if one is given.
+    mutating func geometric(mean: Double, share: Double? = nil) -> Int {
         let draw = uniform()
         guard mean > 1 else { return 1 }
-        return 1 + Int(min(log(1 - draw) / log(1 - 1 / mean), 1e6))
+        return 1 + Int(min(log(1 - (share ?? draw)) / log(1 - 1 / mean), 1e6))
     }
 
     /// Gamma with this shape and scale 1 (Marsaglia and Tsang, 2000; shapes below 1 by a power of a uniform number).

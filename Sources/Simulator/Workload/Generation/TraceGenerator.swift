@@ -20,8 +20,8 @@ public struct TraceGenerator: Sendable {
     }
 
     public func generate() throws(TraceGeneratorError) -> Trace {
-        let arrivals = arrivals()
-        let requests = try balanced(arrivals)
+        let arrivals = try arrivals()
+        let requests = try balanced(arrivals, options.isStratified ? strata() : nil)
         var trace = Trace(source: "generated with seed \(options.seed)", requests: requests)
         let texts = options.content == .ids ? GeneratedTexts(trace, options) : nil
         addFeedback(to: &trace.requests, texts)
@@ -29,8 +29,17 @@ public struct TraceGenerator: Sendable {
         return trace
     }
 
-    /// The instants of arrival. The variation of Gamma's gaps is met in the trace itself, by bisection over the model's.
-    private func arrivals() -> [SimTime] {
+    /// The beginnings of conversations, spread evenly.
+    private func strata() -> StratifiedScores {
+        let correlation = if case .fitted(let fit) = options.lengths { fit.correlation } else { 0.0 }
+        let expected = max(1, min(options.requests, Int(Double(options.requests) / options.meanTurns)))
+        return StratifiedScores(
+            count: options.requests, expected: expected, correlation: correlation, seed: options.seed)
+    }
+
+    /// The instants of arrival. Gamma's gaps have their variation and their mean in the trace itself: the one by bisection
+    /// over the model's, the other by a factor.
+    private func arrivals() throws(TraceGeneratorError) -> [SimTime] {
         guard case .gamma(let rate, let target) = options.arrivals, options.requests > 2 else {
             return arrivals(options.arrivals)
         }
@@ -38,14 +47,31 @@ public struct TraceGenerator: Sendable {
         var best: (times: [SimTime], error: Double) = ([], .infinity)
         for _ in 0..<30 {
             let middle = (low * high).squareRoot()
-            let times = arrivals(.gamma(rate: rate, variation: middle))
-            let variation = TraceSummary.gapVariation(of: times) ?? 0
+            let drawn = arrivals(.gamma(rate: rate, variation: middle))
+            let times = Self.scaled(drawn, to: rate)
+            // All at one instant, but for the first: more than so few gaps can show.
+            guard let variation = TraceSummary.gapVariation(of: times) else {
+                high = middle
+                continue
+            }
             let error = abs(variation - target) / target
             if error < best.error { best = (times, error) }
             if error < 1e-3 { break }
             if variation < target { low = middle } else { high = middle }
         }
+        guard best.error <= 0.03 else {
+            throw .unreachableVariation(
+                target: target, requests: options.requests,
+                nearest: TraceSummary.gapVariation(of: best.times) ?? 0)
+        }
         return best.times
+    }
+
+    /// The same instants at another pace: of their gaps, as many a second as `rate` on average.
+    private static func scaled(_ times: [SimTime], to rate: Double) -> [SimTime] {
+        guard let first = times.first, let last = times.last, last > first else { return times }
+        let factor = Double(times.count - 1) / rate / (last - first).seconds
+        return times.map { SimTime(nanoseconds: Int64((Double($0.nanoseconds) * factor).rounded())) }
     }
 
     private func arrivals(_ model: ArrivalModel) -> [SimTime] {
@@ -119,15 +145,17 @@ public struct TraceGenerator: Sendable {
 extension TraceGenerator {
     /// The requests whose prefill share meets the target. The share grows with the balance but for small steps, where
     /// a conversation gains or loses a turn to the context's limit; bisection needs no more.
-    private func balanced(_ arrivals: [SimTime]) throws(TraceGeneratorError) -> [Request] {
-        guard let target = options.targetPrefillShare else { return requests(arrivals, balance: 1) }
+    private func balanced(
+        _ arrivals: [SimTime], _ strata: StratifiedScores?
+    ) throws(TraceGeneratorError) -> [Request] {
+        guard let target = options.targetPrefillShare else { return requests(arrivals, strata, balance: 1) }
         var low = -log(Self.maxBalance)
         var high = log(Self.maxBalance)
         var best: (requests: [Request], error: Double) = ([], .infinity)
         var seen = (least: Double.infinity, most: -Double.infinity)
         for _ in 0..<40 {
             let middle = (low + high) / 2
-            let requests = requests(arrivals, balance: exp(middle))
+            let requests = requests(arrivals, strata, balance: exp(middle))
             let share = TraceSummary.prefillShare(of: requests)
             let error = abs(share - target) / target
             seen = (min(seen.least, share), max(seen.most, share))
@@ -160,7 +188,7 @@ extension TraceGenerator {
         var thinkTime = SimDuration.zero
     }
 
-    private func requests(_ arrivals: [SimTime], balance: Double) -> [Request] {
+    private func requests(_ arrivals: [SimTime], _ strata: StratifiedScores?, balance: Double) -> [Request] {
         var waiting = EventQueue<Conversation>()
         var opened = 0
         var result: [Request] = []
@@ -170,7 +198,7 @@ extension TraceGenerator {
             if let ready = waiting.nextTime, ready <= arrival, let next = waiting.popNext() {
                 conversation = next.payload
             } else {
-                conversation = open(opened, balance: balance)
+                conversation = open(opened, strata?[opened], balance: balance)
                 opened += 1
             }
             let prompt = conversation.history + conversation.user
@@ -192,15 +220,15 @@ extension TraceGenerator {
         return result
     }
 
-    private func open(_ index: Int, balance: Double) -> Conversation {
+    private func open(_ index: Int, _ scores: StratifiedScores.Member?, balance: Double) -> Conversation {
         var turns = RandomStream(seed: options.seed, name: "turns", member: index)
         var traits = RandomStream(seed: options.seed, name: "traits", member: index)
         var conversation = Conversation(
-            index: index, turns: turns.geometric(mean: options.meanTurns),
+            index: index, turns: turns.geometric(mean: options.meanTurns, share: scores?.turns),
             lengths: RandomStream(seed: options.seed, name: "lengths", member: index),
-            traits: ConversationTraits(user: traits.normal(), answer: traits.normal()),
+            traits: scores?.traits ?? ConversationTraits(user: traits.normal(), answer: traits.normal()),
             thinking: RandomStream(seed: options.seed, name: "think times", member: index))
-        drawLengths(of: &conversation, balance: balance)
+        drawLengths(of: &conversation, scores, balance: balance)
         if let shared = options.sharedPrefix {
             var groups = RandomStream(seed: options.seed, name: "prefix groups", member: index)
             conversation.prefix = Self.rank(of: groups.uniform(), among: shared.groups)
@@ -229,15 +257,17 @@ extension TraceGenerator {
     private func advance(_ conversation: inout Conversation, balance: Double) -> Bool {
         conversation.turn += 1
         guard conversation.turn < conversation.turns else { return false }
-        drawLengths(of: &conversation, balance: balance)
+        drawLengths(of: &conversation, nil, balance: balance)
         conversation.thinkTime = duration(conversation.thinking.exponential(mean: options.meanThinkTime))
         return conversation.history + conversation.user + conversation.answer <= options.maxContext
     }
 
-    private func drawLengths(of conversation: inout Conversation, balance: Double) {
+    private func drawLengths(
+        of conversation: inout Conversation, _ scores: StratifiedScores.Member?, balance: Double
+    ) {
         let lengths = options.lengths.draw(
-            isFirst: conversation.turn == 0, traits: conversation.traits, userFactor: options.scale * balance,
-            answerFactor: options.scale / balance, using: &conversation.lengths)
+            isFirst: conversation.turn == 0, traits: conversation.traits, scores: scores,
+            userFactor: options.scale * balance, answerFactor: options.scale / balance, using: &conversation.lengths)
         (conversation.user, conversation.answer) = (lengths.user, lengths.answer)
     }
 }

@@ -56,6 +56,9 @@ public struct TraceGeneratorOptions: Sendable, Equatable {
     public var meanThinkTime = 10.0
     public var arrivals = ArrivalModel.poisson(rate: 1)
     public var lengths = LengthModel.shareGPT
+    /// Whether the lengths of conversations are spread evenly over their distribution, so that it is met with a few
+    /// hundred requests, rather than drawn independently. Both know where a trace begins only; later turns are drawn.
+    public var isStratified = false
     /// Multiplies all lengths.
     public var scale = 1.0
     /// Prompt tokens as a share of prompt + output - 1 tokens, both summed over all requests: the share of the
@@ -80,6 +83,7 @@ public struct TraceGeneratorOptions: Sendable, Equatable {
     /// Lengths, turns and context of a fit.
     public init(_ fit: NamedFit) {
         lengths = fit.lengths
+        isStratified = true
         meanTurns = fit.meanTurns
         maxContext = fit.maxContext
     }
@@ -106,6 +110,8 @@ public struct TraceGeneratorOptions: Sendable, Equatable {
 public enum TraceGeneratorError: Error, Sendable, Equatable, CustomStringConvertible {
     /// An option out of its range; named as on the command line.
     case option(name: String, found: String, expected: String)
+    /// No Gamma distribution gives so many gaps this variation; the most that it can have, and the nearest there was.
+    case unreachableVariation(target: Double, requests: Int, nearest: Double)
     /// No factor between lengths meets the target; the shares that come nearest from below and above, if any.
     case unreachableShare(target: Double, reachable: ClosedRange<Double>)
 
@@ -113,6 +119,10 @@ public enum TraceGeneratorError: Error, Sendable, Equatable, CustomStringConvert
         switch self {
         case .option(let name, let found, let expected):
             "--\(name): found \(found), expected \(expected)"
+        case .unreachableVariation(let target, let requests, let nearest):
+            "--cv: found \(target), expected a variation that the gaps of \(requests) requests can have: the nearest "
+                + "found is \(nearest.formatted(decimals: 3)), and more than "
+                + "\(Double(max(0, requests - 2)).squareRoot().formatted(decimals: 3)) is impossible"
         case .unreachableShare(let target, let reachable):
             "--target-p: found \(target), expected a share from \(reachable.lowerBound.formatted(decimals: 3)) to "
                 + "\(reachable.upperBound.formatted(decimals: 3)), which these turns and lengths can reach"
@@ -181,7 +191,8 @@ extension ArrivalModel {
         let least = Double(requests) / longest
         switch self {
         case .poisson(let rate), .gamma(let rate, _), .bursts(let rate, _, _, _), .diurnal(let rate, _, _):
-            try require(rate.isFinite && rate > least, "rate", rate, "requests a second, more than \(least)")
+            try require(
+                rate > least && rate <= 1e6, "rate", rate, "requests a second, more than \(least), up to 1000000")
         case .replay(let times):
             try require(
                 times.count >= requests, "requests", requests,

@@ -42,39 +42,51 @@ struct DialogueImport<Tokenizer: TextTokenizer> {
         sink.report.hasArrivals = false
         var file = try DialogueFile(
             path: path, format: format, maxBytes: options.maxLineBytes, defaultOutputTokens: options.outputTokens)
-        var ready: ArraySlice<[Turn]> = []
+        var ready: ArraySlice<Prepared> = []
         var isAtEnd = false
         while !sink.isFull {
             if let next = waiting.nextTime, next <= sink.nextArrival, let conversation = waiting.popNext() {
                 try serve(conversation.payload, &sink)
                 continue
             }
-            while ready.isEmpty, !isAtEnd {
-                var dialogues: [Dialogue] = []
-                var bytes = 0
-                while dialogues.count < Self.batchSize, bytes < Self.batchBytes {
-                    guard let dialogue = try file.next() else {
-                        isAtEnd = true
-                        break
-                    }
-                    sink.report.rows += 1
-                    bytes += dialogue.messages.reduce(0) { $0 + $1.text.utf8.count }
-                    dialogues.append(dialogue)
-                }
-                ready = try tokenized(dialogues, &sink.report)[...]
+            if ready.isEmpty, !isAtEnd {
+                let dialogues = try batch(of: &file, isAtEnd: &isAtEnd)
+                ready = try prepared(dialogues)[...]
             }
-            if let turns = ready.popFirst() {
+            if let next = ready.popFirst() {
+                sink.report.rows += 1
+                for (reason, count) in next.dropped { sink.report.drop(reason, count) }
+                guard !next.turns.isEmpty else { continue }
                 let name = options.turns == .all && format == .shareGPT ? "c\(opened)" : nil
                 opened += 1
-                try serve(Conversation(name: name, turns: turns[...]), &sink)
-            } else if let (_, conversation) = waiting.popNext() {
-                // The source is at its end: arrivals wait for the turns that are left.
-                while sink.nextArrival < waiting.now { try sink.drawArrival() }
+                try serve(Conversation(name: name, turns: next.turns[...]), &sink)
+            } else if isAtEnd {
+                guard let (_, conversation) = waiting.popNext() else { return }
+                // Arrivals wait for the turns that are left.
+                while sink.nextArrival < waiting.now {
+                    try sink.drawArrival()
+                    sink.report.idleInstants += 1
+                }
                 try serve(conversation, &sink)
-            } else {
-                return
             }
         }
+        while let conversation = waiting.popNext() {
+            sink.report.drop(.beyondLimit, conversation.payload.turns.count)
+        }
+    }
+
+    private func batch(of file: inout DialogueFile, isAtEnd: inout Bool) throws(TraceError) -> [Dialogue] {
+        var dialogues: [Dialogue] = []
+        var bytes = 0
+        while dialogues.count < Self.batchSize, bytes < Self.batchBytes {
+            guard let dialogue = try file.next() else {
+                isAtEnd = true
+                break
+            }
+            bytes += dialogue.messages.reduce(0) { $0 + $1.text.utf8.count }
+            dialogues.append(dialogue)
+        }
+        return dialogues
     }
 
     private mutating func serve(_ conversation: Conversation, _ sink: inout ImportSink) throws(TraceError) {
@@ -91,12 +103,14 @@ struct DialogueImport<Tokenizer: TextTokenizer> {
             conversation: conversation.name, turn: conversation.turn, previousTurn: conversation.previousTurn,
             thinkTime: conversation.thinkTime)
         if options.content == .ids {
-            request.prompt = conversation.history + turn.user
+            request.prompt = conversation.history.isEmpty ? turn.user : conversation.history + turn.user
             if !turn.answer.isEmpty { request.output = turn.answer }
         }
         conversation.previousTurn = sink.report.requests
         conversation.historyTokens = promptTokens + turn.answerTokens
-        if options.content == .ids { conversation.history = (request.prompt ?? []) + turn.answer }
+        if options.content == .ids, !conversation.turns.isEmpty {
+            conversation.history = (request.prompt ?? []) + turn.answer
+        }
         conversation.turn += 1
         try sink.write(request)
         if !conversation.turns.isEmpty {
@@ -109,44 +123,48 @@ struct DialogueImport<Tokenizer: TextTokenizer> {
 
     // MARK: Turns
 
-    /// The turns of each dialogue that has any.
-    private mutating func tokenized(
-        _ dialogues: [Dialogue], _ report: inout ImportReport
-    ) throws(TraceError) -> [[Turn]] {
-        var turns: [[(user: String, answer: String)]] = []
-        var lengths: [Int?] = []
-        for dialogue in dialogues {
-            let pairs = Self.pairs(of: dialogue, options.turns, &report)
-            guard !pairs.isEmpty else { continue }
-            turns.append(pairs)
-            lengths.append(dialogue.outputTokens)
+    /// A dialogue's turns as tokens, and what of it is left out.
+    private struct Prepared {
+        var turns: [Turn] = []
+        var dropped: [ImportReport.DropReason: Int] = [:]
+
+        mutating func drop(_ reason: ImportReport.DropReason, _ count: Int = 1) { dropped[reason, default: 0] += count }
+    }
+
+    private mutating func prepared(_ dialogues: [Dialogue]) throws(TraceError) -> [Prepared] {
+        var results = Array(repeating: Prepared(), count: dialogues.count)
+        var pairs: [[(user: String, answer: String)]] = []
+        for (index, dialogue) in dialogues.enumerated() {
+            pairs.append(Self.pairs(of: dialogue, options.turns, &results[index]))
         }
-        let texts = turns.flatMap { $0.flatMap { [$0.user, $0.answer] } }
-        var ids = try tokenizer.tokens(of: texts)[...]
-        return zip(turns, lengths).compactMap { pairs, length in
-            var result: [Turn] = []
-            for _ in pairs {
+        var ids = try tokenizer.tokens(of: pairs.flatMap { $0.flatMap { [$0.user, $0.answer] } })[...]
+        for index in dialogues.indices {
+            let length = dialogues[index].outputTokens
+            var isBroken = false
+            for _ in pairs[index] {
                 let user = ids.popFirst() ?? []
                 let answer = ids.popFirst() ?? []
                 let count = length ?? answer.count
-                if count == 0 {
-                    report.drop(length == nil ? .emptyText : .emptyOutput)
-                } else if user.isEmpty {
-                    report.drop(.emptyText)
+                if isBroken {
+                    results[index].drop(.behindEmptyText)
+                } else if count == 0 || user.isEmpty {
+                    // A turn that is left out would be missing from the prompts of those behind it.
+                    results[index].drop(count == 0 && length != nil ? .emptyOutput : .emptyText)
+                    isBroken = true
                 } else {
-                    result.append(Turn(user: user, answer: answer, answerTokens: count))
+                    results[index].turns.append(Turn(user: user, answer: answer, answerTokens: count))
                 }
             }
-            return result.isEmpty ? nil : result
         }
+        return results
     }
 
     /// The questions and answers of a dialogue. Messages of the user that follow each other are one.
     private static func pairs(
-        of dialogue: Dialogue, _ turns: TraceImporter.Options.Turns, _ report: inout ImportReport
+        of dialogue: Dialogue, _ turns: TraceImporter.Options.Turns, _ result: inout Prepared
     ) -> [(user: String, answer: String)] {
         if let flaw = dialogue.flaw {
-            report.drop(flaw)
+            result.drop(flaw)
             return []
         }
         if dialogue.outputTokens != nil { return dialogue.messages.map { ($0.text, "") } }
@@ -160,16 +178,17 @@ struct DialogueImport<Tokenizer: TextTokenizer> {
                     pairs.append((asked, message.text))
                     question = nil
                 } else {
-                    report.drop(.answerFirst)
+                    result.drop(.answerFirst)
                 }
             }
         }
+        if question != nil { result.drop(.unanswered) }
         guard !pairs.isEmpty else {
-            report.drop(.noPair)
+            result.drop(.noPair)
             return []
         }
         if turns == .first, pairs.count > 1 {
-            report.drop(.laterTurn, pairs.count - 1)
+            result.drop(.laterTurn, pairs.count - 1)
             return [pairs[0]]
         }
         return pairs

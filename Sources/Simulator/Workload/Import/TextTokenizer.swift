@@ -8,5 +8,15 @@ public protocol TextTokenizer {
 public struct ByteTokenizer: TextTokenizer {
     public init() {}
 
-    public func tokens(of texts: [String]) -> [[Int32]] { texts.map { $0.utf8.map { Int32($0) } } }
+    public func tokens(of texts: [String]) -> [[Int32]] {
+        texts.map { text in
+            var text = text
+            return text.withUTF8 { bytes in
+                [Int32](unsafeUninitializedCapacity: bytes.count) { ids, count in
+                    for index in bytes.indices { ids.initializeElement(at: index, to: Int32(bytes[index])) }
+                    count = bytes.count
+                }
+            }
+        }
+    }
 }

@@ -57,7 +57,10 @@ public enum TraceImporter {
     /// What kind of file it is, by the names in it.
     public static func recognised(_ path: String, maxLineBytes: Int) throws(TraceError) -> ImportFormat {
         let unknown = TraceError(path: path, problem: .unknownFormat)
-        guard TraceStagedFile.isRegular(path) else { throw unknown }
+        // Names are looked at before the file is read from its start.
+        guard TraceStagedFile.isRegular(path) else {
+            throw TraceError(path: path, problem: TraceStagedFile.isDirectory(path) ? .isDirectory : .notSeekable)
+        }
         var lines = try LineFile(path: path, maxLineBytes: maxLineBytes)
         var isJSON = false
         do throws(TraceError) {

@@ -24,6 +24,8 @@ struct TraceChecker {
     /// The sound requests so far, if they are kept.
     private(set) var requests: [Request] = []
     private let keepsRequests: Bool
+    /// Whether there was a line of which nothing is known: turns may be missing that stood there.
+    var hasUnreadLines = false
     private var soundRequests = 0
     private var ids = IdentifierTable()
     private var conversations: [String: LastTurn] = [:]
@@ -48,13 +50,17 @@ struct TraceChecker {
         checkID(&record, line: line)
         checkArrival(&record, line: line)
         guard let conversation = record.conversation else {
-            if record.problems.isEmpty { checkTurn(&record, after: nil) }
+            if !record.isWhole {
+                hasUnreadLines = true
+            } else if !record.isFaulty(.conversation) {
+                checkTurn(&record, after: nil)
+            }
             if record.problems.isEmpty { take(record, previousTurn: nil, receiving) }
             return record.problems
         }
         let previous = conversations[conversation]
-        if record.problems.isEmpty { checkTurn(&record, after: previous) }
-        if record.problems.isEmpty, let previous { checkHistory(&record, previous) }
+        if record.isWhole { checkTurn(&record, after: previous) }
+        if record.isWhole, let previous, record.turn == previous.turn + 1 { checkHistory(&record, previous) }
         let earliest = checkEarliest(&record, previous)
         var index: Int?
         if record.problems.isEmpty {
@@ -127,7 +133,10 @@ struct TraceChecker {
     }
 
     private func checkTurn(_ record: inout TraceRecord, after previous: LastTurn?) {
-        guard record.turn != previous.map({ $0.turn + 1 }) ?? 0 else { return }
+        let next = previous.map { $0.turn + 1 } ?? 0
+        guard record.turn != next, !record.isFaulty(.turn) else { return }
+        // The turns between may be in a line that could not be read.
+        if hasUnreadLines, record.conversation != nil, record.turn > next { return }
         let expected =
             if let previous { "`\(previous.turn + 1)`, as line \(previous.line) is turn \(previous.turn)" } else {
                 record.conversation == nil
@@ -138,7 +147,9 @@ struct TraceChecker {
 
     /// Checks that the prompt can begin with the previous turn's prompt and answer, and does where ids are given.
     private func checkHistory(_ record: inout TraceRecord, _ previous: LastTurn) {
-        guard previous.index != nil, let count = record.prompt.count else { return }
+        guard previous.promptTokens > 0, previous.outputTokens > 0, let count = record.prompt.count,
+            !record.isFaulty(.promptTokens), !record.isFaulty(.prompt)
+        else { return }
         let history = previous.promptTokens + previous.outputTokens
         guard count >= history else {
             record.report(

@@ -40,17 +40,20 @@ public enum TraceReader {
     ) throws(TraceError) -> (problems: [TraceError], requests: Int) {
         var found: [TraceError] = []
         var requests = 0
-        do {
-            var reading = try TraceReading(path: path, limits: limits, keepsRequests: false)
-            while found.count < limit {
+        var reading = try TraceReading(path: path, limits: limits, keepsRequests: false)
+        while found.count < limit {
+            do {
                 guard let problems = try reading.next(observing: { _ in }, receiving: { _ in requests += 1 }) else {
                     break
                 }
                 found += problems
+            } catch {
+                guard !error.isInputOutput else { throw error }
+                found.append(error)
+                // Behind a line that is too long come others; behind all else that cannot be read comes nothing.
+                guard case .tooLong = error.problem else { break }
+                reading.passUnreadLine()
             }
-        } catch {
-            guard !error.isInputOutput else { throw error }
-            found.append(error)
         }
         return (Array(found.prefix(limit)), requests)
     }
@@ -72,6 +75,12 @@ private struct TraceReading: ~Copyable {
     }
 
     var requests: [Request] { checker.requests }
+
+    /// Goes on behind a line that could not be held.
+    mutating func passUnreadLine() {
+        isEmpty = false
+        checker.hasUnreadLines = true
+    }
 
     /// Takes in the next line; what is wrong with it, `nil` at the end of the file.
     mutating func next(

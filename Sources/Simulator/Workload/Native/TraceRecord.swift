@@ -26,6 +26,26 @@ struct TraceRecord {
         problems.append(.missing(field.name, expected: expected))
     }
 
+    /// Whether the line is JSON to its end.
+    var isWhole: Bool {
+        !problems.contains {
+            switch $0 {
+            case .malformed, .truncated, .notText: true
+            default: false
+            }
+        }
+    }
+
+    /// Whether something is wrong with what the line says of this field, so that its value means nothing.
+    func isFaulty(_ field: TraceField) -> Bool {
+        problems.contains {
+            switch $0 {
+            case .field(let name, _, _), .repeated(let name): name == field.name
+            default: false
+            }
+        }
+    }
+
     /// The field that a prompt's length is a matter of.
     var promptField: TraceField { prompt.ids == nil ? .promptTokens : .prompt }
 

@@ -5,7 +5,8 @@ struct TraceStagedFile: ~Copyable {
     private let target: String
     private let directory: String
     private let temporary: String
-    private let descriptor: Int32
+    /// Of the file to write.
+    let descriptor: Int32
     private var isCommitted = false
 
     /// Makes the target's directory if it is missing, and an empty file in it.
@@ -30,14 +31,9 @@ struct TraceStagedFile: ~Copyable {
         if !isCommitted { unlink(temporary) }
     }
 
-    func write(_ bytes: [UInt8]) throws(TraceError) {
-        var written = 0
-        while written < bytes.count {
-            let count = bytes[written...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw Self.failure("write the trace", path: target) }
-            written += count
-        }
+    /// The error of a write to it that failed.
+    func failure(writing code: Int32) -> TraceError {
+        TraceError(path: target, problem: .system(action: "write the trace", code: code))
     }
 
     /// Brings the file to the disk and gives it its name.
@@ -59,6 +55,11 @@ struct TraceStagedFile: ~Copyable {
     static func isRegular(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG
+    }
+
+    static func isDirectory(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
     /// Where the bytes shall go: a link stays one, and what it points to is replaced. Only a regular file is.

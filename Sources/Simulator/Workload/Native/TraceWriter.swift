@@ -11,111 +11,118 @@ public enum TraceWriter {
 
     /// A request's line, without the newline.
     public static func line(for request: Request) -> String {
-        var bytes: [UInt8] = []
-        append(request, to: &bytes)
-        return String(decoding: bytes.dropLast(), as: UTF8.self)
+        var buffer = TextBuffer()
+        append(request, to: &buffer)
+        return String(buffer.text.dropLast())
     }
 
     /// Appends a request's line and its newline. Fields that say no more than their absence are left out.
-    static func append(_ request: Request, to bytes: inout [UInt8]) {
-        bytes.append(#"{"id": "#)
-        bytes.append(quoted: request.id)
-        bytes.append(#", "arrival": "#)
-        bytes.append(seconds: request.arrival.nanoseconds)
-        bytes.append(
+    static func append(_ request: Request, to buffer: inout TextBuffer) {
+        buffer.append(#"{"id": "#)
+        buffer.append(quoted: request.id)
+        buffer.append(#", "arrival": "#)
+        buffer.append(seconds: request.arrival.nanoseconds)
+        buffer.append(
             request.prompt, count: request.promptTokens, ids: #", "prompt": "#, number: #", "prompt_tokens": "#)
-        bytes.append(
+        buffer.append(
             request.output, count: request.outputTokens, ids: #", "output": "#, number: #", "output_tokens": "#)
         if let prefix = request.prefix {
-            bytes.append(#", "prefix": {"block_tokens": "#)
-            bytes.append(decimal: prefix.blockTokens)
-            bytes.append(#", "blocks": "#)
-            bytes.append(array: prefix.blocks, separator: ",")
-            bytes.append("}")
+            buffer.append(#", "prefix": {"block_tokens": "#)
+            buffer.append(decimal: prefix.blockTokens)
+            buffer.append(#", "blocks": "#)
+            buffer.append(array: prefix.blocks, isSpaced: false)
+            buffer.append("}")
         }
         if let conversation = request.conversation {
-            bytes.append(#", "conversation": "#)
-            bytes.append(quoted: conversation)
-            bytes.append(#", "turn": "#)
-            bytes.append(decimal: request.turn)
+            buffer.append(#", "conversation": "#)
+            buffer.append(quoted: conversation)
+            buffer.append(#", "turn": "#)
+            buffer.append(decimal: request.turn)
         }
         if request.thinkTime != .zero {
-            bytes.append(#", "think_time": "#)
-            bytes.append(seconds: request.thinkTime.nanoseconds)
+            buffer.append(#", "think_time": "#)
+            buffer.append(seconds: request.thinkTime.nanoseconds)
         }
         if request.priority != 0 {
-            bytes.append(#", "priority": "#)
-            bytes.append(decimal: request.priority)
+            buffer.append(#", "priority": "#)
+            buffer.append(decimal: request.priority)
         }
         switch request.feedback {
         case .unstated: break
-        case .none: bytes.append(#", "feedback": null"#)
-        case .given(let feedback): append(feedback, to: &bytes)
+        case .none: buffer.append(#", "feedback": null"#)
+        case .given(let feedback): append(feedback, to: &buffer)
         }
-        bytes.append("}\n")
+        buffer.append("}\n")
     }
 
     /// Appends the line that the same request would have as a `Request`.
-    static func append(_ request: LoggedRequest, blocks: DecimalList, to bytes: inout [UInt8]) {
-        bytes.append(#"{"id": "r"#)
-        bytes.append(decimal: request.number)
-        bytes.append(#"", "arrival": "#)
-        bytes.append(seconds: request.arrival.nanoseconds)
-        bytes.append(#", "prompt_tokens": "#)
-        bytes.append(decimal: request.promptTokens)
-        bytes.append(#", "output_tokens": "#)
-        bytes.append(decimal: request.outputTokens)
-        if let blockTokens = request.blockTokens {
-            bytes.append(#", "prefix": {"block_tokens": "#)
-            bytes.append(decimal: blockTokens)
-            bytes.append(#", "blocks": ["#)
-            bytes.append(contentsOf: blocks.text)
-            bytes.append("]}")
+    static func append(_ request: LoggedRequest, blocks: borrowing DecimalList, to buffer: inout TextBuffer) {
+        buffer.append(atMost: 240) {
+            $0.put(#"{"id": "r"#)
+            $0.put(decimal: UInt64(request.number))
+            $0.put(#"", "arrival": "#)
+            $0.put(seconds: request.arrival.nanoseconds)
+            $0.put(#", "prompt_tokens": "#)
+            $0.put(decimal: UInt64(request.promptTokens))
+            $0.put(#", "output_tokens": "#)
+            $0.put(decimal: UInt64(request.outputTokens))
+            if let blockTokens = request.blockTokens {
+                $0.put(#", "prefix": {"block_tokens": "#)
+                $0.put(decimal: UInt64(blockTokens))
+                $0.put(#", "blocks": ["#)
+            } else {
+                $0.put("}\n")
+            }
         }
-        bytes.append("}\n")
+        guard request.blockTokens != nil else { return }
+        blocks.withText { buffer.append($0) }
+        buffer.append("]}}\n")
     }
 
-    private static func append(_ feedback: Feedback, to bytes: inout [UInt8]) {
-        bytes.append(#", "feedback": {"delay": "#)
-        bytes.append(seconds: feedback.delay.nanoseconds)
-        bytes.append(contentsOf: ", \"kind\": \"\(feedback.kind.rawValue)\"".utf8)
+    private static func append(_ feedback: Feedback, to buffer: inout TextBuffer) {
+        buffer.append(#", "feedback": {"delay": "#)
+        buffer.append(seconds: feedback.delay.nanoseconds)
+        buffer.append(#", "kind": "#)
+        buffer.append(quoted: feedback.kind.rawValue)
         switch feedback.signal {
         case .sft(let edited):
             if let edited {
-                bytes.append(#", "tokens": "#)
-                bytes.append(array: edited)
+                buffer.append(#", "tokens": "#)
+                buffer.append(array: edited)
             }
         case .dpo(.chosen(let answer)):
-            bytes.append(answer.ids, count: answer.count, ids: #", "chosen": "#, number: #", "chosen_tokens": "#)
+            buffer.append(answer.ids, count: answer.count, ids: #", "chosen": "#, number: #", "chosen_tokens": "#)
         case .dpo(.rejected(let answer)):
-            bytes.append(answer.ids, count: answer.count, ids: #", "rejected": "#, number: #", "rejected_tokens": "#)
+            buffer.append(answer.ids, count: answer.count, ids: #", "rejected": "#, number: #", "rejected_tokens": "#)
         case .group(let weight, let others):
-            bytes.append(contentsOf: ", \"weight\": \(weight), \"completions\": [".utf8)
+            buffer.append(#", "weight": "#)
+            buffer.append(number: weight)
+            buffer.append(#", "completions": ["#)
             for (index, other) in others.enumerated() {
-                bytes.append(index == 0 ? "{" : ", {")
+                buffer.append(index == 0 ? "{" : ", {")
                 let answer = other.answer
-                bytes.append(answer.ids, count: answer.count, ids: #""output": "#, number: #""output_tokens": "#)
-                bytes.append(contentsOf: ", \"weight\": \(other.weight)}".utf8)
+                buffer.append(answer.ids, count: answer.count, ids: #""output": "#, number: #""output_tokens": "#)
+                buffer.append(#", "weight": "#)
+                buffer.append(number: other.weight)
+                buffer.append("}")
             }
-            bytes.append("]")
+            buffer.append("]")
         }
-        bytes.append("}")
+        buffer.append("}")
     }
 }
 
 /// A trace file being written request by request.
 public struct TraceOutput: ~Copyable {
     private let file: TraceStagedFile
-    private var buffer: [UInt8] = []
+    private var buffer: TextBuffer
     /// The requests appended.
     public private(set) var count = 0
-
-    private static let blockBytes = 1 << 18
 
     /// Makes the directories of `path` if they are missing; the file appears under its name when it is committed.
     public init(for path: String) throws(TraceError) {
         file = try TraceStagedFile(for: path)
-        buffer.reserveCapacity(Self.blockBytes + 1 << 16)
+        buffer = TextBuffer(to: file.descriptor)
     }
 
     public mutating func append(_ request: Request) throws(TraceError) {
@@ -124,21 +131,20 @@ public struct TraceOutput: ~Copyable {
     }
 
     /// Appends a request of a log; `blocks` are the names of its blocks, if it has any.
-    mutating func append(_ request: LoggedRequest, blocks: DecimalList) throws(TraceError) {
+    mutating func append(_ request: LoggedRequest, blocks: borrowing DecimalList) throws(TraceError) {
         TraceWriter.append(request, blocks: blocks, to: &buffer)
         try countLine()
     }
 
     private mutating func countLine() throws(TraceError) {
         count += 1
-        guard buffer.count >= Self.blockBytes else { return }
-        try file.write(buffer)
-        buffer.removeAll(keepingCapacity: true)
+        if let code = buffer.failure { throw file.failure(writing: code) }
     }
 
     /// Brings the file to the disk and gives it its name.
     public consuming func commit() throws(TraceError) {
-        try file.write(buffer)
+        buffer.drain()
+        if let code = buffer.failure { throw file.failure(writing: code) }
         try file.commit()
     }
 }

@@ -1,5 +1,8 @@
+internal import Glibc
+
 /// A view of a file that moves from its start to its end: the bytes read and not yet passed over.
 struct ByteWindow: ~Copyable {
+    private let path: String
     private var source: ByteSource
     private var buffer: UnsafeMutableRawBufferPointer
     private var start = 0
@@ -10,10 +13,11 @@ struct ByteWindow: ~Copyable {
 
     init(path: String) throws(TraceError) {
         source = try ByteSource(path: path)
-        buffer = .allocate(byteCount: Self.blockBytes, alignment: 16)
+        self.path = path
+        buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     }
 
-    deinit { buffer.deallocate() }
+    deinit { free(buffer.baseAddress) }
 
     /// The bytes in view. They live until the window is extended.
     var bytes: UnsafeRawBufferPointer {
@@ -26,21 +30,27 @@ struct ByteWindow: ~Copyable {
     /// Brings at most a block more into view, moving what is there to the front of a buffer with room for both; false
     /// at the end of the file. The new bytes go to `observing`.
     mutating func extend(observing: (UnsafeRawBufferPointer) -> Void = { _ in }) throws(TraceError) -> Bool {
-        let rest = bytes
-        if rest.count + Self.blockBytes > buffer.count {
-            let larger = UnsafeMutableRawBufferPointer.allocate(
-                byteCount: max(2 * buffer.count, rest.count + Self.blockBytes), alignment: 16)
-            larger.copyMemory(from: rest)
-            buffer.deallocate()
-            buffer = larger
+        if end - start + Self.blockBytes > buffer.count {
+            try grow(to: max(buffer.count + buffer.count / 2, end - start + Self.blockBytes))
         } else if start > 0 {
-            buffer.copyMemory(from: rest)
+            buffer.copyMemory(from: bytes)
+            (start, end) = (0, end - start)
         }
-        (start, end) = (0, rest.count)
         let room = UnsafeMutableRawBufferPointer(rebasing: buffer[end..<end + Self.blockBytes])
         let count = try source.read(into: room)
         end += count
         if count > 0 { observing(UnsafeRawBufferPointer(rebasing: room.prefix(count))) }
         return count > 0
+    }
+
+    /// Makes the buffer larger, with what is in view at its front. The system moves the pages of a large one, so that
+    /// the old and the new are not there side by side.
+    private mutating func grow(to size: Int) throws(TraceError) {
+        if start > 0 { buffer.copyMemory(from: bytes) }
+        (start, end) = (0, end - start)
+        guard let place = realloc(buffer.baseAddress, size) else {
+            throw TraceError(path: path, problem: .system(action: "hold a line of the trace", code: ENOMEM))
+        }
+        buffer = UnsafeMutableRawBufferPointer(start: place, count: size)
     }
 }

@@ -6,7 +6,9 @@ struct DecimalList {
     private var storage: [UInt8] = []
     private var length = 0
 
-    var text: ArraySlice<UInt8> { storage[..<length] }
+    func withText(_ body: (UnsafeRawBufferPointer) -> Void) {
+        storage.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[..<length])) }
+    }
 
     mutating func removeAll() { (count, length) = (0, 0) }
 
@@ -15,10 +17,11 @@ struct DecimalList {
         makeRoom(Self.slack)
         let start = length
         let isFirst = count == 0
-        length += storage.withUnsafeMutableBufferPointer { text in
-            if isFirst { return text.write(decimal: UInt64(truncatingIfNeeded: number), at: start) }
+        length += storage.withUnsafeMutableBytes { text in
+            guard let place = text.baseAddress.map({ $0 + start }) else { return 0 }
+            if isFirst { return DecimalDigits.write(UInt64(truncatingIfNeeded: number), at: place) }
             text[start] = UInt8(ascii: ",")
-            return 1 + text.write(decimal: UInt64(truncatingIfNeeded: number), at: start + 1)
+            return 1 + DecimalDigits.write(UInt64(truncatingIfNeeded: number), at: place + 1)
         }
         count += 1
     }
@@ -65,7 +68,7 @@ struct DecimalList {
     private mutating func makeRoom(_ bytes: Int) {
         let wanted = length + bytes
         guard storage.count < wanted else { return }
-        storage.append(contentsOf: repeatElement(0, count: max(wanted, 2 * storage.count) - storage.count))
+        storage.append(contentsOf: repeatElement(0, count: max(wanted, storage.count * 3 / 2) - storage.count))
     }
 
     /// What is read of a number at most: a comma, a space and sixteen bytes.

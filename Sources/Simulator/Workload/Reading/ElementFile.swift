@@ -89,23 +89,27 @@ struct ElementFile: ~Copyable {
         while true {
             let bytes = window.bytes
             while index < bytes.count {
+                if isInString {
+                    index = PlainText.end(in: bytes, from: index, isASCII: false)
+                    guard index < bytes.count else { break }
+                    switch bytes[index] {
+                    case UInt8(ascii: "\\"): index += 2
+                    case UInt8(ascii: "\""):
+                        isInString = false
+                        index += 1
+                    default: index += 1
+                    }
+                    continue
+                }
                 let byte = bytes[index]
                 index += 1
-                if isInString {
-                    if byte == UInt8(ascii: "\\") {
-                        index += 1
-                    } else if byte == UInt8(ascii: "\"") {
-                        isInString = false
-                    }
-                } else {
-                    switch byte {
-                    case UInt8(ascii: "\""): isInString = true
-                    case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
-                    case UInt8(ascii: "}"), UInt8(ascii: "]"):
-                        depth -= 1
-                        if depth == 0 { return index }
-                    default: break
-                    }
+                switch byte {
+                case UInt8(ascii: "\""): isInString = true
+                case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
+                case UInt8(ascii: "}"), UInt8(ascii: "]"):
+                    depth -= 1
+                    if depth == 0 { return index }
+                default: break
                 }
             }
             guard bytes.count <= maxBytes else {

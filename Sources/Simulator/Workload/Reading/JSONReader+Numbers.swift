@@ -3,6 +3,17 @@ extension JSONReader {
     /// too), leading zeros, numbers beyond 64 bits.
     package mutating func integer() -> Int? {
         skipSpace()
+        if let base = bytes.baseAddress, bytes.count - position > 8 {
+            // What most integers are; all else is looked at below.
+            let word = LeadingDigits(at: base + position)
+            let following = bytes[position + word.count]
+            if 1...7 ~= word.count, !word.beginsWithZero || word.count == 1,
+                following == UInt8(ascii: ",") || following == UInt8(ascii: "}") || following == UInt8(ascii: "]")
+            {
+                position += word.count
+                return word.number
+            }
+        }
         var index = position
         let isNegative = index < bytes.count && bytes[index] == UInt8(ascii: "-")
         if isNegative { index += 1 }

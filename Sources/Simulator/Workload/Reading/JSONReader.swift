@@ -98,20 +98,24 @@ package struct JSONReader {
         let start = position + 1
         var index = start
         var isPlain = true
-        while index < bytes.count {
-            let byte = bytes[index]
-            if byte == UInt8(ascii: "\"") {
+        while true {
+            index = PlainText.end(in: bytes, from: index, isASCII: isPlain)
+            guard index < bytes.count else { break }
+            switch bytes[index] {
+            case UInt8(ascii: "\""):
                 position = index + 1
                 let content = UnsafeRawBufferPointer(rebasing: bytes[start..<index])
                 return JSONString(bytes: content, offset: start, isPlain: isPlain)
-            }
-            if byte < 0x20 {
+            case UInt8(ascii: "\\"):
+                isPlain = false
+                index += 2
+            case 0x80...:
+                isPlain = false
+                index += 1
+            default:
                 position = index
                 throw error("no control character within a string")
             }
-            if byte == UInt8(ascii: "\\") { index += 1 }
-            if byte == UInt8(ascii: "\\") || byte >= 0x80 { isPlain = false }
-            index += 1
         }
         position = bytes.count
         throw error("a closing double quote")

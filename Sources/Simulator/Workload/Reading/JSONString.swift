@@ -41,9 +41,15 @@ package struct JSONString {
             let backslash = rest.baseAddress.flatMap { start in
                 memchr(start, 0x5c, rest.count).map { UnsafeRawPointer($0) - start }
             }
-            decoded.append(contentsOf: rest.prefix(backslash ?? rest.count))
+            decoded.append(contentsOf: UnsafeRawBufferPointer(rebasing: rest.prefix(backslash ?? rest.count)))
             index += backslash ?? rest.count
-            if backslash != nil { decoded.append(contentsOf: Character(try escape(at: &index)).utf8) }
+            guard backslash != nil else { break }
+            let character = try escape(at: &index)
+            if character.isASCII {
+                decoded.append(UInt8(truncatingIfNeeded: character.value))
+            } else {
+                decoded.append(contentsOf: Character(character).utf8)
+            }
         }
         guard let text = String(validating: decoded, as: UTF8.self) else {
             throw JSONError(offset: offset, expected: "UTF-8 text")

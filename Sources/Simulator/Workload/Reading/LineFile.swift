@@ -23,6 +23,8 @@ struct LineFile: ~Copyable {
     private var lineNumber = 0
     /// The line to hand out once more.
     private var isRepeated = false
+    /// Whether the rest of a line that was too long is still to be passed over.
+    private var isWithinLongLine = false
     private var last: TraceLine?
 
     init(path: String, maxLineBytes: Int) throws(TraceError) {
@@ -31,7 +33,7 @@ struct LineFile: ~Copyable {
         window = try ByteWindow(path: path)
     }
 
-    /// The next line, `nil` at the end. Each block of the text goes to `observing` as it is read.
+    /// The next line, `nil` at the end. After an error for a line that is too long, the one behind it. Each block of the text goes to `observing` as it is read.
     mutating func nextLine(
         observing: (UnsafeRawBufferPointer) -> Void = { _ in }
     ) throws(TraceError) -> TraceLine? {
@@ -39,6 +41,7 @@ struct LineFile: ~Copyable {
             isRepeated = false
             return last
         }
+        if isWithinLongLine, try !passLongLine(observing) { return nil }
         lineNumber += 1
         last = try find(observing)
         return last
@@ -57,6 +60,7 @@ struct LineFile: ~Copyable {
             }
             searched = bytes.count
             guard searched <= maxLineBytes else {
+                isWithinLongLine = true
                 throw TraceError(path: path, line: lineNumber, problem: .tooLong(maxBytes: maxLineBytes))
             }
             if try !window.extend(observing: observing) {
@@ -65,6 +69,20 @@ struct LineFile: ~Copyable {
                 window.advance(by: rest.count)
                 return line(rest, upTo: rest.count, isTerminated: false)
             }
+        }
+    }
+
+    /// Passes over what is left of a line; false if that is all there is.
+    private mutating func passLongLine(_ observing: (UnsafeRawBufferPointer) -> Void) throws(TraceError) -> Bool {
+        isWithinLongLine = false
+        while true {
+            let bytes = window.bytes
+            if let newline = Self.newlineIndex(in: bytes, from: 0) {
+                window.advance(by: newline + 1)
+                return true
+            }
+            window.advance(by: bytes.count)
+            guard try window.extend(observing: observing) else { return false }
         }
     }
 

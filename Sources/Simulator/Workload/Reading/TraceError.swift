@@ -23,6 +23,8 @@ public struct TraceError: Error, Sendable, Equatable, CustomStringConvertible {
         /// The program that makes tokens of texts failed.
         case tokenizer(String)
         case isDirectory
+        /// A pipe or device, which can be read once only, where a format had to be told first.
+        case notSeekable
         /// Compressed content that cannot be unpacked.
         case compression(String)
         /// Something other than a regular file is where a trace should be written.
@@ -65,14 +67,16 @@ extension TraceError.Problem: CustomStringConvertible {
         case .malformed(let column, let found, let expected): "column \(column): found \(found), expected \(expected)"
         case .truncated: "truncated: the last line breaks off, expected a whole JSON object and a newline"
         case .notText: "found binary content, expected lines of UTF-8 text"
-        case .tooLong(let maxBytes): "found a line longer than \(maxBytes) bytes, expected one request a line"
+        case .tooLong(let maxBytes):
+            "found a line or object longer than \(maxBytes) bytes, the most that are held at a time"
         case .noRequests: "empty: found no requests, expected at least one"
         case .nothingLeft: "found no request that can be kept, expected at least one"
         case .unknownFormat:
             "found no format by the names in it, expected one of "
                 + ImportFormat.allCases.map(\.rawValue).joined(separator: ", ") + ", to be said with --format"
         case .tokenizer(let reason): "tokenizer: \(reason)"
-        case .isDirectory: "found a directory, expected a trace file"
+        case .isDirectory: "found a directory, expected a file"
+        case .notSeekable: "found a pipe or device, which is read once: expected its format said with --format"
         case .compression(let reason): "gzip: found \(reason), expected a whole and undamaged file"
         case .notRegular: "found no regular file to replace, expected the name of one or of none yet"
         case .system(let action, let code): "cannot \(action): \(String(cString: strerror(code)))"

@@ -10,7 +10,7 @@ public struct TraceLimits: Sendable, Equatable {
     public var feedbackKinds: Set<Feedback.Kind>
 
     public init(
-        maxContext: Int? = nil, vocabulary: Int? = nil, maxLineBytes: Int = 1 << 26,
+        maxContext: Int? = nil, vocabulary: Int? = nil, maxLineBytes: Int = 1 << 24,
         feedbackKinds: Set<Feedback.Kind> = Set(Feedback.Kind.allCases)
     ) {
         self.feedbackKinds = feedbackKinds

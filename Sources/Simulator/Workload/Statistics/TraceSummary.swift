@@ -16,8 +16,8 @@ public struct TraceSummary: Sendable, Equatable {
     public var prefillShare = 0.0
     public var arrivals = Arrivals()
     /// Prompt tokens that stand at the same place in an earlier prompt behind the same tokens, or in the turn before and
-    /// its answer: what a cache of prefixes without bound would find. Told by history, names of blocks and, where ids are
-    /// given, by blocks of 16 of them.
+    /// its answer: what a cache of prefixes without bound would find. Of each prompt, as many as the one that it shares
+    /// most with has. Told by history, names of blocks and, where ids are given, by whole blocks of 16 of them.
     public var sharedPromptTokens = 0
     /// Requests with feedback given, with none by the trace's word, and with nothing said.
     public var feedbackGiven = 0
@@ -128,23 +128,32 @@ extension TraceSummary {
             span = last - first
             rate = Double(times.count - 1) / span.seconds
             gapVariation = TraceSummary.gapVariation(of: times)
-            series = Self.counts(times, from: first, in: min(200, max(10, times.count / 5)), of: span.seconds)
-            for window in [1.0, 10, 60, 600] where span.seconds >= 10 * window {
-                // The last window is left out if it is not whole.
-                let windows = Int(span.seconds / window)
-                let counts = Self.counts(times, from: first, in: windows, of: Double(windows) * window)
+            series = Self.series(times, from: first, in: min(200, max(10, times.count / 5)), of: span)
+            for window in [1, 10, 60, 600] {
+                // Whole windows only: what arrives from the end of the last one on does not count.
+                let length = Int64(window) * 1_000_000_000
+                let windows = Int(span.nanoseconds / length)
+                guard windows >= 10 else { continue }
+                var counts = Array(repeating: 0, count: windows)
+                for time in times {
+                    let index = Int((time - first).nanoseconds / length)
+                    if index < windows { counts[index] += 1 }
+                }
                 let mean = Double(counts.reduce(0, +)) / Double(windows)
                 let variance = counts.reduce(0.0) { $0 + (Double($1) - mean) * (Double($1) - mean) } / Double(windows)
-                dispersion[window] = mean > 0 ? variance / mean : nil
+                dispersion[Double(window)] = mean > 0 ? variance / mean : nil
             }
         }
 
-        private static func counts(_ times: [SimTime], from first: SimTime, in parts: Int, of span: Double) -> [Int] {
+        /// Arrivals in equal parts of the span, told apart in whole nanoseconds; the last arrival ends the last part.
+        private static func series(
+            _ times: [SimTime], from first: SimTime, in parts: Int, of span: SimDuration
+        ) -> [Int] {
             var counts = Array(repeating: 0, count: parts)
             for time in times {
-                let part = Int((time - first).seconds / span * Double(parts))
-                // The last arrival ends the last part.
-                if part < parts || time == times.last { counts[min(part, parts - 1)] += 1 }
+                let product = UInt64((time - first).nanoseconds).multipliedFullWidth(by: UInt64(parts))
+                let part = UInt64(span.nanoseconds).dividingFullWidth(product).quotient
+                counts[min(Int(part), parts - 1)] += 1
             }
             return counts
         }

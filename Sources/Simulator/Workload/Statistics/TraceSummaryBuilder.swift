@@ -26,7 +26,7 @@ public struct TraceSummaryBuilder: Sendable {
         times.append(request.arrival)
         partial.totalPromptTokens += request.promptTokens
         partial.totalOutputTokens += request.outputTokens
-        partial.sharedPromptTokens += history > 0 ? history : prefixes.insert(request)
+        partial.sharedPromptTokens += max(history, prefixes.insert(request))
         switch request.feedback {
         case .given(let feedback):
             partial.feedbackGiven += 1
@@ -99,44 +99,4 @@ public struct FitComparison: Sendable, Equatable {
     public let fit: NamedFit
     public let prompt: Side
     public let output: Side
-}
-
-/// The beginnings of prompts seen so far, as digests of whole blocks, each digest covering what stands before.
-private struct PrefixIndex: Sendable {
-    private var seen: Set<UInt64> = []
-
-    private static let idBlock = 16
-
-    /// Takes a prompt in; how many of its first tokens an earlier one had.
-    mutating func insert(_ request: Request) -> Int {
-        if let ids = request.prompt {
-            return insert(ids.count / Self.idBlock, of: Self.idBlock) { block, digest in
-                ids[block * Self.idBlock..<(block + 1) * Self.idBlock].reduce(digest) {
-                    Self.mixed($0, UInt64(UInt32(bitPattern: $1)))
-                }
-            }
-        }
-        guard let prefix = request.prefix else { return 0 }
-        let shared = insert(prefix.blocks.count, of: prefix.blockTokens) { block, digest in
-            Self.mixed(Self.mixed(digest, UInt64(prefix.blockTokens)), UInt64(prefix.blocks[block]))
-        }
-        return min(shared, request.promptTokens)
-    }
-
-    private mutating func insert(
-        _ count: Int, of tokens: Int, _ extended: (_ block: Int, _ digest: UInt64) -> UInt64
-    ) -> Int {
-        var digest: UInt64 = 0xcbf2_9ce4_8422_2325
-        var shared = 0
-        for block in 0..<count {
-            digest = extended(block, digest)
-            if !seen.insert(digest).inserted, shared == block { shared += 1 }
-        }
-        return shared * tokens
-    }
-
-    private static func mixed(_ digest: UInt64, _ value: UInt64) -> UInt64 {
-        let product = (digest ^ value).multipliedFullWidth(by: 0x9e37_79b9_7f4a_7c15)
-        return product.high ^ product.low &+ 0x2545_f491_4f6c_dd1d
-    }
 }
