@@ -38,11 +38,11 @@ SWEEPS := ALCHEMIST_SIM=$(abspath $(PROGRAM)) PYTHONDONTWRITEBYTECODE=1
 ## Sweeps beyond one process and one machine: the same grid by every way, Slurm among them, then a few kills, the faults
 ## of disks, and the merged file in xarray. Starts a Slurm of its own in a temporary folder, for which it must be root.
 test-sweeps: build plots test-slurm
-	$(SWEEPS) timeout 300 python3 Tests/Sweeps/faults.py
-	$(SWEEPS) timeout 120 .venv-plots/bin/python Tests/Sweeps/opens_in_xarray.py
+	$(SWEEPS) timeout 600 python3 Tests/Sweeps/faults.py
+	$(SWEEPS) timeout 300 .venv-plots/bin/python Tests/Sweeps/opens_in_xarray.py
 
 test-slurm: build
-	$(SWEEPS) timeout --kill-after=30 600 .ci/slurm bash -c \
+	$(SWEEPS) timeout --kill-after=30 900 .ci/slurm bash -c \
 	  'python3 Tests/Sweeps/same_everywhere.py && python3 Tests/Sweeps/kills.py --kills 3 --seed 5'
 
 ## Fifty kills at random moments on this machine, then fifty beside Slurm, slurmd among what is killed: half an hour.
