@@ -132,7 +132,8 @@ def check(browser, page, scheme, limits, folder, problems):
     def wrong(what):
         problems.append(f"{scheme}: {what}")
 
-    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    browser.call("Emulation.setEmulatedMedia", features=[
+        {"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}])
     browser.call("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
     browser.events.clear()
     start = time.monotonic()
