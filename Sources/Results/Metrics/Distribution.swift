@@ -43,27 +43,28 @@ public struct Distribution: Sendable, Equatable {
 
     /// The distribution of gaps: exact where they are kept, else within the width of the histogram's bins.
     init?(_ gaps: TokenGapLog) {
-        guard gaps.isWhole else {
-            self.init(gaps.histogram)
-            return
-        }
-        guard !gaps.isEmpty else { return nil }
-        let ranks = [50.0, 90, 99].map { Int(Double(gaps.count - 1) * $0 / 100) }
-        let values = gaps.sorted(at: ranks.flatMap { [$0, min($0 + 1, gaps.count - 1)] }).map(Double.init)
-        let percentiles = zip([50.0, 90, 99], [0, 2, 4]).map { p, place in
-            between(values[place], values[place + 1], at: Double(gaps.count - 1) * p / 100) * 1e-9
-        }
-        count = gaps.count
-        mean = gaps.histogram.sum / Double(gaps.count) * 1e-9
-        (p50, p90, p99) = (percentiles[0], percentiles[1], percentiles[2])
+        guard let percentiles = gaps.isWhole ? Self.exact(gaps) : Self.binned(gaps.histogram) else { return nil }
+        count = gaps.total
+        mean = gaps.histogram.sum / Double(gaps.total) * 1e-9
+        (p50, p90, p99) = (percentiles[0] * 1e-9, percentiles[1] * 1e-9, percentiles[2] * 1e-9)
     }
 
-    private init?(_ histogram: DurationHistogram) {
-        guard let p50 = histogram.percentile(50), let p90 = histogram.percentile(90), let p99 = histogram.percentile(99)
-        else { return nil }
-        count = Int(histogram.count)
-        mean = histogram.sum / Double(histogram.count) * 1e-9
-        (self.p50, self.p90, self.p99) = (p50 * 1e-9, p90 * 1e-9, p99 * 1e-9)
+    private static let percentages = [50.0, 90, 99]
+
+    /// Percentiles in nanoseconds, without sorting all gaps.
+    private static func exact(_ gaps: TokenGapLog) -> [Double]? {
+        guard !gaps.isEmpty else { return nil }
+        let last = gaps.count - 1
+        let positions = percentages.map { Double(last) * $0 / 100 }
+        let values = gaps.sorted(at: positions.flatMap { [Int($0), min(Int($0) + 1, last)] }).map(Double.init)
+        return positions.enumerated().map { place, position in
+            between(values[2 * place], values[2 * place + 1], at: position)
+        }
+    }
+
+    private static func binned(_ histogram: DurationHistogram) -> [Double]? {
+        let values = percentages.compactMap { histogram.percentile($0) }
+        return values.count == percentages.count ? values : nil
     }
 
     init?(_ durations: some Sequence<SimDuration>) {
