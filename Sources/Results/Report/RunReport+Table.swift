@@ -174,6 +174,8 @@ private struct Row {
                 else { return nil }
                 return "\(Figure.number(first.median)) -> \(Figure.number(last.median))"
             },
+            heldOut("held-out loss, base", \.base),
+            heldOut("held-out loss, shifted", \.shifted),
             training("reused tokens", Figure.percent, \.reusedFraction),
             training("forward share of busy time", Figure.percent, \.forwardShare),
             training("longest trainer quantum", Figure.duration) { $0.longestQuantum?.seconds },
@@ -189,6 +191,15 @@ private struct Row {
         var row = training(label, Figure.rate("tok"), value)
         row.isShown = { $0.contains { $0.repeats.contains { ($0.training?.devices ?? 1) > 1 } } }
         return row
+    }
+
+    private static func heldOut(_ label: String, _ value: @escaping (HeldOutLoss) -> Double) -> Row {
+        Row(label, isOptional: true) { arm in
+            guard let first = Spread(arm.repeats.lazy.map { $0.training?.firstHeldOut.map(value) }),
+                let last = Spread(arm.repeats.lazy.map { $0.training?.lastHeldOut.map(value) })
+            else { return nil }
+            return "\(Figure.number(first.median)) -> \(Figure.number(last.median))"
+        }
     }
 
     private init(_ label: String, isOptional: Bool, _ figure: @escaping (ArmReport) -> String?) {
