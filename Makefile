@@ -118,7 +118,7 @@ staleness: base plots
 
 ## The paper's headline figures from measured work: some minutes on an otherwise idle machine.
 headline-cpu: build
-	python3 experiments/headline-cpu.py $(PROGRAM) -o results/headline-cpu.md
+	python3 experiments/headline.py $(PROGRAM) -o results/headline.md
 
 ## A million requests of ShareGPT's lengths, 3 a second, on a modelled A100: serving alone, then with reuse training beside.
 ## Each run tells its time and memory; minutes.
@@ -135,7 +135,7 @@ million: build
 
 ## The headline figures on a modelled A100 with Llama-3.1-8B and LoRA, as tables in Markdown: minutes, no clock in them.
 headline: build
-	python3 experiments/headline.py $(PROGRAM) | tee results/headline.md
+	python3 experiments/headline-a100.py $(PROGRAM) | tee results/headline-a100.md
 
 ## The planner's save plan beside the fixed ones, on real work over links of several speeds: some minutes on an idle machine.
 plan: build

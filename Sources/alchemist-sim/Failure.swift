@@ -64,16 +64,16 @@ struct Failure: Error {
                 self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
             }
         case is PointRunner.Interrupted: self.init("interrupted", .interrupted)
-        case let error as PretrainingError:
-            switch error {
-            case .option: self.init(error.description, .usage)
-            case .diverged, .foreignFolder, .otherSettings: self.init(error.description, .badData)
-            }
         case let error as VerificationError:
             if case .memory = error {
                 self.init(error.description, .simulatedResource)
             } else {
                 self.init(error.description, .usage)
+            }
+        case let error as PretrainingError:
+            switch error {
+            case .option: self.init(error.description, .usage)
+            case .diverged, .foreignFolder, .otherSettings: self.init(error.description, .badData)
             }
         case let error as SimulationError: self.init(error.description, .software)
         case let error as MeasuredBackendError: self.init(error.description, .software)

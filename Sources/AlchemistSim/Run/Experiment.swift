@@ -64,21 +64,6 @@ public struct Experiment {
         self.arms = arms
     }
 
-    /// Every feedback says what the objective needs.
-    private static func check(
-        _ configuration: ArmConfiguration, of arm: ArmSpecification, against trace: Trace
-    ) throws(ExperimentError) {
-        guard let request = configuration.firstWithoutLesson(in: trace),
-            case .given(let feedback) = request.feedback
-        else { return }
-        throw .scenario(
-            ScenarioError(
-                origin: .arm(arm.name), field: "training.objective",
-                problem: "found `\(configuration.training.objective.rawValue)`, expected trace or sft: request "
-                    + "\(request.id.safeExcerpt) of \(trace.source) has feedback of kind \(feedback.kind.rawValue)"
-                    + (feedback.kind == .sft ? " without an edited answer" : "")))
-    }
-
     /// Devices that share a model share its heads evenly; heads of K and V may be kept more than once.
     private static func check(
         _ hardware: Hardware, of scenario: Scenario, for config: ModelConfig
@@ -92,6 +77,21 @@ public struct Experiment {
                 origin: .arm(scenario.arms.first?.name ?? ""), field: "hardware.tensor_parallel",
                 problem: "found `\(devices)`, expected a number of devices that shares the \(config.heads) heads of "
                     + "\(config.name), \(config.kvHeads) of them with K and V, evenly"))
+    }
+
+    /// Every feedback says what the objective needs.
+    private static func check(
+        _ configuration: ArmConfiguration, of arm: ArmSpecification, against trace: Trace
+    ) throws(ExperimentError) {
+        guard let request = configuration.firstWithoutLesson(in: trace),
+            case .given(let feedback) = request.feedback
+        else { return }
+        throw .scenario(
+            ScenarioError(
+                origin: .arm(arm.name), field: "training.objective",
+                problem: "found `\(configuration.training.objective.rawValue)`, expected trace or sft: request "
+                    + "\(request.id.safeExcerpt) of \(trace.source) has feedback of kind \(feedback.kind.rawValue)"
+                    + (feedback.kind == .sft ? " without an edited answer" : "")))
     }
 
     /// A list of plans has one for each of the model's layers.

@@ -186,6 +186,13 @@ private struct Row {
         ]
     }
 
+    /// Of runs with an arm that holds several devices.
+    private static func perDevice(_ label: String, _ value: @escaping (TrainingSummary) -> Double?) -> Row {
+        var row = training(label, Figure.rate("tok"), value)
+        row.isShown = { $0.contains { $0.repeats.contains { ($0.training?.devices ?? 1) > 1 } } }
+        return row
+    }
+
     private static func heldOut(_ label: String, _ value: @escaping (HeldOutLoss) -> Double) -> Row {
         Row(label, isOptional: true) { arm in
             guard let first = Spread(arm.repeats.lazy.map { $0.training?.firstHeldOut.map(value) }),
@@ -193,13 +200,6 @@ private struct Row {
             else { return nil }
             return "\(Figure.number(first.median)) -> \(Figure.number(last.median))"
         }
-    }
-
-    /// Of runs with an arm that holds several devices.
-    private static func perDevice(_ label: String, _ value: @escaping (TrainingSummary) -> Double?) -> Row {
-        var row = training(label, Figure.rate("tok"), value)
-        row.isShown = { $0.contains { $0.repeats.contains { ($0.training?.devices ?? 1) > 1 } } }
-        return row
     }
 
     private init(_ label: String, isOptional: Bool, _ figure: @escaping (ArmReport) -> String?) {

@@ -50,17 +50,13 @@ public protocol ExecutionBackend: MemoryDemand {
 }
 
 extension ExecutionBackend {
-    public var arenaPeaks: [ArenaPeak] { [] }
-}
-
-extension ExecutionBackend {
-    public func evaluate() throws -> HeldOutLoss? { nil }
     public mutating func executePredicted(_ plan: StepPlan) throws -> (predicted: SimDuration, outcome: StepOutcome) {
         let predicted = estimate(plan)
         return (predicted, try execute(plan))
     }
     public var isPure: Bool { false }
     public mutating func decode(sequences: Int, pairs: Int) throws -> SimDuration? { nil }
+    public func evaluate() throws -> HeldOutLoss? { nil }
 }
 
 /// What came of a plan.
