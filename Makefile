@@ -9,8 +9,8 @@ BUILD := .build/release
 PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
-.PHONY: all setup build run test sanitize check format bench peers effect plan validate burst prefix-cache sample-traces plots \
-    tokenizer clean
+.PHONY: all setup build run test sanitize check format bench peers effect plan validate burst prefix-cache shared-prompt \
+    base staleness headline-cpu sample-traces plots tokenizer clean
 
 all: build
 
@@ -37,11 +37,11 @@ SWEEPS := ALCHEMIST_SIM=$(abspath $(PROGRAM)) PYTHONDONTWRITEBYTECODE=1
 ## Sweeps beyond one process and one machine: the same grid by every way, Slurm among them, then a few kills, the faults
 ## of disks, and the merged file in xarray. Starts a Slurm of its own in a temporary folder, for which it must be root.
 test-sweeps: build plots test-slurm
-	$(SWEEPS) timeout 300 python3 Tests/Sweeps/faults.py
-	$(SWEEPS) timeout 120 .venv-plots/bin/python Tests/Sweeps/opens_in_xarray.py
+	$(SWEEPS) timeout 600 python3 Tests/Sweeps/faults.py
+	$(SWEEPS) timeout 300 .venv-plots/bin/python Tests/Sweeps/opens_in_xarray.py
 
 test-slurm: build
-	$(SWEEPS) timeout --kill-after=30 600 .ci/slurm bash -c \
+	$(SWEEPS) timeout --kill-after=30 900 .ci/slurm bash -c \
 	  'python3 Tests/Sweeps/same_everywhere.py && python3 Tests/Sweeps/kills.py --kills 3 --seed 5'
 
 ## Fifty kills at random moments on this machine, then fifty beside Slurm, slurmd among what is killed: half an hour.
@@ -97,6 +97,27 @@ burst: build
 ## What a prefix cache leaves to reuse, sharing records or prefilling again: a minute, priced by formulas.
 prefix-cache: build
 	python3 experiments/prefix_cache.py
+
+## Who saves what where answers share a prompt, for pairs and for groups of four: some minutes on an otherwise idle machine.
+shared-prompt: build
+	$(PROGRAM) trace generate --requests 12 --turns 1 --scale 0.25 --target-p 0.8 --rate 1 --feedback-rate 1 \
+	  --feedback-kind dpo --max-context 700 --seed 21 -o results/pairs.jsonl
+	$(PROGRAM) trace generate --requests 12 --turns 1 --scale 0.25 --target-p 0.8 --rate 1 --feedback-rate 1 \
+	  --feedback-kind group --group-size 4 --max-context 700 --seed 21 -o results/groups.jsonl
+	$(PROGRAM) run results/pairs.jsonl --scenario experiments/shared-prompt.yaml -o results/pairs.h5
+	$(PROGRAM) run results/groups.jsonl --scenario experiments/shared-prompt.yaml -o results/groups.h5
+
+## A small model that knows the synthetic language; kept, and made once.
+base: build
+	$(PROGRAM) pretrain experiments/staleness-model.yaml --steps 800 -o results/pretrained/base
+
+## Gradients and learning on stale records, over tuning modes, learning rates and seeds: a quarter of an hour.
+staleness: base plots
+	.venv-plots/bin/python experiments/staleness.py $(PROGRAM) results/pretrained/base -o results/staleness.md
+
+## The paper's headline figures from measured work: some minutes on an otherwise idle machine.
+headline-cpu: build
+	python3 experiments/headline.py $(PROGRAM) -o results/headline.md
 
 ## The planner's save plan beside the fixed ones, on real work over links of several speeds: some minutes on an idle machine.
 plan: build

@@ -19,33 +19,43 @@ extension MeasuredBackend {
         let replayed = GradientBuffer(engine.config, tuning)
         let recomputed = GradientBuffer(engine.config, tuning)
         for microBatch in microBatches {
-            try addGradient(of: microBatch, replayingRecords: true, to: replayed)
-            try addGradient(of: microBatch, replayingRecords: false, to: recomputed)
+            let reference = referenceScores(of: microBatch)
+            try addGradient(of: microBatch, reference, replayingRecords: true, to: replayed)
+            try addGradient(of: microBatch, reference, replayingRecords: false, to: recomputed)
         }
         let rounding = GradientDifference(gradients, reference: replayed)
         let staleness = GradientDifference(gradients, reference: recomputed)
+        let samples = options.training.auditsSamples ? try microBatches.flatMap(auditSamples) : []
         for request in microBatches.flatMap(\.sequences).map(\.request) { slicesServed[request] = nil }
         return GradientAudit(
-            roundingError: rounding.error, stalenessError: staleness.error, stalenessCosine: staleness.cosine)
+            roundingError: rounding.error, stalenessError: staleness.error, stalenessCosine: staleness.cosine,
+            samples: samples)
     }
 
     /// Adds a micro-batch's gradient: with its records made anew by the weights that made them, or with everything
     /// computed at the trainer's own weights.
-    private func addGradient(
-        of microBatch: MicroBatch, replayingRecords: Bool, to target: GradientBuffer
+    func addGradient(
+        of microBatch: MicroBatch, _ reference: [Double], replayingRecords: Bool, to target: GradientBuffer
     ) throws {
         let pass = TrainingPass(
             engine.auditWorkspace(rows: microBatch.rows), parameters: current,
             sequences: sequences(of: microBatch, recorded: replayingRecords), gradients: target, plan: auditPlan)
-        var replays: [(index: Int, record: RecordedSequence)] = []
+        var replays: [Int: [RecordedSequence]] = [:]
         if replayingRecords {
-            for (index, sequence) in microBatch.sequences.enumerated() where !sequence.recorded.isEmpty {
-                replays += try replay(sequence).map { (index, $0) }
+            for sequence in microBatch.sequences where replays[sequence.request] == nil {
+                replays[sequence.request] = try replay(sequence.request, of: microBatch)
             }
         }
         pass.forwardWhole { layer in
-            for replay in replays { replay.record.attach(to: pass, sequence: replay.index, layer: layer) }
+            for (index, sequence) in microBatch.sequences.enumerated() {
+                for span in sequence.recorded {
+                    for record in replays[sequence.request] ?? [] {
+                        record.attach(to: pass, sequence: index, layer: layer, within: span.tokens)
+                    }
+                }
+            }
         }
+        weighPairs(of: pass, microBatch, reference: reference)
         _ = pass.backwardWhole()
     }
 
@@ -57,14 +67,16 @@ extension MeasuredBackend {
 
     /// Serves a request again as far as it was recorded, slice by slice, each at the version that served it; as often from
     /// the start as it was begun with something recorded.
-    private func replay(_ sequence: TrainingSequencePlan) throws -> [RecordedSequence] {
-        let ids = tokens.sequence(of: sequence.request)
-        return try recordedRuns(of: sequence).map { run in
+    private func replay(_ request: Int, of microBatch: MicroBatch) throws -> [RecordedSequence] {
+        let ids = tokens.sequence(of: request)
+        let sequences = microBatch.sequences.filter { $0.request == request }
+        let lossStart = sequences.compactMap { $0.lossTokens.isEmpty ? nil : $0.lossTokens.lowerBound }.min() ?? 0
+        return try recordedRuns(of: request, Self.chunks(of: sequences)).map { run in
             var replay = RecordedSequence(
-                engine.config, capacity: ids.count, plan: auditPlan, lossStart: sequence.lossTokens.lowerBound)
+                engine.config, capacity: ids.count, plan: auditPlan, lossStart: lossStart)
             for (range, version, isRecorded) in run {
                 guard let parameters = parameters(at: version) else {
-                    throw MeasuredBackendError.missing("version \(version), which served request \(sequence.request),")
+                    throw MeasuredBackendError.missing("version \(version), which served request \(request),")
                 }
                 _ = engine.transformer.forward([replay.slice(ids, range, isRecorded: isRecorded)], parameters)
             }
@@ -72,16 +84,27 @@ extension MeasuredBackend {
         }
     }
 
+    /// The positions of each chunk that sequences of one request read, in order.
+    private static func chunks(of sequences: [TrainingSequencePlan]) -> [Range<Int>] {
+        var chunks: [ChunkID: Range<Int>] = [:]
+        for span in sequences.lazy.flatMap(\.recorded) {
+            let known = chunks[span.chunk] ?? span.tokens
+            chunks[span.chunk] =
+                min(known.lowerBound, span.tokens.lowerBound)..<max(known.upperBound, span.tokens.upperBound)
+        }
+        return chunks.values.sorted { $0.lowerBound < $1.lowerBound }
+    }
+
     /// The slices that a request was served in, from its start to the last recorded one: a run for each time that it was
     /// begun.
     private func recordedRuns(
-        of sequence: TrainingSequencePlan
+        of request: Int, _ chunks: [Range<Int>]
     ) throws(MeasuredBackendError) -> [ArraySlice<(tokens: Range<Int>, version: Int, isRecorded: Bool)>] {
         var runs: [[(tokens: Range<Int>, version: Int, isRecorded: Bool)]] = []
-        var missing = sequence.recorded.map(\.tokens)
+        var missing = chunks
         let bounds = Set(missing.flatMap { [$0.lowerBound, $0.upperBound] })
         // What a request shares of other requests' slices may be a part of these.
-        let served = (slicesServed[sequence.request] ?? []).flatMap { range, version in
+        let served = (slicesServed[request] ?? []).flatMap { range, version in
             range.parts(cutAt: bounds).map { (tokens: $0, version: version) }
         }
         for (range, version) in served {
@@ -92,10 +115,10 @@ extension MeasuredBackend {
                 missing[recorded] = range.upperBound..<missing[recorded].upperBound
                 if missing[recorded].isEmpty { missing.remove(at: recorded) }
             }
-            guard !runs.isEmpty else { throw .missing("the beginning of request \(sequence.request)") }
+            guard !runs.isEmpty else { throw .missing("the beginning of request \(request)") }
             runs[runs.count - 1].append((range, version, recorded != nil))
         }
-        guard missing.isEmpty else { throw .missing("the history of request \(sequence.request)") }
+        guard missing.isEmpty else { throw .missing("the history of request \(request)") }
         return runs.compactMap { run in run.lastIndex(where: \.isRecorded).map { run[...$0] } }
     }
 
@@ -111,37 +134,6 @@ extension MeasuredBackend {
             adapters.buffer.copy(from: values)
             return ModelParameters(current.weights, adapters: adapters)
         }
-    }
-}
-
-/// The distance of a gradient from a reference.
-struct GradientDifference {
-    /// `max over tensors of |g - r| / max(|r|, 1e-6 |r_all|)`, Euclidean norms.
-    let error: Double
-    /// Cosine of the angle between the two whole gradients.
-    let cosine: Double
-
-    init(_ gradient: GradientBuffer, reference: GradientBuffer) {
-        func dot(_ a: FloatBuffer, _ b: FloatBuffer, _ range: Range<Int>) -> Double {
-            range.reduce(0) { $0 + Double(a.base[$1]) * Double(b.base[$1]) }
-        }
-        let all = 0..<reference.table.count
-        let whole = dot(reference.buffer, reference.buffer, all).squareRoot()
-        var worst = 0.0
-        for parameter in reference.table.parameters {
-            let difference = parameter.range.reduce(0.0) { sum, index in
-                let d = Double(gradient.buffer.base[index]) - Double(reference.buffer.base[index])
-                return sum + d * d
-            }.squareRoot()
-            let norm = dot(reference.buffer, reference.buffer, parameter.range).squareRoot()
-            let scale = max(norm, 1e-6 * whole)
-            // A difference that is not a number is as wrong as can be, and no comparison with it is true.
-            if !difference.isFinite { worst = .infinity }
-            if difference > 0 { worst = max(worst, difference / scale) }
-        }
-        error = worst
-        let own = dot(gradient.buffer, gradient.buffer, all).squareRoot()
-        cosine = own > 0 && whole > 0 ? dot(gradient.buffer, reference.buffer, all) / (own * whole) : 1
     }
 }
 

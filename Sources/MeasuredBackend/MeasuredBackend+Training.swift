@@ -5,13 +5,29 @@ public import Simulator
 final class OpenPass {
     let pass: TrainingPass
     let microBatch: MicroBatch
+    /// Of pairs.
+    private let preference: PreferenceLoss?
+    /// The log-probability of each sequence's answer, as far as it has been taken.
+    private var scores: [Double]
     /// Layers whose K and V, or whose activations, are attached; the last stands for the final norm's input.
     var attachedKV: Set<Int> = []
     var attachedActivations: Set<Int> = []
 
-    init(_ pass: TrainingPass, _ microBatch: MicroBatch) {
+    init(_ pass: TrainingPass, _ microBatch: MicroBatch, _ preference: PreferenceLoss?) {
         self.pass = pass
         self.microBatch = microBatch
+        self.preference = preference
+        scores = [Double](repeating: 0, count: microBatch.sequences.count)
+    }
+
+    /// Takes the scores of some loss rows. With the last of them the loss is known, which is returned, and its gradient's
+    /// weights are set.
+    func score(rows: Range<Int>) -> Double {
+        pass.score(rows: rows, into: &scores)
+        guard let preference, rows.upperBound == pass.packing.lossRows.count else { return 0 }
+        let (loss, factors) = preference.evaluate(scores)
+        pass.scaleLoss(by: factors)
+        return loss
     }
 }
 
@@ -32,36 +48,27 @@ extension MeasuredBackend {
     }
 
     public func open(_ microBatch: MicroBatch, unitRows: Int) throws {
+        if microBatch.needsReference {
+            reference = OpenReference(self, microBatch, unitRows: unitRows)
+        } else {
+            openPass(microBatch, unitRows: unitRows)
+        }
+    }
+
+    private func openPass(_ microBatch: MicroBatch, unitRows: Int, preference: PreferenceLoss? = nil) {
         let pass = TrainingPass(
             engine.workspace(unitRows: unitRows), parameters: current, sequences: sequences(of: microBatch),
             gradients: gradients, plan: PassPlan(footprint.plans, layers: model.layers), unitRows: unitRows)
         pass.reserve()
-        self.pass = OpenPass(pass, microBatch)
+        self.pass = OpenPass(pass, microBatch, preference)
     }
 
     public func close(_ microBatch: MicroBatch) throws { pass = nil }
 
-    /// The engine's form of a micro-batch: token ids, targets and loss weights.
-    func sequences(of microBatch: MicroBatch, recorded: Bool = true) -> [TrainingSequence] {
-        let weight = 1 / Float(microBatch.stepLossTokens)
-        return microBatch.sequences.map { plan in
-            var ids = Array(tokens.sequence(of: plan.request).prefix(plan.promptTokens))
-            if plan.edited, let response = tokens.editedResponse(of: plan.request) {
-                ids += response
-            } else {
-                ids = tokens.sequence(of: plan.request)
-            }
-            var weights = [Float](repeating: 0, count: plan.tokens)
-            for position in plan.lossTokens { weights[position] = weight }
-            return TrainingSequence(
-                tokens: Array(ids.dropLast()), targets: Array(ids.dropFirst()), weights: weights,
-                recorded: recorded ? plan.recorded.map(\.tokens) : [])
-        }
-    }
-
     func train(_ quantum: TrainerQuantum) throws -> StepOutcome {
         var outcome = StepOutcome(duration: .zero)
         for unit in quantum.units {
+            closeReference(before: unit)
             try attachRecords(for: unit)
             var loss = 0.0
             let duration = measured { loss = run(unit, &outcome) }
@@ -78,8 +85,14 @@ extension MeasuredBackend {
     /// Does the work of a unit and returns its part of the loss.
     private func run(_ unit: TrainerUnit, _ outcome: inout StepOutcome) -> Double {
         switch unit {
+        case .reference(let layer, let rows): reference?.pass.forward(layer: layer, rows: rows)
+        case .score(let rows, ofReference: true): reference?.score(rows: rows)
         case .forward(let layer, let rows): pass?.pass.forward(layer: layer, rows: rows)
-        case .loss(let rows): return pass?.pass.loss(rows: rows) ?? 0
+        case .score(let rows, ofReference: false): return pass?.score(rows: rows) ?? 0
+        case .loss(let rows):
+            let loss = pass?.pass.loss(rows: rows) ?? 0
+            // Of pairs the loss is known from the scores; this is a sum that has its gradient.
+            return pass?.microBatch.needsReference == true ? 0 : loss
         case .recompute(let layer, let rows): pass?.pass.recompute(layer: layer, rows: rows)
         case .backward(let layer, let rows): pass?.pass.backward(layer: layer, rows: rows)
         case .gradientNorm:
@@ -90,7 +103,9 @@ extension MeasuredBackend {
             if parameters.lowerBound == 0 { optimizer.beginStep() }
             rule.step(
                 parameters, state: optimizer, gradients: gradients, from: trainedBuffer(of: current),
-                to: trainedBuffer(of: next), learningRate: options.training.learningRate, gradientScale: gradientScale,
+                to: trainedBuffer(of: next),
+                learningRate: options.training.learningRate
+                    * options.training.schedule.factor(at: optimizer.steps - 1), gradientScale: gradientScale,
                 pool: engine.pool)
             gradients.buffer.floats[parameters].update(repeating: 0)
         }
@@ -102,6 +117,15 @@ extension MeasuredBackend {
         parameters.adapters?.buffer ?? parameters.weights.buffer
     }
 
+    /// The reference model's pass is done when anything else comes: its scratch is the trained model's.
+    private func closeReference(before unit: TrainerUnit) {
+        guard let reference, unit.phase != .reference else { return }
+        self.reference = nil
+        openPass(
+            reference.microBatch, unitRows: reference.pass.unitRows,
+            preference: preference(of: reference.microBatch, reference: reference.scores))
+    }
+
     // MARK: Records
 
     private func attachRecords(for unit: TrainerUnit) throws {
@@ -111,7 +135,8 @@ extension MeasuredBackend {
         case .recompute(let layer, _), .backward(let layer, _):
             try attachKV(layer, open)
             try attachActivations(layer, open)
-        case .loss: try attachFinal(open)
+        case .loss, .score: try attachFinal(open)
+        case .reference: break
         case .gradientNorm, .optimizer: break
         }
     }

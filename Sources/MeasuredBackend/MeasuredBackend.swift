@@ -23,11 +23,15 @@ public final class MeasuredBackend: ExecutionBackend {
     var served: ModelParameters
     /// What the optimizer writes; the two change places when a step is published. Base weights are shared in LoRA mode.
     var next: ModelParameters
+    /// The reference model of pairs: the one that training started from, without adapters.
+    let referenceModel: ModelParameters
     let gradients: GradientBuffer
     let optimizer: OptimizerState
     let rule: AdamW
     var gradientScale = 1.0
     var pass: OpenPass?
+    /// The reference model's pass, which comes before `pass`.
+    var reference: OpenReference?
     /// Trained parameters by version, for audits.
     var history: [Int: FloatBuffer] = [:]
     /// What made the K and V of each request, in order, with the version that did, for audits: its slices, and before them
@@ -68,6 +72,7 @@ public final class MeasuredBackend: ExecutionBackend {
                 options.training.enabled
                 ? ModelParameters(weights, adapters: engine.start.adapters(lora, seed: options.seed)) : current
         }
+        referenceModel = Self.reference(current.weights, options.training)
         served = current
         if options.training.enabled, options.training.placement == .separate {
             // Base weights that nobody changes are kept once, although either device holds a copy.
@@ -84,6 +89,16 @@ public final class MeasuredBackend: ExecutionBackend {
             clipNorm: options.training.clipNorm > 0 ? options.training.clipNorm : nil)
         copyToServer()
         keepVersion(0)
+    }
+
+    /// What adapters are put on does not change; weights that are trained are copied before.
+    private static func reference(_ weights: Weights, _ training: TrainingConfiguration) -> ModelParameters {
+        guard training.enabled, training.learnsPairs, case .full = training.tuning else {
+            return ModelParameters(weights)
+        }
+        let copy = Weights(zeros: weights.config)
+        copy.copy(from: weights)
+        return ModelParameters(copy)
     }
 
     var isAudited: Bool { options.training.enabled && options.training.auditEvery > 0 }
@@ -185,6 +200,8 @@ public struct MeasuredOptions: Sendable {
     /// When set, durations are told as they would be at the speed at which a probe takes this many seconds: the machine's
     /// drift is taken out of them. Otherwise they are wall time.
     public var steadyProbe: Double?
+    /// Texts that nobody learns from.
+    public var heldOut = HeldOutTexts.none
 
     public init(_ configuration: ArmConfiguration) {
         seed = configuration.seed
@@ -199,8 +216,8 @@ public struct MeasuredOptions: Sendable {
 public protocol TokenIDs {
     /// Prompt and answer of a request.
     func sequence(of request: Int) -> [Int32]
-    /// The user's edit of the answer, if there is one.
-    func editedResponse(of request: Int) -> [Int32]?
+    /// An answer that the request's feedback names beside the one served, of `tokens` tokens; numbers count from 1.
+    func answer(_ number: Int, to request: Int, tokens: Int) -> [Int32]
 }
 
 extension StepOutcome {

@@ -18,7 +18,8 @@ public struct MeasuredDemand: MemoryDemand {
         model = ModelShape(config)
         footprint = Footprint(
             model: model, tuning: options.training.tuning,
-            plans: SavePlans(checkpointing: options.training.checkpointing, recorded: options.recordPlan))
+            plans: SavePlans(checkpointing: options.training.checkpointing, recorded: options.recordPlan),
+            learnsPairs: options.training.learnsPairs)
     }
 
     public func servingWorkspace(tokens: Int) -> Bytes {
@@ -30,11 +31,19 @@ public struct MeasuredDemand: MemoryDemand {
     }
 
     public func trainWorkspace(for microBatch: MicroBatch, unitRows: Int) -> Bytes {
-        Bytes(
-            TrainingWorkspace.byteCount(
-                config, TuningMode(options.training.tuning), rows: microBatch.rows, unitRows: unitRows,
-                lossChunk: EngineContext.lossChunk, threads: threads)
-                + TrainingWorkspace.recomputeByteCount(
-                    config, PassPlan(footprint.plans, layers: model.layers), PassRows(microBatch)))
+        let scratch = TrainingWorkspace.byteCount(
+            config, TuningMode(options.training.tuning), rows: microBatch.rows, unitRows: unitRows,
+            lossChunk: EngineContext.lossChunk, threads: threads)
+        return Bytes(scratch + layerScratch(of: microBatch)) + footprint.referenceActivations(of: microBatch)
+    }
+
+    /// What computes again, or the reference model's pass before it, works in.
+    private func layerScratch(of microBatch: MicroBatch) -> Int {
+        let again = TrainingWorkspace.recomputeByteCount(
+            config, PassPlan(footprint.plans, layers: model.layers), PassRows(microBatch))
+        guard microBatch.needsReference else { return again }
+        return max(
+            again,
+            TrainingWorkspace.recomputeByteCount(config, .scoring, PassRows(microBatch.withoutRecords)))
     }
 }

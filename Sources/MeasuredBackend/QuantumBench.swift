@@ -185,7 +185,7 @@ struct QuantumBench {
                 let request = serving.maxBatch + 1 + length
                 tokens.lengths[request] = length
                 return TrainingSequencePlan(
-                    request: request, promptTokens: length - length / 8, responseTokens: length / 8 + 1, edited: false,
+                    request: request, promptTokens: length - length / 8, responseTokens: length / 8 + 1,
                     lossTokens: max(0, length - length / 8 - 1)..<length, recorded: [])
             }
             return MicroBatch(
@@ -220,5 +220,5 @@ private final class SampleTokens: TokenIDs {
     init(longest: Int) { self.longest = longest }
 
     func sequence(of request: Int) -> [Int32] { [Int32](repeating: 0, count: (lengths[request] ?? longest) + 1) }
-    func editedResponse(of request: Int) -> [Int32]? { nil }
+    func answer(_ number: Int, to request: Int, tokens: Int) -> [Int32] { [Int32](repeating: 0, count: tokens) }
 }

@@ -13,7 +13,8 @@ import Engine
         version: "\(Build.version) (\(Build.commit))",
         subcommands: [
             RunCommand.self, SweepCommand.self, SearchCommand.self, TraceCommand.self, CalibrateCommand.self,
-            ValidateCommand.self, VerifyCommand.self, PlanCommand.self, ModelsCommand.self, HardwareCommand.self,
+            ValidateCommand.self, VerifyCommand.self, PretrainCommand.self, PlanCommand.self, ModelsCommand.self,
+            HardwareCommand.self,
         ])
 
     static func main() {

@@ -65,6 +65,11 @@ struct Failure: Error {
             }
         case is PointRunner.Interrupted: self.init("interrupted", .interrupted)
         case let error as VerificationError: self.init(error.description, .usage)
+        case let error as PretrainingError:
+            switch error {
+            case .option: self.init(error.description, .usage)
+            case .diverged, .foreignFolder, .otherSettings: self.init(error.description, .badData)
+            }
         case let error as SimulationError: self.init(error.description, .software)
         case let error as MeasuredBackendError: self.init(error.description, .software)
         case let error as ResultsError: self.init(error.description, .inputOutput)

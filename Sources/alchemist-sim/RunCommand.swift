@@ -116,7 +116,8 @@ struct ScenarioOptions: ParsableArguments {
         help: ArgumentHelp("Set a field of the scenario; may be given again.", valueName: "field=value"))
     var settings: [String] = []
 
-    @Option(help: "Arms to run, separated by commas: serve-only, recompute, reuse, separate, or those of the scenario.")
+    @Option(
+        help: "Arms to run, by name: serve-only, recompute, reuse, separate, shared-prompt, or the scenario's.")
     var arms: String?
 
     @Option(help: "Seed of weights, feedback and synthesised tokens.")

@@ -75,7 +75,7 @@ import Testing
         ),
         (
             "arms: [serve-only, rescompute]\n",
-            "s.yaml:1: field `arms`: found `rescompute`, expected one of serve-only, recompute, reuse, separate; did you mean `recompute`?"
+            "s.yaml:1: field `arms`: found `rescompute`, expected one of serve-only, recompute, reuse, separate, shared-prompt; did you mean `recompute`?"
         ),
         (
             "arms:\n  reuse: {model: micro}\n",
@@ -83,7 +83,7 @@ import Testing
         ),
         (
             "arms:\n  mine: {recording: {offload: none}}\n",
-            "s.yaml:2: field `arms`: arm `mine` needs `arm`, one of serve-only, recompute, reuse, separate, to start from"
+            "s.yaml:2: field `arms`: arm `mine` needs `arm`, one of serve-only, recompute, reuse, separate, shared-prompt, to start from"
         ),
         ("arms: []\n", "s.yaml:1: field `arms`: expected at least one arm"),
         ("arms:\n  a/b: {}\n", "s.yaml:2: field `arms`: found `a/b`, expected a name of letters, digits, `-` and `_`"),

@@ -100,6 +100,10 @@ import Testing
             ("axes:\n  p: {zip: {trace.rate: [1], trace.cv: [1, 2]}}", "found 2 values of `trace.cv`, expected 1"),
             ("axes:\n  recording.record: [all, none]", "every arm sets this field itself"),
             ("axes:\n  seeds: 0", "x.yaml:3: field `seeds`: expected how many seeds"),
+            (
+                "axes:\n  trace.cv: [1, 2]",
+                "x.yaml: field `trace.cv`: found without effect, expected only with arrivals: gamma"
+            ),
             ("axis:\n  trace.rate: [1]", "x.yaml:2: field `axis`: there is no such key"),
             (
                 "constraints: [training.rate < 3]",

@@ -155,14 +155,28 @@ import Testing
         #expect(outcome.errors.contains(message), "\(outcome.errors)")
     }
 
+    @Test func preferencesAreLearnedFrom() throws {
+        let folder = try Folder()
+        let outcome = try Program.run([
+            "run", Repository.root + "/traces/preferences.jsonl", "-o", folder.path("r.h5"), "--set", "model=micro",
+            "--set", "backend=a100-80g", "--arms", "recompute,shared-prompt,reuse",
+        ])
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.output.contains("shared-prompt against recompute"), "\(outcome.output)")
+    }
+
     @Test func runsRefuseWhatTheyCannotLearnFrom() throws {
         let folder = try Folder()
         let outcome = try Program.run([
             "run", Repository.root + "/traces/preferences.jsonl", "-o", folder.path("r.h5"), "--set", "model=micro",
+            "--set", "training.objective=group", "--arms", "recompute",
         ])
         #expect(outcome.status == 65)
         #expect(
-            outcome.errors.contains("field `feedback.kind`: found `\"dpo\"`, expected `\"sft\"`"), "\(outcome.errors)")
+            outcome.errors.contains("field `training.objective`: found `group`, expected trace or sft"),
+            "\(outcome.errors)")
+        #expect(outcome.errors.contains("has feedback of kind dpo"), "\(outcome.errors)")
+        #expect(folder.names.isEmpty)
     }
 
     /// A trace's turns are put together anew of their own texts, not of prompts that hold the history already.

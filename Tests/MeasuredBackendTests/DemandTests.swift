@@ -90,7 +90,7 @@ import Testing
             ([], 5..<20), ([0..<9], 5..<20), ([0..<4, 10..<20], 0..<20), ([0..<20], 19..<20),
         ] {
             let sequence = TrainingSequencePlan(
-                request: 0, promptTokens: 20, responseTokens: 1, edited: false, lossTokens: lossTokens,
+                request: 0, promptTokens: 20, lossTokens: lossTokens,
                 recorded: recorded.map {
                     RecordedSpan(chunk: ChunkID(slot: 0, generation: 0), tokens: $0, versions: 0...0)
                 })
@@ -107,7 +107,7 @@ import Testing
             let demand = Self.demand(config, tuning, threads: threads)
             for (rows, unitRows) in [(1, 1), (50, 16), (300, 300)] {
                 let plan = TrainingSequencePlan(
-                    request: 0, promptTokens: rows, responseTokens: 1, edited: false, lossTokens: rows - 1..<rows,
+                    request: 0, promptTokens: rows, lossTokens: rows - 1..<rows,
                     recorded: [])
                 let batch = MicroBatch(id: 0, version: 0, sequences: [plan], stepLossTokens: 1)
                 // The measured backend takes the loss in chunks of 64 rows.

@@ -1,6 +1,7 @@
 import Engine
 import MeasuredBackend
 import Simulator
+import Synchronization
 import Testing
 
 /// Whole arms on a real, very small transformer: every gradient that comes out of reuse is audited.
@@ -21,9 +22,13 @@ import Testing
 
         func sequence(of request: Int) -> [Int32] { source.prompt(of: request) + source.output(of: request) }
 
-        func editedResponse(of request: Int) -> [Int32]? {
-            guard case .given(let feedback) = trace.requests[request].feedback else { return nil }
-            return feedback.tokens
+        func answer(_ number: Int, to request: Int, tokens: Int) -> [Int32] {
+            if case .given(let feedback) = trace.requests[request].feedback,
+                let ids = feedback.otherAnswers[number - 1].ids
+            {
+                return ids
+            }
+            return source.alternative(to: request, number: number, count: tokens)
         }
     }
 
@@ -47,7 +52,7 @@ import Testing
         return trace
     }
 
-    private static func configuration(_ change: (inout ArmConfiguration) -> Void = { _ in }) -> ArmConfiguration {
+    static func configuration(_ change: (inout ArmConfiguration) -> Void = { _ in }) -> ArmConfiguration {
         var configuration = ArmConfiguration(seed: 3)
         configuration.training.enabled = true
         configuration.training.reuse = true
@@ -60,18 +65,33 @@ import Testing
         return configuration
     }
 
-    private static func run(
+    static func run(
         _ configuration: ArmConfiguration, _ trace: Trace
     ) throws -> (log: ArmLog, backend: MeasuredBackend) {
         let engine = EngineContext(model, pool: ThreadPool(width: 2))
-        let calibrator = Calibrator(
-            engine, training: configuration.training, serving: configuration.serving, effort: .quick)
-        let origin = HardwareProfile.Origin(cpu: "", kernel: "", threads: 2, date: "", model: model.name)
         let backend = MeasuredBackend(
-            engine: engine, profile: try calibrator.run(origin: origin), tokens: Tokens(trace),
+            engine: engine, profile: try profile(for: configuration, engine), tokens: Tokens(trace),
             options: MeasuredOptions(configuration))
         var simulation = try Simulation(configuration: configuration, trace: trace, backend: backend)
         return (try simulation.run(), backend)
+    }
+
+    private struct ProfileKey: Hashable {
+        var tuning: Tuning
+        var tokenBudget: Int
+    }
+    private static let profiles = Mutex<[ProfileKey: HardwareProfile]>([:])
+
+    /// What estimates are made from: measured once for all arms that tune and serve alike.
+    static func profile(for configuration: ArmConfiguration, _ engine: EngineContext) throws -> HardwareProfile {
+        let key = ProfileKey(tuning: configuration.training.tuning, tokenBudget: configuration.serving.tokenBudget)
+        if let known = profiles.withLock({ $0[key] }) { return known }
+        let origin = HardwareProfile.Origin(cpu: "", kernel: "", threads: 2, date: "", model: model.name)
+        let profile = try Calibrator(
+            engine, training: configuration.training, serving: configuration.serving, effort: .quick
+        ).run(origin: origin)
+        profiles.withLock { $0[key] = profile }
+        return profile
     }
 
     /// Leaves KV memory for little more than the longest request.
@@ -273,7 +293,7 @@ import Testing
 
     /// What is really held is what the books say, to the byte: KV blocks and records on either tier. Room for reloads is
     /// booked when a micro-batch opens, and filled and emptied layer by layer.
-    private static func expectRealBytes(_ log: ArmLog) {
+    static func expectRealBytes(_ log: ArmLog) {
         #expect(log.memory.arenas.count == 5)
         for peak in log.memory.arenas {
             if peak.purpose == .staged {

@@ -311,7 +311,7 @@ import Testing
             id: 1, version: 2,
             sequences: [
                 TrainingSequencePlan(
-                    request: 4, promptTokens: 30, responseTokens: 11, edited: false, lossTokens: 29..<40,
+                    request: 4, promptTokens: 30, responseTokens: 11, lossTokens: 29..<40,
                     recorded: [
                         RecordedSpan(chunk: ChunkID(slot: 0, generation: 0), tokens: 0..<10, versions: 0...1),
                         RecordedSpan(chunk: ChunkID(slot: 1, generation: 0), tokens: 15..<30, versions: 1...1),
@@ -331,7 +331,7 @@ import Testing
         other.batch.id = 9
         other.batch.version = 7
         other.batch.sequences[0].request = 0
-        other.batch.sequences[0].edited = true
+        other.batch.sequences[0].answer = 1
         other.batch.sequences[0].recorded[0].chunk = ChunkID(slot: 8, generation: 1)
         other.batch.sequences[0].recorded[0].versions = 1...6
         other.units[0] = .forward(layer: 2, rows: 0..<15)
@@ -360,6 +360,16 @@ import Testing
         { $0.units[2] = .recompute(layer: 1, rows: 20..<39) },
         { $0.units.removeFirst() },
         { $0.batch.sequences[0].promptTokens = 31 },
+        { $0.batch.sequences[0].part = .branch(of: 0) },
+        {
+            $0.batch.sequences[0].part = .branch(of: 0)
+            $0.batch.sequences[0].promptTokens = 29
+            $0.batch.sequences[0].responseTokens = 12
+        },
+        { $0.units[0] = .reference(layer: 1, rows: 0..<15) },
+        { $0.units[0] = .reference(layer: 0, rows: 0..<15) },
+        { $0.units[1] = .score(rows: 0..<11, ofReference: false) },
+        { $0.units[1] = .score(rows: 0..<11, ofReference: true) },
         { $0.batch.sequences[0].lossTokens = 0..<40 },
         { $0.batch.sequences[0].recorded.removeLast() },
         { $0.batch.sequences[0].recorded[1].tokens = 14..<29 },

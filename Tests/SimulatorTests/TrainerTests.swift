@@ -172,7 +172,9 @@ import Testing
 @Suite struct UnitPlannerTests {
     private static func rows(of unit: TrainerUnit) -> Range<Int> {
         switch unit {
-        case .forward(_, let rows), .loss(let rows), .recompute(_, let rows), .backward(_, let rows): rows
+        case .forward(_, let rows), .loss(let rows), .recompute(_, let rows), .backward(_, let rows),
+            .reference(_, let rows), .score(let rows, _):
+            rows
         case .optimizer(let parameters): parameters
         case .gradientNorm: 0..<0
         }

@@ -57,7 +57,7 @@ struct SavePlanning {
         let sequences = (0..<count).map { index in
             TrainingSequencePlan(
                 request: index, promptTokens: workload.promptTokens, responseTokens: workload.responseTokens,
-                edited: false, lossTokens: loss,
+                lossTokens: loss,
                 recorded: isRecorded
                     ? [
                         RecordedSpan(
@@ -120,7 +120,7 @@ struct SavePlanning {
                 switch unit {
                 case .forward(let layer, _): layers[layer].forward += price
                 case .backward(let layer, _): layers[layer].backward += price
-                case .loss: loss += price
+                case .loss, .score, .reference: loss += price
                 case .gradientNorm, .optimizer: closing += price
                 case .recompute: break
                 }

@@ -25,9 +25,11 @@ final class MeasuredSource: BackendSource {
     private let engine: EngineContext
     private let trace: Trace
     private let seed: UInt64
+    private let shift: Double
     private let profiles: MeasuredProfiles
 
-    init(_ engine: EngineContext, trace: Trace, seed: UInt64, profiles: MeasuredProfiles) {
+    init(_ engine: EngineContext, trace: Trace, seed: UInt64, shift: Double, profiles: MeasuredProfiles) {
+        self.shift = shift
         self.engine = engine
         self.trace = trace
         self.seed = seed
@@ -39,10 +41,17 @@ final class MeasuredSource: BackendSource {
     func backend(for arm: Arm, round: Int) throws -> MeasuredBackend {
         let profile = try profiles.profile(for: arm.configuration)
         engine.warmUp(arm.configuration.serving)
+        let training = arm.configuration.training
+        var options = MeasuredOptions(arm.configuration)
+        if training.enabled, training.evaluateEvery > 0 {
+            options.heldOut = HeldOutTexts(
+                vocabulary: engine.config.vocabulary, tokens: training.evaluationTokens, shift: shift,
+                maxContext: engine.config.maxContext)
+        }
         return MeasuredBackend(
             engine: engine, profile: profile,
-            tokens: TraceTokens(trace, vocabulary: engine.config.vocabulary, seed: seed),
-            options: MeasuredOptions(arm.configuration))
+            tokens: TraceTokens(trace, vocabulary: engine.config.vocabulary, shift: shift, seed: seed),
+            options: options)
     }
 }
 
@@ -73,7 +82,8 @@ enum ArmDemand: MemoryDemand {
                     ModelShape(model), arm.training.tuning,
                     plans: SavePlans(
                         checkpointing: arm.training.checkpointing, recorded: arm.recording.plan),
-                    widths: setting.widths, maxBatch: arm.serving.maxBatch))
+                    widths: setting.widths, maxBatch: arm.serving.maxBatch,
+                    learnsPairs: arm.training.learnsPairs))
         } else {
             self = .engine(MeasuredDemand(model, MeasuredOptions(arm), threads: threads))
         }

@@ -46,8 +46,10 @@ public struct Experiment {
         let threads = Self.threads(of: scenario, execution)
         var arms: [Arm] = []
         for arm in self.scenario.arms {
-            let configuration: ArmConfiguration
+            var configuration: ArmConfiguration
             do { configuration = try self.scenario.configuration(of: arm) } catch { throw .scenario(error) }
+            try Self.check(configuration, of: arm, against: trace)
+            configuration.adapt(to: trace)
             try Self.check(configuration.recording.plan, of: arm, for: model.config)
             let sizes = ArmDemand(model.config, configuration, on: hardware, threads: threads)
             let requirement = MemoryRequirement(configuration: configuration, trace: trace, demand: sizes)
@@ -59,6 +61,21 @@ public struct Experiment {
             arms.append(Arm(name: arm.name, configuration: configuration))
         }
         self.arms = arms
+    }
+
+    /// Every feedback says what the objective needs.
+    private static func check(
+        _ configuration: ArmConfiguration, of arm: ArmSpecification, against trace: Trace
+    ) throws(ExperimentError) {
+        guard let request = configuration.firstWithoutLesson(in: trace),
+            case .given(let feedback) = request.feedback
+        else { return }
+        throw .scenario(
+            ScenarioError(
+                origin: .arm(arm.name), field: "training.objective",
+                problem: "found `\(configuration.training.objective.rawValue)`, expected trace or sft: request "
+                    + "\(request.id.safeExcerpt) of \(trace.source) has feedback of kind \(feedback.kind.rawValue)"
+                    + (feedback.kind == .sft ? " without an edited answer" : "")))
     }
 
     /// A list of plans has one for each of the model's layers.
@@ -138,7 +155,8 @@ public struct Experiment {
                 model: model.config.name)
             let engine = EngineContext(loaded.start, pool: pool)
             let source = MeasuredSource(
-                engine, trace: trace, seed: scenario.base.seed, profiles: MeasuredProfiles(engine, origin: origin))
+                engine, trace: trace, seed: scenario.base.seed, shift: scenario.contentShift,
+                profiles: MeasuredProfiles(engine, origin: origin))
             experiment = try planned(on: source)
             outcome = experiment.runArms(source, watcher)
             if outcome.failure == nil, !outcome.interrupted {
@@ -248,13 +266,17 @@ public struct Experiment {
         }
     }
 
-    /// Every arm that trains without reuse is a baseline of every arm that reuses; the one that trains nothing is the
+    /// Every arm that trains without reuse is a baseline of every arm that reuses, and of those that share prompts where
+    /// it does not; the one that trains nothing is the
     /// latency reference.
     private var comparisons: [ComparedArms] {
         let training = arms.filter(\.configuration.training.enabled)
         let reference = arms.first { !$0.configuration.training.enabled }
+        func sharesPrompts(_ arm: Arm) -> Bool { arm.configuration.training.sharedPrompts }
         return training.filter { !$0.configuration.training.reuse }.flatMap { baseline in
-            training.filter(\.configuration.training.reuse).map { candidate in
+            training.filter { candidate in
+                candidate.configuration.training.reuse || sharesPrompts(candidate) && !sharesPrompts(baseline)
+            }.map { candidate in
                 ComparedArms(baseline: baseline.name, candidate: candidate.name, reference: reference?.name)
             }
         }

@@ -7,9 +7,7 @@ public enum TraceFile {
     /// Reads a trace and holds it against a model; the hash of its bytes goes into the results.
     public static func read(_ path: String, for model: ScenarioModel) throws(TraceError) -> Trace {
         var hash = SHA256()
-        let limits = TraceLimits(
-            maxContext: model.config.maxContext, vocabulary: model.config.vocabulary,
-            feedbackKinds: [.sft])
+        let limits = TraceLimits(maxContext: model.config.maxContext, vocabulary: model.config.vocabulary)
         var trace = try TraceReader.read(
             path: path, limits: limits, observing: { hash.update(bufferPointer: $0) })
         trace.sha256 = hash.finalize().hexadecimal

@@ -7,9 +7,12 @@ final class TraceTokens: TokenIDs {
     private let source: TokenSource
     private var known: [Int: [Int32]] = [:]
 
-    init(_ trace: Trace, vocabulary: Int, seed: UInt64) {
+    /// - Parameter shift: the share of contexts in which made-up text differs from the default language.
+    init(_ trace: Trace, vocabulary: Int, shift: Double = 0, seed: UInt64) {
         self.trace = trace
-        source = TokenSource(trace: trace, vocabulary: vocabulary, seed: seed)
+        var language = SyntheticLanguage.Parameters(vocabulary: vocabulary)
+        language.shift = shift
+        source = TokenSource(trace: trace, language: SyntheticLanguage(language), seed: seed)
     }
 
     func sequence(of request: Int) -> [Int32] {
@@ -19,8 +22,12 @@ final class TraceTokens: TokenIDs {
         return ids
     }
 
-    func editedResponse(of request: Int) -> [Int32]? {
-        guard case .given(let feedback) = trace.requests[request].feedback else { return nil }
-        return feedback.tokens
+    func answer(_ number: Int, to request: Int, tokens: Int) -> [Int32] {
+        if case .given(let feedback) = trace.requests[request].feedback,
+            let ids = feedback.otherAnswers[number - 1].ids
+        {
+            return ids
+        }
+        return source.alternative(to: request, number: number, count: tokens)
     }
 }

@@ -110,7 +110,7 @@ extension Scenario {
     /// Whether a field can not differ between arms: all serve the same model, adapters included, on the same hardware.
     private static func isOfWholeRun(_ path: String) -> Bool {
         !path.contains(".") || path == ScenarioField.adapterPath || path.hasPrefix("hardware.")
-            || path.hasPrefix("metrics.")
+            || path.hasPrefix("metrics.") || path.hasPrefix("content.")
     }
 
     private static func isArmName(_ name: String) -> Bool {

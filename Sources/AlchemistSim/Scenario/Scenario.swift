@@ -17,6 +17,8 @@ public struct Scenario: Sendable {
     public var repeats = 1
     /// The requests that figures of serving are drawn from.
     public var window = MetricsWindow.whole
+    /// The share of contexts in which made-up and shifted text differs from what base models are taught.
+    public var contentShift = 0.0
     /// What the arms start from.
     public var base = ArmConfiguration()
     /// The arms, in the order in which they run.
@@ -47,7 +49,8 @@ extension Scenario: Equatable {
     /// Whether two scenarios mean the same, wherever that was said.
     public static func == (a: Scenario, b: Scenario) -> Bool {
         a.model == b.model && a.backend == b.backend && a.hardware == b.hardware && a.adapter == b.adapter
-            && a.threads == b.threads && a.repeats == b.repeats && a.window == b.window && a.base == b.base
+            && a.threads == b.threads && a.repeats == b.repeats && a.window == b.window
+            && a.contentShift == b.contentShift && a.base == b.base
             && a.arms == b.arms
     }
 }
@@ -87,10 +90,19 @@ public struct ArmSpecification: Sendable, Equatable {
             ("recording.record", "none"),
         ])
 
+    /// A baseline that takes a part of what reuse brings without serving's help: the answers of a pair or a group share
+    /// their prompt's passes.
+    public static let sharedPrompt = ArmSpecification(
+        name: "shared-prompt",
+        settings: [
+            ("training.enabled", "true"), ("training.reuse", "false"), ("training.shared_prompts", "true"),
+            ("recording.record", "none"),
+        ])
+
     public static let standard = [serveOnly, recompute, reuse]
 
     /// Every arm that a name stands for without being spelled out.
-    public static let known = standard + [separate]
+    public static let known = standard + [separate, sharedPrompt]
 
     public static func standard(named name: String) -> ArmSpecification? { known.first { $0.name == name } }
 }

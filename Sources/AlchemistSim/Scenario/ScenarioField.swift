@@ -48,7 +48,7 @@ extension ScenarioField {
 
     /// Every field, in the order in which scenarios are written.
     public static let all: [ScenarioField] =
-        general + hardware + device + serving + recording + training + feedback + metrics
+        general + hardware + device + serving + recording + training + feedback + content + metrics
 
     private static let general: [ScenarioField] = [
         ScenarioField(
@@ -244,6 +244,15 @@ extension ScenarioField {
             }
             lora.targets = Projection.allCases.filter(targets.contains)
         },
+        choice(
+            "training.objective",
+            "What is learned from feedback: `trace`, what each feedback is, or only this.", \.base.training.objective),
+        number(
+            "training.dpo_beta", 1e-6...1e6, "Of pairs: how dearly leaving the reference model is paid for.",
+            \.base.training.beta),
+        flag(
+            "training.shared_prompts", "Whether the answers of a pair or a group share their prompt's passes.",
+            \.base.training.sharedPrompts),
         integer("training.update_every", 1...1_000_000, "Samples that form one step.", \.base.training.updateEvery),
         integer(
             "training.micro_batch_tokens", 1...10_000_000, "Tokens that go through one forward and backward together.",
@@ -257,6 +266,15 @@ extension ScenarioField {
             read: { $0.base.training.staleness.text }
         ) { s, v throws(ValueProblem) in s.base.training.staleness = try .init(text: v) },
         number("training.learning_rate", 0...1000, "AdamW's learning rate.", \.base.training.learningRate),
+        choice(
+            "training.schedule",
+            "How the learning rate comes down from that, to a tenth of it.", \.base.training.schedule.shape),
+        integer(
+            "training.warmup_steps", 0...1_000_000, "Steps in which it rises to that.",
+            \.base.training.schedule.warmup),
+        integer(
+            "training.schedule_steps", 1...1_000_000_000, "The step by which it has come down; it stays there.",
+            \.base.training.schedule.steps),
         number("training.weight_decay", 0...1000, "AdamW's decoupled weight decay.", \.base.training.weightDecay),
         number(
             "training.clip_norm", 0...1e9, "Largest norm of a gradient; 0 for no clipping.", \.base.training.clipNorm),
@@ -267,6 +285,17 @@ extension ScenarioField {
             "training.audit_every", 0...1_000_000,
             "Audits every n-th step's gradient, outside the clock; 0 audits none.",
             \.base.training.auditEvery),
+        flag(
+            "training.audit_samples",
+            "Whether an audit also takes each sample's gradient by itself, layer by layer.",
+            \.base.training.auditsSamples),
+        integer(
+            "training.evaluate_every", 0...1_000_000,
+            "Takes the loss on held-out texts after every n-th step, outside the clock; 0 takes none.",
+            \.base.training.evaluateEvery),
+        integer(
+            "training.evaluation_tokens", 1...100_000_000, "Held-out tokens of each language.",
+            \.base.training.evaluationTokens),
     ]
 
     private static let feedback: [ScenarioField] = [
@@ -274,10 +303,22 @@ extension ScenarioField {
             "feedback.rate", 0...1, "Share of requests with feedback, where the trace says nothing.",
             \.base.feedback.rate),
         duration("feedback.mean_delay", "Mean delay of that feedback, exponential.", \.base.feedback.meanDelay),
+        integer(
+            "feedback.group_size", 2...1024,
+            "Answers of that feedback's groups, with `training.objective: group`; the one served is one of them.",
+            \.base.feedback.groupSize),
     ]
 }
 
 extension ScenarioField {
+    fileprivate static let content: [ScenarioField] = [
+        number(
+            "content.shift", 0...1,
+            "Share of contexts in which made-up text differs from the language that base models are taught; of a trace "
+                + "with ids, the `--shift` it was generated with.",
+            \.contentShift)
+    ]
+
     fileprivate static let metrics: [ScenarioField] = [
         ScenarioField(
             path: "metrics.warmup",

@@ -19,8 +19,8 @@ extension ScenarioField {
         text += """
 
             A file goes over the defaults, `--set`, `--seed` and `--repeats` over the file, and what an arm sets over them all.
-            `model`, `backend`, `seed`, `repeats`, `threads`, `training.adapter` and all of `hardware` and `metrics` belong to the whole
-            run.
+            `model`, `backend`, `seed`, `repeats`, `threads`, `training.adapter` and all of `hardware`, `content` and `metrics`
+            belong to the whole run.
 
             `model` is a name that `alchemist-sim models` lists, or a path: a value with a `/`, the name of a folder, or a file
             that ends in `.json` or `.yaml`. Such a folder holds a checkpoint, and `training.adapter` adapters, as

@@ -16,7 +16,11 @@ public enum PointsFile {
     /// The lines of a file.
     public static func lines(of path: String) throws(SweepError) -> [String] {
         do {
-            return try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n").map(String.init)
+            // A pipe will do: its length is not known.
+            let handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+            defer { try? handle.close() }
+            let text = String(decoding: try handle.readToEnd() ?? Data(), as: UTF8.self)
+            return text.split(separator: "\n").map(String.init)
         } catch {
             throw .system(action: "read this", path: path, code: SweepFolder.code(of: error))
         }

@@ -63,6 +63,27 @@ struct TraceRecipe: Sendable, Equatable {
         return lines.joined(separator: "\n")
     }
 
+    /// A setting that changes nothing beside the others, and what it takes to have an effect; nil if there is none.
+    func withoutEffect() throws(ValueProblem) -> (name: String, condition: String)? {
+        let kind = try kind()
+        let hasFeedback = try number("feedback_rate") != 0
+        let isGroup = try choice("feedback_kind", Feedback.Kind.sft) == .group
+        let hasIDs = try choice("content", TraceGeneratorOptions.sample.content) == .ids
+        let uses: [(name: String, isUsed: Bool, condition: String)] = [
+            ("prefix_groups", values["prefix_tokens"] != nil, "prefix_tokens"),
+            ("vocabulary", hasIDs, "content: ids"), ("shift_at", values["shift"] != nil, "shift"),
+            ("rate", kind != .replay, "arrivals other than replay"), ("cv", kind == .gamma, "arrivals: gamma"),
+            ("replay", kind == .replay, "arrivals: replay"), ("burst_factor", kind == .bursts, "arrivals: bursts"),
+            ("calm_time", kind == .bursts, "arrivals: bursts"), ("burst_time", kind == .bursts, "arrivals: bursts"),
+            ("amplitude", kind == .diurnal, "arrivals: diurnal"), ("period", kind == .diurnal, "arrivals: diurnal"),
+            ("feedback_delay", hasFeedback, "feedback_rate above 0"),
+            ("feedback_kind", hasFeedback, "feedback_rate above 0"),
+            ("feedback_edits", hasFeedback, "feedback_rate above 0"),
+            ("group_size", hasFeedback && isGroup, "feedback_kind: group"),
+        ]
+        return uses.first { values[$0.name] != nil && !$0.isUsed }.map { ($0.name, $0.condition) }
+    }
+
     /// The trace's settings as the generator takes them.
     func options() throws -> TraceGeneratorOptions {
         let sample = TraceGeneratorOptions.sample
@@ -99,9 +120,14 @@ struct TraceRecipe: Sendable, Equatable {
             (options.meanTurns, options.scale, options.maxContext) = (sample.meanTurns, sample.scale, sample.maxContext)
             return options
         }
+        // Turns that are put together get their history from each other: of each only its own text is drawn.
+        let isText = (try number("turns") ?? 1) > 1
         var pairs: [LengthPair] = []
+        var totals: [Int] = []
         try TraceReader.forEachRequest(path: lengths) {
-            pairs.append(LengthPair(user: $0.promptTokens, answer: $0.outputTokens))
+            let history = isText ? $0.previousTurn.map { totals[$0] } ?? 0 : 0
+            pairs.append(LengthPair(user: max(1, $0.promptTokens - history), answer: $0.outputTokens))
+            totals.append($0.promptTokens + $0.outputTokens)
         }
         options.lengths = .empirical(pairs)
         options.meanTurns = 1

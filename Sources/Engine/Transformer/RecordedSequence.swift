@@ -65,19 +65,26 @@ package struct RecordedSequence {
     }
 
     /// Attaches those chunks to a pass, as its sequence `index`, for one layer; with layer 0 their final norm's inputs.
+    ///
+    /// - Parameter positions: those that the sequence reads, by default all.
     package func attach(
-        to pass: TrainingPass, sequence index: Int, layer: Int, keeping isKept: (Int) -> Bool = { _ in true }
+        to pass: TrainingPass, sequence index: Int, layer: Int, within positions: Range<Int>? = nil,
+        keeping isKept: (Int) -> Bool = { _ in true }
     ) {
         for (number, chunk) in chunks.enumerated() where isKept(number) {
-            let start = chunk.positions.lowerBound
+            let own = chunk.positions.clamped(to: positions ?? chunk.positions)
+            guard !own.isEmpty else { continue }
+            let row = own.lowerBound - chunk.positions.lowerBound
             pass.attachKV(
                 layer: layer, sequence: index,
-                kv.segment(layer: layer, row: start, start: start, count: chunk.positions.count))
+                kv.segment(layer: layer, row: own.lowerBound, start: own.lowerBound, count: own.count))
             pass.attachActivations(
-                layer: layer, sequence: index, positions: chunk.positions, chunk.layers[layer])
+                layer: layer, sequence: index, positions: own, chunk.layers[layer], row: row)
             guard layer == 0, let final = chunk.final else { continue }
-            let end = chunk.positions.upperBound
-            pass.attachFinal(sequence: index, positions: end - final.rows..<end, final)
+            let first = chunk.positions.upperBound - final.rows
+            let kept = own.clamped(to: first..<chunk.positions.upperBound)
+            guard !kept.isEmpty else { continue }
+            pass.attachFinal(sequence: index, positions: kept, final, row: kept.lowerBound - first)
         }
     }
 }

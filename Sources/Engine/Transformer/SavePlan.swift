@@ -53,6 +53,9 @@ public struct PassPlan: Sendable, Hashable {
         self.recorded = recorded.allSatisfy { $0 == .full } ? [] : recorded
     }
 
+    /// Of a pass that only scores: it keeps nothing of a layer that the next one has no use for.
+    public static let scoring = PassPlan(own: .boundary)
+
     /// What records hold of a layer.
     public func recorded(_ layer: Int) -> SavePlan { recorded.isEmpty ? .full : recorded[layer] }
 }

@@ -79,7 +79,7 @@ public final class TrainingPass {
         unitRows: Int? = nil
     ) {
         self.init(
-            workspace, parameters, sequences, target: nil, plan: PassPlan(own: .boundary), unitRows: unitRows)
+            workspace, parameters, sequences, target: nil, plan: .scoring, unitRows: unitRows)
     }
 
     private init(

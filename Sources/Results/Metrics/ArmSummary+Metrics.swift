@@ -160,18 +160,29 @@ extension ArmSummary {
     private static let trainingMetrics: [Metric<ArmSummary>] = [
         training("training_steps", .one, "training steps applied") { Double($0.steps) },
         training("training_samples", .one, "samples of applied steps") { Double($0.samples) },
-        training("trained_tokens", .tokens, "tokens of applied steps that went through backward") {
+        training("trained_tokens", .tokens, "tokens of applied steps: of each answer, its prompt included") {
             Double($0.tokens)
+        },
+        training("shared_tokens", .tokens, "prompt tokens among them that did not run again for a further answer") {
+            Double($0.sharedTokens)
         },
         training("reused_tokens", .tokens, "trained tokens whose forward pass was skipped") {
             Double($0.reusedTokens)
         },
-        training("reused_token_fraction", .one, "reused tokens / trained tokens") { $0.reusedFraction },
+        training("reused_token_fraction", .one, "reused tokens / (trained tokens - shared tokens)") {
+            $0.reusedFraction
+        },
         training("stale_tokens", .tokens, "recorded tokens too stale to be used") { Double($0.staleTokens) },
-        training("busy_seconds", .seconds, "forward + loss + backward + optimizer + publish + stall") {
+        training("record_hit_rate", .one, "reused tokens / (reused tokens + stale tokens)") { $0.hitRate },
+        training(
+            "busy_seconds", .seconds, "forward + reference + loss + recompute + backward + optimizer + publish + stall"
+        ) {
             $0.busy.seconds
         },
         training("forward_seconds", .seconds, "forward passes below the head") { $0.time.forward.seconds },
+        training("reference_seconds", .seconds, "the reference model's forward passes and scores") {
+            $0.time.reference.seconds
+        },
         training("loss_seconds", .seconds, "head and loss, forward and backward") { $0.time.loss.seconds },
         training("recompute_seconds", .seconds, "forward work done again before the backward passes") {
             $0.time.recompute.seconds
@@ -208,6 +219,18 @@ extension ArmSummary {
         },
         training("loss_first", .nats, "mean loss of the first quarter of the steps, at least one") { $0.firstLoss },
         training("loss_last", .nats, "mean loss of the last quarter of the steps, at least one") { $0.lastLoss },
+        training("heldout_loss_base_first", .nats, "on texts of the base's language, before the first step") {
+            $0.firstHeldOut?.base
+        },
+        training("heldout_loss_base_last", .nats, "on texts of the base's language, after the last step") {
+            $0.lastHeldOut?.base
+        },
+        training("heldout_loss_shifted_first", .nats, "on texts of the shifted language, before the first step") {
+            $0.firstHeldOut?.shifted
+        },
+        training("heldout_loss_shifted_last", .nats, "on texts of the shifted language, after the last step") {
+            $0.lastHeldOut?.shifted
+        },
         training("record_age_mean", .one, "mean age of used records in versions, weighted by reused tokens") {
             $0.meanAge
         },

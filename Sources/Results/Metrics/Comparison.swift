@@ -59,7 +59,9 @@ extension Comparison {
     ) { terms in
         guard let whole = terms.baseline.training?.computePerToken,
             let forward = terms.baseline.training?.forwardPerToken,
-            let unrecorded = terms.candidate.training?.forwardPerToken
+            let unrecorded = terms.candidate.training?.forwardPerToken,
+            // An arm that runs prompts once for several answers spares backward passes, too.
+            (terms.baseline.training?.sharedTokens ?? 0 > 0) == (terms.candidate.training?.sharedTokens ?? 0 > 0)
         else { return nil }
         return ratio(whole, whole - forward + unrecorded)
     }
@@ -97,7 +99,7 @@ extension Comparison {
     ) { $0.candidate.training?.longestQuantum?.seconds }
 
     public static let reusedTokenFraction = Metric<Terms>(
-        "reused_token_fraction", .one, "the candidate's reused tokens / its trained tokens"
+        "reused_token_fraction", .one, "the candidate's reused tokens / those of its trained tokens that ran"
     ) { $0.candidate.training?.reusedFraction }
 
     public static let roundingError = Metric<Terms>(

@@ -4,8 +4,10 @@ public import Simulator
 public struct TrainingSummary: Sendable, Equatable {
     public var steps: Int
     public var samples: Int
-    /// Tokens of samples whose gradients were applied.
+    /// Tokens of samples whose gradients were applied: of each answer, its prompt included.
     public var tokens: Int
+    /// Prompt tokens among them that did not run again for a further answer.
+    public var sharedTokens: Int
     /// Those whose forward pass was skipped.
     public var reusedTokens: Int
     /// Recorded tokens that were too stale to be used.
@@ -27,6 +29,9 @@ public struct TrainingSummary: Sendable, Equatable {
     public var oldestAge: Int?
     /// From a sample's feedback to the first token served with weights that contain it; of samples that got so far.
     public var learningLag: Distribution?
+    /// Losses on held-out texts before the first step, and after the last; absent where they were not taken.
+    public var firstHeldOut: HeldOutLoss?
+    public var lastHeldOut: HeldOutLoss?
     /// The audits of those steps that had one, in order.
     public var audits: [GradientAudit]
 
@@ -36,10 +41,12 @@ public struct TrainingSummary: Sendable, Equatable {
         steps = log.steps.count
         samples = log.steps.reduce(0) { $0 + $1.samples }
         tokens = log.steps.reduce(0) { $0 + $1.tokens }
+        sharedTokens = log.steps.reduce(0) { $0 + $1.sharedTokens }
         reusedTokens = log.steps.reduce(0) { $0 + $1.reusedTokens }
         staleTokens = log.steps.reduce(0) { $0 + $1.staleTokens }
         time = log.steps.reduce(into: PhaseTimes()) { sum, step in
             sum.forward += step.time.forward
+            sum.reference += step.time.reference
             sum.loss += step.time.loss
             sum.recompute += step.time.recompute
             sum.backward += step.time.backward
@@ -61,6 +68,8 @@ public struct TrainingSummary: Sendable, Equatable {
             log.steps.flatMap { step in
                 step.firstServed.map { served in step.learned.map { served - $0.ready } } ?? []
             })
+        firstHeldOut = log.evaluations.first?.loss
+        lastHeldOut = log.evaluations.last?.loss
         audits = log.steps.compactMap(\.audit)
     }
 
@@ -81,7 +90,10 @@ public struct TrainingSummary: Sendable, Equatable {
     public var tokensPerBusySecond: Double? { ratio(Double(tokens), busy.seconds) }
     public var tokensPerWallSecond: Double? { ratio(Double(tokens), wallSeconds) }
     public var tokensPerDeviceSecond: Double? { ratio(Double(tokens), wallSeconds * Double(devices)) }
-    public var reusedFraction: Double? { ratio(Double(reusedTokens), Double(tokens)) }
+    /// Of the tokens that ran.
+    public var reusedFraction: Double? { ratio(Double(reusedTokens), Double(tokens - sharedTokens)) }
+    /// Share of the recorded tokens of samples that were fresh enough to be used.
+    public var hitRate: Double? { ratio(Double(reusedTokens), Double(reusedTokens + staleTokens)) }
     /// Share of the busy time that forward passes below the head take.
     public var forwardShare: Double? { ratio(time.forward.seconds, busy.seconds) }
     /// Compute seconds, and those of its forward passes, repeated ones included, per trained token.

@@ -165,6 +165,8 @@ private struct Row {
                 else { return nil }
                 return "\(Figure.number(first.median)) -> \(Figure.number(last.median))"
             },
+            heldOut("held-out loss, base", \.base),
+            heldOut("held-out loss, shifted", \.shifted),
             training("reused tokens", Figure.percent, \.reusedFraction),
             training("forward share of busy time", Figure.percent, \.forwardShare),
             training("longest trainer quantum", Figure.duration) { $0.longestQuantum?.seconds },
@@ -173,6 +175,15 @@ private struct Row {
             training("gradient rounding error", Figure.number, \.roundingError),
             training("gradient staleness error", Figure.number) { $0.stalenessError?.median },
         ]
+    }
+
+    private static func heldOut(_ label: String, _ value: @escaping (HeldOutLoss) -> Double) -> Row {
+        Row(label, isOptional: true) { arm in
+            guard let first = Spread(arm.repeats.lazy.map { $0.training?.firstHeldOut.map(value) }),
+                let last = Spread(arm.repeats.lazy.map { $0.training?.lastHeldOut.map(value) })
+            else { return nil }
+            return "\(Figure.number(first.median)) -> \(Figure.number(last.median))"
+        }
     }
 
     private init(_ label: String, isOptional: Bool, _ figure: @escaping (ArmReport) -> String?) {

@@ -117,6 +117,8 @@ extension ResultsWriter {
         try writeTable(log.steps, as: Schema.stepColumns, at: group + "/training")
         let learned = log.steps.enumerated().flatMap { step, record in record.learned.map { (step: step, sample: $0) } }
         try writeTable(learned, as: Schema.learnedColumns, at: group + "/samples")
+        try writeTable(log.evaluations, as: Schema.evaluationColumns, at: group + "/learning_curve")
+        try writeTable(Schema.sampleAudits(of: log), as: Schema.sampleAuditColumns, at: group + "/sample_audits")
         try writeTable(log.transfers, as: Schema.transferColumns, at: group + "/transfers")
         try writeMemory(log.memory, at: group + "/memory")
         try writeScalar(log.end.nanoseconds, at: group + "/end", unit: .nanoseconds, "the end of the last quantum")

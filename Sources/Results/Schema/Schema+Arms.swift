@@ -1,5 +1,13 @@
 internal import Simulator
 
+/// A sample's audit at one layer.
+struct SampleAuditRow {
+    var step: Int
+    var sample: SampleAudit
+    var layer: Int
+    var distance: GradientDistance
+}
+
 /// The tables below `/arms/NAME/repeat_NNN`.
 extension Schema {
     static var requestColumns: [Column<RequestRecord>] {
@@ -80,13 +88,18 @@ extension Schema {
             .time(ifAny: "first_served", "end of the first iteration that made a token with them", \.firstServed),
             .count("samples", "samples of the step", \.samples),
             .count("micro_batches", "forward and backward passes", \.microBatches),
-            .tokens("tokens", "tokens that went through backward", \.tokens),
+            .code("objective", "what was learned from", Feedback.Kind.allCases.map(\.rawValue)) { step in
+                Feedback.Kind.allCases.firstIndex(of: step.objective) ?? -1
+            },
+            .tokens("tokens", "tokens learned from: of each answer, its prompt included", \.tokens),
+            .tokens("shared_tokens", "prompt tokens that did not run again for a further answer", \.sharedTokens),
             .tokens("reused_tokens", "those whose forward pass was skipped", \.reusedTokens),
             .tokens("loss_tokens", "tokens that carry loss", \.lossTokens),
             .tokens("stale_tokens", "recorded tokens too stale to be used", \.staleTokens),
-            .real(ifAny: "loss", .nats, "mean loss over the loss tokens", \.loss),
+            .real(ifAny: "loss", .nats, "mean loss over the loss tokens, or over the pairs", \.loss),
             .real(ifAny: "gradient_norm", .one, "global norm of the gradient before clipping", \.gradientNorm),
             .duration("forward_time", "forward passes below the head", \.time.forward),
+            .duration("reference_time", "the reference model's forward passes and scores", \.time.reference),
             .duration("loss_time", "head and loss, forward and backward", \.time.loss),
             .duration("recompute_time", "forward work done again before the backward passes", \.time.recompute),
             .duration("backward_time", "backward passes below the head", \.time.backward),
@@ -112,9 +125,45 @@ extension Schema {
             .count("step", "row of training", \.step),
             .count("request", "row of /trace", \.sample.request),
             .time("ready", "when its feedback came", \.sample.ready),
-            .tokens("tokens", "tokens that went through backward", \.sample.tokens),
+            .tokens("tokens", "of all its answers, each with the prompt before it", \.sample.tokens),
             .tokens("reused_tokens", "those whose forward pass was skipped", \.sample.reusedTokens),
         ]
+    }
+
+    /// One row per version of which held-out losses were taken: the learning curve.
+    static var evaluationColumns: [Column<EvaluationRecord>] {
+        [
+            .count("version", "version of the weights", \.version),
+            .time("time", "when they were made", \.time),
+            .tokens("trained_tokens", "tokens that were learned from to make them", \.trainedTokens),
+            .real("loss_base", .nats, "mean loss on held-out texts of the base's language", \.loss.base),
+            .real("loss_shifted", .nats, "mean loss on held-out texts of the shifted language", \.loss.shifted),
+        ]
+    }
+
+    /// One row per audited sample and layer, and one for all of its gradient.
+    static var sampleAuditColumns: [Column<SampleAuditRow>] {
+        [
+            .count("step", "row of training", \.step),
+            .count("request", "row of /trace", \.sample.request),
+            .count("age", "age of the oldest part of its records in versions", \.sample.age),
+            .tokens("reused_tokens", "its tokens whose forward pass was skipped", \.sample.reusedTokens),
+            .tokens("tokens", "its tokens that ran", \.sample.tokens),
+            .count("layer", "layer of the model; -1 for the whole gradient", \.layer),
+            .real("error", .one, "|difference| / |gradient recomputed at the step's weights|", \.distance.error),
+            .real("cosine", .one, "cosine between the two", \.distance.cosine),
+        ]
+    }
+
+    static func sampleAudits(of log: ArmLog) -> [SampleAuditRow] {
+        log.steps.enumerated().flatMap { step, record in
+            (record.audit?.samples ?? []).flatMap { sample in
+                [SampleAuditRow(step: step, sample: sample, layer: -1, distance: sample.whole)]
+                    + sample.layers.enumerated().map { layer, distance in
+                        SampleAuditRow(step: step, sample: sample, layer: layer, distance: distance)
+                    }
+            }
+        }
     }
 
     static var transferColumns: [Column<TransferRecord>] {

@@ -32,6 +32,9 @@ public protocol ExecutionBackend: MemoryDemand {
     /// Compares the complete gradient of the step with its two references, outside the clock; `nil` from a backend
     /// that has no gradients.
     mutating func audit(_ microBatches: [MicroBatch]) throws -> GradientAudit?
+    /// The loss of the trainer's weights on held-out texts, outside the clock; `nil` from a backend that has no weights, or
+    /// no such texts.
+    func evaluate() throws -> HeldOutLoss?
     /// No record made before `version` exists any more.
     mutating func forgetVersions(before version: Int)
     /// The most bytes that were really held so far; none where there are no real bytes.
@@ -40,6 +43,10 @@ public protocol ExecutionBackend: MemoryDemand {
 
 extension ExecutionBackend {
     public var arenaPeaks: [ArenaPeak] { [] }
+}
+
+extension ExecutionBackend {
+    public func evaluate() throws -> HeldOutLoss? { nil }
 }
 
 /// What came of a plan.
@@ -70,10 +77,52 @@ public struct GradientAudit: Sendable, Equatable {
     public var stalenessError: Double
     /// Cosine between the step's gradient and the one recomputed at its own weights.
     public var stalenessCosine: Double
+    /// What staleness does to each sample's own gradient, where that was asked for: of samples with records.
+    public var samples: [SampleAudit]
 
-    public init(roundingError: Double, stalenessError: Double, stalenessCosine: Double) {
+    public init(
+        roundingError: Double, stalenessError: Double, stalenessCosine: Double, samples: [SampleAudit] = []
+    ) {
         self.roundingError = roundingError
         self.stalenessError = stalenessError
         self.stalenessCosine = stalenessCosine
+        self.samples = samples
+    }
+}
+
+/// How far the gradient of some tensors together lies from a reference.
+public struct GradientDistance: Sendable, Equatable {
+    /// `|d| / max(|g|, 1e-6 |g_all|)` with Euclidean norms over all of these tensors.
+    public var error: Double
+    public var cosine: Double
+
+    public init(error: Double, cosine: Double) {
+        self.error = error
+        self.cosine = cosine
+    }
+}
+
+/// The gradient of one sample with its records against the one computed wholly at the step's own weights.
+public struct SampleAudit: Sendable, Equatable {
+    /// Index in the trace.
+    public var request: Int
+    /// Of the oldest part of its records, in versions.
+    public var age: Int
+    public var reusedTokens: Int
+    /// Tokens that ran.
+    public var tokens: Int
+    public var whole: GradientDistance
+    /// By layer.
+    public var layers: [GradientDistance]
+
+    public init(
+        request: Int, age: Int, reusedTokens: Int, tokens: Int, whole: GradientDistance, layers: [GradientDistance]
+    ) {
+        self.request = request
+        self.age = age
+        self.reusedTokens = reusedTokens
+        self.tokens = tokens
+        self.whole = whole
+        self.layers = layers
     }
 }

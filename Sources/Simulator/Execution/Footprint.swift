@@ -8,10 +8,14 @@ public struct Footprint: Sendable, Equatable {
     public var plans: SavePlans
     /// Bytes of one stored value.
     public var widths: ValueWidths
+    /// Whether pairs are learned from, against a reference model.
+    public var learnsPairs: Bool
 
     public init(
-        model: ModelShape, tuning: Tuning, plans: SavePlans = SavePlans(), widths: ValueWidths = .fp32
+        model: ModelShape, tuning: Tuning, plans: SavePlans = SavePlans(), widths: ValueWidths = .fp32,
+        learnsPairs: Bool = false
     ) {
+        self.learnsPairs = learnsPairs
         self.model = model
         self.tuning = tuning
         self.plans = plans
@@ -38,6 +42,11 @@ public struct Footprint: Sendable, Equatable {
     /// In full tuning, the buffer that the optimizer writes the next weights into while serving reads the present ones.
     public var publishBuffer: Bytes {
         if case .full = tuning { baseWeights } else { .zero }
+    }
+
+    /// The reference model of pairs, where it is not what the adapters are put on.
+    public var reference: Bytes {
+        if case .full = tuning, learnsPairs { baseWeights } else { .zero }
     }
 
     /// What a step publishes: the adapters, or all weights.
@@ -97,6 +106,21 @@ public struct Footprint: Sendable, Equatable {
             return missing(plans.own, fresh) + missing(plans.recorded[layer], all - fresh)
         }
         return (ofLayers.max() ?? .zero) + (plans.own == .boundary ? kvPerTokenPerLayer * microBatch.freshRows : .zero)
+    }
+
+    /// What the reference model's pass over `microBatch` holds at a time besides what it computes with: the inputs of a
+    /// layer and of the next one, and the final norm's inputs of loss rows.
+    public func referenceActivations(of microBatch: MicroBatch) -> Bytes {
+        guard microBatch.needsReference else { return .zero }
+        return Bytes((2 * microBatch.rows + microBatch.lossRows) * model.hidden * widths.activations)
+    }
+
+    /// What that pass, or what computes again, works in: neither does while the other does.
+    public func layerScratch(of microBatch: MicroBatch) -> Bytes {
+        guard microBatch.needsReference else { return recomputed(in: microBatch) }
+        var scoring = self
+        scoring.plans = SavePlans(checkpointing: .full)
+        return max(recomputed(in: microBatch), scoring.recomputed(in: microBatch.withoutRecords))
     }
 
     /// What it keeps in all layers and before the final norm.

@@ -5,7 +5,8 @@ extension MicroBatch {
         return sequences.compactMap { sequence in
             defer { base += sequence.tokens }
             let own = rows.clamped(to: base..<base + sequence.tokens)
-            return own.isEmpty ? nil : (sequence, own.lowerBound - base..<own.upperBound - base)
+            let first = sequence.positions.lowerBound - base
+            return own.isEmpty ? nil : (sequence, own.lowerBound + first..<own.upperBound + first)
         }
     }
 
@@ -88,12 +89,12 @@ extension TrainingSequencePlan {
     /// Positions that run forward: what the recorded spans leave.
     public var freshRanges: [Range<Int>] {
         var ranges: [Range<Int>] = []
-        var next = 0
+        var next = positions.lowerBound
         for span in recorded {
             if span.tokens.lowerBound > next { ranges.append(next..<span.tokens.lowerBound) }
             next = span.tokens.upperBound
         }
-        if next < tokens { ranges.append(next..<tokens) }
+        if next < positions.upperBound { ranges.append(next..<positions.upperBound) }
         return ranges
     }
 }

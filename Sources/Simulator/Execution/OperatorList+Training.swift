@@ -2,18 +2,25 @@ extension OperatorList {
     /// All operators of one unit of `microBatch`.
     public func forEachOperator(of unit: TrainerUnit, in microBatch: MicroBatch, _ body: (Operator) -> Void) {
         switch unit {
+        case .reference(let layer, let rows):
+            let output =
+                layer == model.layers - 1
+                ? microBatch.lossQueries(ofAll: rows) : (rows: rows.count, pairs: microBatch.pairs(ofAll: rows))
+            forEachForwardOperator(layer: layer, rows: rows.count, output) { op in
+                // The reference is the model without adapters.
+                if op.role != .adapterA, op.role != .adapterB { body(op) }
+            }
         case .forward(let layer, let rows):
             let output =
                 layer == model.layers - 1
                 ? microBatch.lossQueries(ofFresh: rows) : (rows: rows.count, pairs: microBatch.pairs(ofFresh: rows))
-            if layer == 0 { body(pass(.embedding, values: rows.count * model.hidden, moved: 2)) }
-            forEachLayerOperator(rows: rows.count, outputRows: output.rows, count: 1, body)
-            if output.rows > 0 { body(attention(queries: output.rows, pairs: output.pairs, count: 1)) }
+            forEachForwardOperator(layer: layer, rows: rows.count, output, body)
+        case .score(let rows, _): forEachChunk(of: rows) { forEachScoreOperator(rows: $0, count: $1, body) }
         case .loss(let rows):
-            let chunks = rows.count / lossChunk
-            let rest = rows.count % lossChunk
-            if chunks > 0 { forEachLossOperator(rows: lossChunk, count: chunks, body) }
-            if rest > 0 { forEachLossOperator(rows: rest, count: 1, body) }
+            forEachChunk(of: rows) { rows, count in
+                forEachScoreOperator(rows: rows, count: count, body)
+                forEachLossGradientOperator(rows: rows, count: count, body)
+            }
         case .recompute(let layer, let rows): forEachRecomputeOperator(layer: layer, rows: rows, in: microBatch, body)
         case .backward(let layer, let rows): forEachBackwardOperator(layer: layer, rows: rows, in: microBatch, body)
         case .gradientNorm: body(pass(.gradientNorm, values: tuning.trainedParameters(of: model), moved: 1))
@@ -23,13 +30,33 @@ extension OperatorList {
         }
     }
 
-    /// Final norm, head and cross-entropy of a chunk of loss rows, and at once their backward pass.
-    private func forEachLossOperator(rows: Int, count: Int, _ body: (Operator) -> Void) {
+    private func forEachForwardOperator(
+        layer: Int, rows: Int, _ output: (rows: Int, pairs: Int), _ body: (Operator) -> Void
+    ) {
+        if layer == 0 { body(pass(.embedding, values: rows * model.hidden, moved: 2)) }
+        forEachLayerOperator(rows: rows, outputRows: output.rows, count: 1, body)
+        if output.rows > 0 { body(attention(queries: output.rows, pairs: output.pairs, count: 1)) }
+    }
+
+    /// Chunks of loss rows: their rows, and how many there are of that many.
+    private func forEachChunk(of rows: Range<Int>, _ body: (_ rows: Int, _ count: Int) -> Void) {
+        let (chunks, rest) = rows.count.quotientAndRemainder(dividingBy: lossChunk)
+        if chunks > 0 { body(lossChunk, chunks) }
+        if rest > 0 { body(rest, 1) }
+    }
+
+    /// Final norm, head and cross-entropy of a chunk of loss rows.
+    private func forEachScoreOperator(rows: Int, count: Int, _ body: (Operator) -> Void) {
         let (h, v) = (model.hidden, model.vocabulary)
         body(pass(.gather, values: rows * h, moved: 2, count: count))
         body(pass(.norm, values: rows * h, moved: 2, count: count))
         body(product(.head, m: rows, n: v, k: h, count: count))
         body(pass(.loss, values: rows * v, moved: 2, count: count))
+    }
+
+    /// Their backward pass, which follows at once.
+    private func forEachLossGradientOperator(rows: Int, count: Int, _ body: (Operator) -> Void) {
+        let (h, v) = (model.hidden, model.vocabulary)
         body(product(.head, .inputGradient, m: rows, n: v, k: h, count: count))
         body(pass(.normBackward, values: rows * h, moved: 4, count: count))
         guard case .full = tuning else { return }

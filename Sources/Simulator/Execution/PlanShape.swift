@@ -45,7 +45,8 @@ public struct PlanShape: Hashable, Sendable {
     }
 
     /// 1, the number of units, four numbers for each, then the sequences they work on, if any unit looks at rows:
-    /// tokens, loss tokens, the number of recorded spans, and their ends.
+    /// their first position where that is not the prompt's, tokens, loss tokens, the number of recorded spans, and their
+    /// ends.
     private static func codes(of quantum: TrainerQuantum, lastLayer: Int) -> [Int32] {
         func place(of layer: Int) -> Int32 { layer == 0 ? 1 : layer == lastLayer ? 2 : 0 }
         var codes: [Int32] = [1, code(quantum.units.count)]
@@ -54,6 +55,12 @@ public struct PlanShape: Hashable, Sendable {
             switch unit {
             case .forward(let layer, let rows):
                 codes += [0, place(of: layer), code(rows.lowerBound), code(rows.upperBound)]
+                needsRows = true
+            case .reference(let layer, let rows):
+                codes += [6, place(of: layer), code(rows.lowerBound), code(rows.upperBound)]
+                needsRows = true
+            case .score(let rows, let ofReference):
+                codes += [7, ofReference ? 1 : 0, code(rows.lowerBound), code(rows.upperBound)]
                 needsRows = true
             case .loss(let rows):
                 codes += [1, 0, code(rows.lowerBound), code(rows.upperBound)]
@@ -73,6 +80,8 @@ public struct PlanShape: Hashable, Sendable {
         }
         guard needsRows else { return codes }
         for sequence in quantum.microBatch.sequences {
+            // What goes on from a prompt that others share begins later; the number before it is negative.
+            if sequence.positions.lowerBound > 0 { codes.append(code(-sequence.positions.lowerBound)) }
             codes += [code(sequence.tokens), code(sequence.lossTokens.count), code(sequence.recorded.count)]
             for span in sequence.recorded { codes += [code(span.tokens.lowerBound), code(span.tokens.upperBound)] }
         }
@@ -102,7 +111,8 @@ public struct PlanShape: Hashable, Sendable {
             return parts.joined(separator: " ")
         }
 
-        /// The units with their rows, then the sequences as `TOKENS/LOSS TOKENS` with the recorded spans in brackets.
+        /// The units with their rows, then the sequences as `TOKENS/LOSS TOKENS` with the recorded spans in brackets, those
+        /// behind a shared prompt with `+` and their first position before.
         mutating func training() -> String {
             let places = ["", "0", "L"]
             let units = (0..<next()).map { _ in
@@ -111,6 +121,8 @@ public struct PlanShape: Hashable, Sendable {
                 switch unit {
                 case 5: return "r\(place):\(range())"
                 case 0: return "f\(place):\(range())"
+                case 6: return "R\(place):\(range())"
+                case 7: return (layer == 1 ? "S:" : "s:") + range()
                 case 1: return "l:\(range())"
                 case 2: return "b\(place):\(range())"
                 case 3:
@@ -123,9 +135,15 @@ public struct PlanShape: Hashable, Sendable {
             }
             var sequences: [String] = []
             while !codes.isEmpty {
-                let (tokens, loss, spans) = (next(), next(), next())
+                var start = ""
+                var tokens = next()
+                if tokens < 0 {
+                    start = "+\(-tokens):"
+                    tokens = next()
+                }
+                let (loss, spans) = (next(), next())
                 let recorded = (0..<spans).map { _ in range() }.joined(separator: ",")
-                sequences.append("\(tokens)/\(loss)[\(recorded)]")
+                sequences.append("\(start)\(tokens)/\(loss)[\(recorded)]")
             }
             let text = units.joined(separator: " ")
             return sequences.isEmpty ? text : text + " of " + sequences.joined(separator: " ")

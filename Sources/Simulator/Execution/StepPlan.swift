@@ -63,6 +63,10 @@ public struct TrainerQuantum: Sendable {
 
 /// The smallest piece of training that is run without a break.
 public enum TrainerUnit: Sendable, Hashable {
+    /// A decoder layer of the reference model over a range of all rows, in ascending order.
+    case reference(layer: Int, rows: Range<Int>)
+    /// Head and log-probabilities of a range of the loss rows, of the reference model or of the trained one.
+    case score(rows: Range<Int>, ofReference: Bool)
     /// A decoder layer over a range of the fresh rows, in ascending order.
     case forward(layer: Int, rows: Range<Int>)
     /// Head, loss and the head's backward pass over a range of the loss rows.
@@ -78,8 +82,9 @@ public enum TrainerUnit: Sendable, Hashable {
 
     public var phase: TrainerPhase {
         switch self {
+        case .reference, .score(_, ofReference: true): .reference
         case .forward: .forward
-        case .loss: .loss
+        case .loss, .score: .loss
         case .recompute: .recompute
         case .backward: .backward
         case .gradientNorm, .optimizer: .optimizer
@@ -88,7 +93,7 @@ public enum TrainerUnit: Sendable, Hashable {
 }
 
 public enum TrainerPhase: Sendable, CaseIterable {
-    case forward, loss, backward, optimizer, recompute
+    case forward, loss, backward, optimizer, recompute, reference
 
     public var name: String {
         switch self {
@@ -97,6 +102,7 @@ public enum TrainerPhase: Sendable, CaseIterable {
         case .backward: "backward"
         case .optimizer: "optimizer"
         case .recompute: "recompute"
+        case .reference: "reference"
         }
     }
 }

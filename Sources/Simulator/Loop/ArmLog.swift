@@ -12,6 +12,8 @@ public struct ArmLog: Sendable {
     /// The units of the trainer's quanta, in the order of execution.
     public var units: [UnitRecord] = []
     public var steps: [StepRecord] = []
+    /// Losses on held-out texts, in the order of versions.
+    public var evaluations: [EvaluationRecord] = []
     public var transfers: [TransferRecord] = []
     public var recording = RecordingTotals()
     public var memory = MemoryRecord()

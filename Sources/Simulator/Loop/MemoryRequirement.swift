@@ -48,7 +48,10 @@ public struct MemoryRequirement: Sendable {
             } else {
                 tier = .device
             }
-            fixed += [(tier, .gradients, footprint.gradients), (tier, .optimizer, footprint.optimizer)]
+            fixed += [
+                (tier, .gradients, footprint.gradients), (tier, .optimizer, footprint.optimizer),
+                (tier, .reference, footprint.reference),
+            ]
         }
         self.fixed = fixed
         let block = configuration.serving.kvBlockTokens
@@ -68,7 +71,7 @@ public struct MemoryRequirement: Sendable {
             }
         kvBlocks = max(0, limit.count) / max(1, kvBlock.count)
         if training {
-            let largest = Self.largestMicroBatch(of: trace, configuration.training)
+            let largest = Self.largestMicroBatch(of: trace, configuration)
             microBatchRows = largest.rows
             let fresh =
                 footprint.trainActivations(freshRows: largest.rows, freshLossRows: largest.lossRows)
@@ -144,22 +147,22 @@ public struct MemoryRequirement: Sendable {
 
     /// A micro-batch with as many rows as any samples of the trace can fill one with, wholly recomputed: the largest
     /// sample, and as much of the other largest of a step as the limit lets beside it.
-    private static func largestMicroBatch(of trace: Trace, _ training: TrainingConfiguration) -> MicroBatch {
+    private static func largestMicroBatch(of trace: Trace, _ configuration: ArmConfiguration) -> MicroBatch {
+        let training = configuration.training
         let lengths = trace.requests.map { request in
-            var response = request.outputTokens
-            if case .given(let feedback) = request.feedback, let tokens = feedback.tokens {
-                response = max(response, tokens.count)
-            }
-            return request.promptTokens + response - 1
+            max(
+                request.promptTokens + request.outputTokens - 1,
+                configuration.feedback(on: request).flatMap { configuration.sample(of: request, -1, $0) }?.rows ?? 0)
         }
         let step = lengths.sorted(by: >).prefix(training.updateEvery)
         let largest = step.first ?? 0
         let rows = max(largest, min(training.microBatchTokens, step.reduce(0, +)))
         let sequences = [largest, rows - largest].filter { $0 > 0 }.map { tokens in
             TrainingSequencePlan(
-                request: -1, promptTokens: tokens, responseTokens: 1, edited: false, lossTokens: 0..<tokens,
-                recorded: [])
+                request: -1, promptTokens: tokens, lossTokens: 0..<tokens, recorded: [])
         }
-        return MicroBatch(id: -1, version: 0, sequences: sequences, stepLossTokens: max(rows, 1))
+        return MicroBatch(
+            id: -1, version: 0, sequences: sequences, objective: training.learnsPairs ? .dpo : .sft,
+            stepLossTokens: max(rows, 1))
     }
 }

@@ -230,13 +230,13 @@ extension Simulation {
         events.schedule(.recordExpiry(index), at: now + configuration.recording.keepFor, priority: 4)
     }
 
-    /// The record becomes that of a sample. An edited answer is not what was recorded.
-    mutating func claimRecord(of index: Int, edited: Bool) -> [RecordReference] {
+    /// The record becomes that of a sample. What was recorded of the answer is of no use where others are learned from.
+    mutating func claimRecord(of index: Int, learnsServed: Bool) -> [RecordReference] {
         guard let record = records.removeValue(forKey: index) else { return [] }
         let prompt = trace.requests[index].promptTokens
         return record.parts.filter { part in
             guard memory.records.isUsable(part.chunk) else { return false }
-            guard edited, part.tokens.lowerBound >= prompt else {
+            guard !learnsServed, part.tokens.lowerBound >= prompt else {
                 memory.note(part.chunk, need: .claimed)
                 return true
             }
@@ -290,12 +290,41 @@ extension Simulation {
 }
 
 extension ArmConfiguration {
+    /// What feedback on a request has one learn, without what is recorded of it; `nil` if it has nothing to teach.
+    func sample(of request: Request, _ index: Int, _ feedback: Feedback, at now: SimTime = .zero) -> Sample? {
+        guard let lesson = training.objective.lesson(of: feedback.signal, served: request.outputTokens),
+            !lesson.answers.isEmpty
+        else { return nil }
+        return Sample(
+            request: index, promptTokens: request.promptTokens, objective: lesson.kind, answers: lesson.answers,
+            sharesPrompt: training.sharedPrompts, record: [], ready: now)
+    }
+
+    /// Notes whether the trace's feedback has pairs to learn from.
+    public mutating func adapt(to trace: Trace) {
+        guard training.enabled else { return }
+        training.learnsPairs = trace.requests.contains { request in
+            feedback(on: request).flatMap { sample(of: request, -1, $0) }?.objective == .dpo
+        }
+    }
+
+    /// The first request whose feedback does not say what the objective needs.
+    public func firstWithoutLesson(in trace: Trace) -> Request? {
+        guard training.enabled else { return nil }
+        return trace.requests.first { request in
+            guard let feedback = feedback(on: request) else { return false }
+            return training.objective.lesson(of: feedback.signal, served: request.outputTokens) == nil
+        }
+    }
+
     /// The feedback that a request gets: the trace's, or that of the seeded model where the trace is silent.
     func feedback(on request: Request) -> Feedback? {
         switch request.feedback {
         case .given(let feedback): feedback
         case .none: nil
-        case .unstated: feedback.feedback(for: request.id, seed: seed)
+        case .unstated:
+            feedback.feedback(
+                for: request.id, seed: seed, kind: training.objective.kind, answerTokens: request.outputTokens)
         }
     }
 }

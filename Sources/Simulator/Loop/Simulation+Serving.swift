@@ -128,11 +128,9 @@ extension Simulation {
     mutating func takeFeedback(_ feedback: Feedback, on index: Int) {
         pendingFeedback -= 1
         let request = trace.requests[index]
-        let edited = feedback.tokens != nil
-        trainer.add(
-            Sample(
-                request: index, promptTokens: request.promptTokens,
-                responseTokens: feedback.tokens?.count ?? request.outputTokens, edited: edited,
-                record: claimRecord(of: index, edited: edited), ready: now))
+        // A group whose answers all weigh nothing teaches nothing: its record waits until it expires.
+        guard var sample = configuration.sample(of: request, index, feedback, at: now) else { return }
+        sample.record = claimRecord(of: index, learnsServed: sample.answers.contains { $0.number == 0 })
+        trainer.add(sample)
     }
 }

@@ -58,8 +58,9 @@ extension Simulation {
             chunks.allSatisfy { memory.records.isOnDevice($0.id, layer: layer, part: part) }
         }
         return switch unit {
+        case .reference, .score(_, ofReference: true): true
         case .forward(let layer, _): allOnDevice(layer, .kv)
-        case .loss: allOnDevice(backend.model.layers, .activations)
+        case .loss, .score: allOnDevice(backend.model.layers, .activations)
         case .recompute(let layer, _), .backward(let layer, _): allOnDevice(layer, .all)
         case .gradientNorm, .optimizer: true
         }
@@ -77,7 +78,8 @@ extension Simulation {
         guard let step = trainer.step, step.open == nil, step.closing == nil else { return true }
         guard let samples = step.pending.first else { return true }
         var (plan, stale) = trainer.microBatch(
-            of: samples, stepLossTokens: step.record.lossTokens, records: memory.records)
+            of: samples, stepLossTokens: step.record.lossTokens, stepSamples: step.record.samples,
+            records: memory.records)
         let leftOut = plan.leaveOutPartialChunks(of: memory.records, rows: microBatchRows)
         let estimate = { [plan] (unit: TrainerUnit) in
             backend.estimate(.train(TrainerQuantum(microBatch: plan, units: [unit])))
@@ -135,10 +137,12 @@ extension Simulation {
     private mutating func noteReuse(in plan: MicroBatch) {
         guard var step = trainer.step else { return }
         // Micro-batches take the step's samples in order.
-        let first = step.record.learned.count - step.pending.reduce(0) { $0 + $1.count } - plan.sequences.count
-        for (index, sequence) in plan.sequences.enumerated() {
-            step.record.learned[first + index].reusedTokens = sequence.reusedTokens
+        var sample = step.opened
+        for sequence in plan.sequences {
+            if step.record.learned[sample].request != sequence.request { sample += 1 }
+            step.record.learned[sample].reusedTokens += sequence.reusedTokens
         }
+        step.opened = sample + 1
         for span in plan.sequences.lazy.flatMap(\.recorded) {
             let age = plan.version - span.versions.lowerBound
             step.record.reusedTokens += span.tokens.count
@@ -235,5 +239,17 @@ extension Simulation {
         log.steps.append(record)
         trainer.finishStep()
         try sendWeights(of: trainer.version)
+        if trainer.version % max(1, configuration.training.evaluateEvery) == 0 { try evaluate() }
+    }
+
+    /// Takes the loss of the present weights on held-out texts, if that is wanted and has not been done.
+    mutating func evaluate() throws {
+        let training = configuration.training
+        guard training.enabled, training.evaluateEvery > 0, log.evaluations.last?.version != trainer.version,
+            let loss = try backend.evaluate()
+        else { return }
+        log.evaluations.append(
+            EvaluationRecord(
+                version: trainer.version, time: now, trainedTokens: log.steps.reduce(0) { $0 + $1.tokens }, loss: loss))
     }
 }

@@ -125,6 +125,7 @@ public struct Simulation<Backend: ExecutionBackend> {
     public mutating func run(
         progress: (_ finished: Int, _ now: SimTime) -> Void = { _, _ in }, shouldStop: () -> Bool = { false }
     ) throws -> ArmLog {
+        try evaluate()
         try dispatch()
         while let (time, event) = events.popNext() {
             memory.ledger.now = time
@@ -137,6 +138,7 @@ public struct Simulation<Backend: ExecutionBackend> {
                 break
             }
         }
+        try evaluate()
         // What is left in the prefix cache is of no more use.
         memory.clearPrefixCache()
         try flushMovements()

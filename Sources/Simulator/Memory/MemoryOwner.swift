@@ -25,6 +25,8 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     /// In full tuning, the buffer that the optimizer writes the next weights into, or that a separate trainer's arrive
     /// in.
     case publishBuffer
+    /// In full tuning on pairs, the weights that training started from: the reference model.
+    case reference
 
     /// Whether it holds KV blocks.
     public var isKV: Bool { self == .kv || self == .recordedKV || self == .cachedKV }
@@ -33,7 +35,7 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     public var isTraining: Bool {
         switch self {
         case .gradients, .optimizer, .adapters, .recorded, .recordedKV, .staged, .trainActivations,
-            .trainWorkspace, .publishBuffer:
+            .trainWorkspace, .publishBuffer, .reference:
             true
         case .weights, .kv, .cachedKV, .servingWorkspace: false
         }
@@ -43,7 +45,7 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
     public var isTransient: Bool {
         switch self {
         case .kv, .recordedKV, .cachedKV, .recorded, .staged, .trainActivations, .trainWorkspace: true
-        case .weights, .adapters, .gradients, .optimizer, .servingWorkspace, .publishBuffer: false
+        case .weights, .adapters, .gradients, .optimizer, .servingWorkspace, .publishBuffer, .reference: false
         }
     }
 
@@ -62,6 +64,7 @@ public enum MemoryOwner: Int, Sendable, CaseIterable {
         case .trainWorkspace: "train_workspace"
         case .servingWorkspace: "serving_workspace"
         case .publishBuffer: "publish_buffer"
+        case .reference: "reference"
         }
     }
 }

@@ -12,11 +12,12 @@ public struct AcceleratorDemand: MemoryDemand {
 
     /// - Parameter maxBatch: requests that run at the same time.
     public init(
-        _ model: ModelShape, _ tuning: Tuning, plans: SavePlans = SavePlans(), widths: ValueWidths, maxBatch: Int
+        _ model: ModelShape, _ tuning: Tuning, plans: SavePlans = SavePlans(), widths: ValueWidths, maxBatch: Int,
+        learnsPairs: Bool = false
     ) {
         self.model = model
         self.maxBatch = maxBatch
-        footprint = Footprint(model: model, tuning: tuning, plans: plans, widths: widths)
+        footprint = Footprint(model: model, tuning: tuning, plans: plans, widths: widths, learnsPairs: learnsPairs)
     }
 
     public func servingWorkspace(tokens: Int) -> Bytes {
@@ -33,6 +34,6 @@ public struct AcceleratorDemand: MemoryDemand {
         let widest = unit * max(3 * model.intermediate, model.qkvWidth + 2 * model.queryWidth)
         let logits = min(Self.lossChunk, microBatch.lossRows) * model.vocabulary
         return Bytes((streams + widest) * footprint.widths.activations + logits * (footprint.widths.activations + 4))
-            + footprint.recomputed(in: microBatch)
+            + footprint.layerScratch(of: microBatch) + footprint.referenceActivations(of: microBatch)
     }
 }

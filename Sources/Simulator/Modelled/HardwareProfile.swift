@@ -91,7 +91,7 @@ public enum WorkPhase: String, Sendable, Hashable, CaseIterable {
 
     public init(_ phase: TrainerPhase) {
         switch phase {
-        case .forward, .recompute: self = .forward
+        case .forward, .recompute, .reference: self = .forward
         case .loss: self = .loss
         case .backward: self = .backward
         case .optimizer: self = .optimizer

@@ -83,8 +83,9 @@ public final class OperatorPricer {
         func lowest(_ layer: Int) -> Int { layer == 0 || layer == list.model.layers - 1 ? layer : 1 }
         return switch unit {
         case .forward(let layer, let rows): .forward(layer: lowest(layer), rows: rows)
+        case .reference(let layer, let rows): .reference(layer: lowest(layer), rows: rows)
         case .backward(let layer, let rows): .backward(layer: lowest(layer), rows: rows)
-        case .loss, .recompute, .gradientNorm, .optimizer: unit
+        case .score, .loss, .recompute, .gradientNorm, .optimizer: unit
         }
     }
 

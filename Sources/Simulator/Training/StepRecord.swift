@@ -6,15 +6,19 @@ public struct StepRecord: Sendable {
     public var end = SimTime.zero
     public var samples: Int
     public var microBatches = 0
-    /// Tokens that went through the backward pass.
+    public var objective = Feedback.Kind.sft
+    /// Tokens that were learned from: of each answer, its prompt included.
     public var tokens = 0
+    /// Prompt tokens among them that did not run again, because several answers share their prompt's passes. All others
+    /// went through the backward pass.
+    public var sharedTokens = 0
     /// Those whose forward pass was skipped.
     public var reusedTokens = 0
     /// Tokens that carry loss.
     public var lossTokens = 0
     /// Recorded tokens that could not be used: too stale.
     public var staleTokens = 0
-    /// Mean loss over the loss tokens, in nats; absent where no numbers are computed.
+    /// Mean loss over the loss tokens, or over the pairs, in nats; absent where no numbers are computed.
     public var loss: Double?
     /// Global norm of the gradient before clipping; absent where no numbers are computed.
     public var gradientNorm: Double?
@@ -48,6 +52,7 @@ public struct LearnedSample: Sendable {
     public var request: Int
     /// When its feedback came.
     public var ready: SimTime
+    /// Of all its answers, each with the prompt before it.
     public var tokens: Int
     /// Tokens whose forward pass was skipped.
     public var reusedTokens = 0
@@ -62,6 +67,8 @@ public struct LearnedSample: Sendable {
 /// Time of the trainer by phase.
 public struct PhaseTimes: Sendable, Equatable {
     public var forward = SimDuration.zero
+    /// The reference model's forward pass and scores, which no reuse of records spares.
+    public var reference = SimDuration.zero
     /// Head and loss, forward and backward.
     public var loss = SimDuration.zero
     /// Computing again, before the backward pass, what was not kept of the forward pass.
@@ -74,11 +81,12 @@ public struct PhaseTimes: Sendable, Equatable {
 
     public init() {}
 
-    public var total: SimDuration { forward + loss + recompute + backward + optimizer + publish }
+    public var total: SimDuration { forward + reference + loss + recompute + backward + optimizer + publish }
 
     public mutating func add(_ duration: SimDuration, to phase: TrainerPhase) {
         switch phase {
         case .forward: forward += duration
+        case .reference: reference += duration
         case .loss: loss += duration
         case .recompute: recompute += duration
         case .backward: backward += duration

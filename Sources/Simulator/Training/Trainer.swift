@@ -38,6 +38,8 @@ public struct Trainer: Sendable {
         public var record: StepRecord
         /// Samples of the micro-batches that have not been opened.
         public var pending: [[Sample]]
+        /// Samples of the micro-batches that have been opened.
+        public var opened = 0
         /// Sum over the reused tokens of their age in versions.
         public var tokenAges = 0
         public var open: OpenMicroBatch?
@@ -48,7 +50,8 @@ public struct Trainer: Sendable {
 
     public let configuration: TrainingConfiguration
     public let planner: UnitPlanner
-    private var queue = Deque<Sample>()
+    /// Samples that no step has taken, in order, by objective.
+    private var queues: [Feedback.Kind: Deque<Sample>] = [:]
     /// Steps applied so far.
     public private(set) var version = 0
     public var step: ActiveStep?
@@ -61,20 +64,27 @@ public struct Trainer: Sendable {
             quantumMax: configuration.quantumMax)
     }
 
-    public mutating func add(_ sample: Sample) { queue.append(sample) }
+    public mutating func add(_ sample: Sample) { queues[sample.objective, default: []].append(sample) }
 
     /// Samples that no step has taken yet.
-    public var waiting: Int { queue.count }
-    public var hasWork: Bool { step != nil || !queue.isEmpty }
+    public var waiting: Int { queues.values.reduce(0) { $0 + $1.count } }
+    public var hasWork: Bool { step != nil || queues.values.contains { !$0.isEmpty } }
 
-    /// Begins a step when none is under way and enough samples wait; while `draining`, when any do.
+    /// Begins a step when none is under way and enough samples of one objective wait; while `draining`, when any do. Of
+    /// several objectives that of the sample that has waited longest goes first.
     @discardableResult
     public mutating func beginStep(at now: SimTime, draining: Bool) -> Bool {
-        guard step == nil, !queue.isEmpty, draining || queue.count >= configuration.updateEvery else { return false }
-        let samples = (0..<min(queue.count, configuration.updateEvery)).compactMap { _ in queue.popFirst() }
+        let fewest = draining ? 1 : configuration.updateEvery
+        let ready = Feedback.Kind.allCases.filter { queues[$0, default: []].count >= fewest }
+        func oldest(_ kind: Feedback.Kind) -> SimTime { queues[kind]?.first?.ready ?? .zero }
+        guard step == nil, let objective = ready.min(by: { oldest($0) < oldest($1) }) else { return false }
+        let count = min(queues[objective, default: []].count, configuration.updateEvery)
+        let samples = (0..<count).compactMap { _ in queues[objective]?.popFirst() }
         var record = StepRecord(version: version, start: now, samples: samples.count)
+        record.objective = objective
         record.tokens = samples.reduce(0) { $0 + $1.tokens }
-        record.lossTokens = samples.reduce(0) { $0 + $1.lossTokens(configuration.lossTokens).count }
+        record.sharedTokens = samples.reduce(0) { $0 + $1.sharedTokens }
+        record.lossTokens = samples.reduce(0) { $0 + $1.lossCount(configuration.lossTokens) }
         record.learned = samples.map { LearnedSample(request: $0.request, ready: $0.ready, tokens: $0.tokens) }
         step = ActiveStep(record: record, pending: Sample.pack(samples, limit: configuration.microBatchTokens))
         return true
@@ -84,10 +94,11 @@ public struct Trainer: Sendable {
     ///
     /// - Returns: the micro-batch, and the parts of records that exist but are too stale.
     public mutating func microBatch(
-        of samples: [Sample], stepLossTokens: Int, records: RecordStore
+        of samples: [Sample], stepLossTokens: Int, stepSamples: Int = 1, records: RecordStore
     ) -> (plan: MicroBatch, stale: [RecordReference]) {
         var stale: [RecordReference] = []
-        let sequences = samples.map { sample in
+        var sequences: [TrainingSequencePlan] = []
+        for sample in samples {
             var spans: [RecordedSpan] = []
             for part in sample.record {
                 guard let chunk = records[part.chunk], !chunk.dead else { continue }
@@ -97,13 +108,12 @@ public struct Trainer: Sendable {
                     stale.append(part)
                 }
             }
-            return TrainingSequencePlan(
-                request: sample.request, promptTokens: sample.promptTokens, responseTokens: sample.responseTokens,
-                edited: sample.edited, lossTokens: sample.lossTokens(configuration.lossTokens), recorded: spans)
+            sequences += sample.sequences(spans, after: sequences.count, configuration.lossTokens)
         }
         microBatches += 1
         let plan = MicroBatch(
-            id: microBatches - 1, version: version, sequences: sequences, stepLossTokens: stepLossTokens)
+            id: microBatches - 1, version: version, sequences: sequences,
+            objective: samples.first?.objective ?? .sft, stepLossTokens: stepLossTokens, stepSamples: stepSamples)
         return (plan, stale)
     }
 

@@ -39,6 +39,14 @@ public struct TrainingConfiguration: Sendable, Equatable {
     /// Whether recorded tokens skip the forward pass. Otherwise every sample is recomputed.
     public var reuse = false
     public var tuning = Tuning.lora(rank: 8, alpha: 16, targets: Projection.allCases)
+    /// What is learned from feedback.
+    public var objective = Objective.trace
+    /// Of pairs: how dearly leaving the reference model is paid for.
+    public var beta = 0.1
+    /// Whether the answers of a pair or a group share their prompt's passes.
+    public var sharedPrompts = false
+    /// Whether pairs can come, so that full tuning keeps the weights it started from as their reference.
+    public var learnsPairs = false
     /// Samples that form one step.
     public var updateEvery = 8
     /// Tokens that run together in one forward and backward pass; one sample alone may exceed it.
@@ -48,6 +56,8 @@ public struct TrainingConfiguration: Sendable, Equatable {
     public var checkpointing = Checkpointing.selective
     public var staleness = Staleness.any
     public var learningRate = 1e-3
+    /// How the learning rate, of which `learningRate` is the peak, changes from step to step.
+    public var schedule = LearningRateSchedule()
     public var weightDecay = 0.0
     /// Largest global norm of a step's gradient; 0 turns clipping off.
     public var clipNorm = 1.0
@@ -55,6 +65,12 @@ public struct TrainingConfiguration: Sendable, Equatable {
     public var quantumMax = SimDuration.milliseconds(10)
     /// Every n-th step's gradient is audited outside the clock; 0 audits none.
     public var auditEvery = 4
+    /// Whether an audit also takes each sample's gradient by itself, layer by layer: what staleness does at each age.
+    public var auditsSamples = false
+    /// After every n-th step the loss on held-out texts is taken, outside the clock; 0 takes none.
+    public var evaluateEvery = 0
+    /// Held-out tokens of each language.
+    public var evaluationTokens = 4096
 
     public init() {}
 }

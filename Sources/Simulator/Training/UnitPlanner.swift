@@ -13,7 +13,8 @@ public struct UnitPlanner: Sendable {
         self.quantumMax = quantumMax
     }
 
-    /// Units of one micro-batch, from the first layer's forward to its backward, and the most rows that any layer's
+    /// Units of one micro-batch, from the first layer's forward pass, the reference model's before it, to its backward
+    /// pass, and the most rows that any layer's
     /// unit has.
     public func units(
         for microBatch: MicroBatch, plans: SavePlans = SavePlans(), estimate: (TrainerUnit) -> SimDuration
@@ -30,13 +31,21 @@ public struct UnitPlanner: Sendable {
             plans.needsRecompute(layer: layer, in: microBatch)
                 ? ranges(of: microBatch.rows) { estimate(.recompute(layer: layer, rows: $0)) } : []
         }
+        let reference =
+            microBatch.needsReference
+            ? ranges(of: microBatch.rows) { rows in longest { .reference(layer: $0, rows: rows) } } : []
+        if microBatch.needsReference {
+            for layer in 0..<layers { units += reference.map { .reference(layer: layer, rows: $0) } }
+            units += loss.map { .score(rows: $0, ofReference: true) }
+        }
         for layer in 0..<layers { units += forward.map { .forward(layer: layer, rows: $0) } }
+        if microBatch.needsReference { units += loss.map { .score(rows: $0, ofReference: false) } }
         units += loss.map { .loss(rows: $0) }
         for layer in (0..<layers).reversed() {
             units += again[layer].map { .recompute(layer: layer, rows: $0) }
             units += backward.reversed().map { .backward(layer: layer, rows: $0) }
         }
-        return (units, (again + [forward, backward]).map { $0.first?.count ?? 0 }.max() ?? 0)
+        return (units, (again + [reference, forward, backward]).map { $0.first?.count ?? 0 }.max() ?? 0)
     }
 
     /// Units that end a step: norm and optimizer.

@@ -58,7 +58,7 @@ struct ContentBackend: ExecutionBackend {
     private func time(of unit: TrainerUnit) -> SimDuration {
         let work =
             switch unit {
-            case .forward(_, let rows), .loss(let rows): rows.count
+            case .forward(_, let rows), .loss(let rows), .reference(_, let rows), .score(let rows, _): rows.count
             case .recompute(_, let rows), .backward(_, let rows): 2 * rows.count
             case .gradientNorm, .optimizer: 1
             }

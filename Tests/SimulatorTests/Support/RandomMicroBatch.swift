@@ -22,7 +22,7 @@ extension MicroBatch {
             }
             let tokens = prompt + response - 1
             return TrainingSequencePlan(
-                request: request, promptTokens: prompt, responseTokens: response, edited: false,
+                request: request, promptTokens: prompt, responseTokens: response,
                 lossTokens: stream.below(2) == 0 ? 0..<tokens : prompt - 1..<tokens, recorded: spans)
         }
         return MicroBatch(id: 0, version: 0, sequences: sequences, stepLossTokens: 1)

@@ -122,14 +122,14 @@ struct ByteBooks {
                     problems.append("backward of layer \(layer) without \(chunk)")
                     continue
                 }
-            case .loss:
+            case .loss, .score(_, ofReference: false):
                 guard let piece = pieces[chunk]?[layers] ?? (chunks[chunk]?.finalRows == 0 ? Piece() : nil),
                     piece.device || piece.stagedActivations
                 else {
                     problems.append("loss without the final rows of \(chunk)")
                     continue
                 }
-            case .gradientNorm, .optimizer: break
+            case .gradientNorm, .optimizer, .reference, .score: break
             }
         }
     }

@@ -120,14 +120,7 @@ public struct TraceGenerator: Sendable {
             return .dpo(stream.uniform() < 0.5 ? .chosen(answer(0)) : .rejected(answer(0)))
         case .group:
             let others = (1..<model.groupSize).map { answer($0) }
-            // Rewards relative to the group's, as in group-relative policy optimization (Shao et al., 2024).
-            let rewards = (0..<model.groupSize).map { _ in stream.normal() }
-            let mean = rewards.reduce(0, +) / Double(rewards.count)
-            let variance = rewards.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(rewards.count)
-            let weights = rewards.map { reward in
-                let weight = variance > 0 ? (reward - mean) / variance.squareRoot() : 0
-                return (weight * 1e4).rounded() / 1e4
-            }
+            let weights = Feedback.groupWeights(model.groupSize, using: &stream)
             return .group(
                 weight: weights[0],
                 others: zip(others, weights.dropFirst()).map { Feedback.Completion(answer: $0, weight: $1) })
