@@ -174,8 +174,11 @@ extension ResultsWriter {
     private mutating func writeMemory(_ memory: MemoryRecord, at group: String) throws(HDF5Error) {
         try file.createGroup(group)
         try writeTable(MemoryOwner.allCases, as: Schema.peakColumns(of: memory), at: group + "/peaks")
-        if !memory.arenas.isEmpty {
-            try writeTable(memory.arenas, as: Schema.arenaColumns, at: group + "/arenas")
+        // Attributes, because a replay has no arenas but gives the same data sets.
+        for peak in memory.arenas {
+            let place = peak.purpose.name + "_" + peak.tier.name
+            try file.setAttribute("arena_peak_" + place, of: group, to: .int64(Int64(peak.held.count)))
+            try file.setAttribute("ledger_peak_" + place, of: group, to: .int64(Int64(peak.booked.count)))
         }
         for tier in MemoryTier.allCases {
             let record = memory[tier]

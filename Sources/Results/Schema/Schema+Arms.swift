@@ -198,16 +198,6 @@ extension Schema {
         ]
     }
 
-    /// One row per purpose that a measured backend holds real bytes for.
-    static var arenaColumns: [Column<ArenaPeak>] {
-        [
-            .text("purpose", "what the bytes are for", \.purpose.name),
-            .text("tier", "where they are", \.tier.name),
-            .bytes("arena_peak", "most bytes that were really held", \.held),
-            .bytes("ledger_peak", "most bytes that were booked", \.booked),
-        ]
-    }
-
     /// One row per bucket of time: its number and every owner's highest level in it.
     static func seriesColumns(width: SimDuration) -> [Column<(bucket: Int, levels: [Int])>] {
         [

@@ -57,6 +57,7 @@ extension ExecutionBackend {
     public var isPure: Bool { false }
     public mutating func decode(sequences: Int, pairs: Int) throws -> SimDuration? { nil }
     public func evaluate() throws -> HeldOutLoss? { nil }
+    public var arenaPeaks: [ArenaPeak] { [] }
 }
 
 /// What came of a plan.

@@ -5,7 +5,7 @@ extension MicroBatch {
     /// Pieces are moved and held as a whole, and a sample that shares the first tokens of a long chunk needs room for all of
     /// it. Without such samples no more rows are read than there are tokens.
     ///
-    /// - Returns: what is left out, and so is computed again: chunks that waste most first.
+    /// - Returns: what is left out, and so is computed again, a reference for each sample: chunks that waste most first.
     mutating func leaveOutPartialChunks(of records: RecordStore, rows: Int) -> [RecordReference] {
         var leftOut: [RecordReference] = []
         while true {
@@ -15,15 +15,14 @@ extension MicroBatch {
             guard read.reduce(freshRows, { $0 + $1.rows }) > rows else { return leftOut }
             let waste = read.map { $0.rows - used[$0.id, default: 0] }
             guard let most = waste.indices.max(by: { waste[$0] < waste[$1] }), waste[most] > 0 else { return leftOut }
-            // The sequences of a sample refer to a chunk together.
-            var last: Int?
+            // The sequences of a sample, which follow each other, have one reference together.
+            var request = -1
             for index in sequences.indices {
                 guard let span = sequences[index].recorded.first(where: { $0.chunk == read[most].id }) else { continue }
-                if last != sequences[index].request {
-                    leftOut.append(RecordReference(chunk: span.chunk, tokens: span.tokens))
-                }
-                last = sequences[index].request
                 sequences[index].recorded.removeAll { $0.chunk == read[most].id }
+                guard sequences[index].request != request else { continue }
+                request = sequences[index].request
+                leftOut.append(RecordReference(chunk: span.chunk, tokens: span.tokens))
             }
         }
     }
