@@ -30,11 +30,11 @@ extension MemorySystem {
         for (index, id) in blocks.enumerated() {
             let first = index * kv.blockTokens
             let wanted = (first..<first + kv.blockTokens).clamped(to: tokens)
-            let recorded = blockRecords[id].reduce(0) { sum, chunk in
-                canLink(chunk) ? sum + (records[chunk]?.tokens.clamped(to: wanted).count ?? 0) : sum
+            var reached = wanted.lowerBound
+            for (chunk, tokens) in recordsInOrder(of: id, wanted) where canLink(chunk) && tokens.lowerBound <= reached {
+                reached = max(reached, tokens.upperBound)
             }
-            // Rows are written once, so no two chunks hold the same.
-            if recorded < wanted.count { return index }
+            if reached < wanted.upperBound { return index }
         }
         return blocks.count
     }
@@ -46,9 +46,12 @@ extension MemorySystem {
         for index in tokens.lowerBound / kv.blockTokens..<kv.blockCount(for: tokens.upperBound) {
             let first = index * kv.blockTokens
             let wanted = (first..<first + kv.blockTokens).clamped(to: tokens)
-            for id in blockRecords[blocks[index]] {
-                guard let own = records[id]?.tokens.clamped(to: wanted), !own.isEmpty else { continue }
-                if let last = links.last, last.chunk == id {
+            for (id, tokens) in recordsInOrder(of: blocks[index], wanted) {
+                let reached = max(wanted.lowerBound, links.last?.tokens.upperBound ?? 0)
+                guard reached < tokens.upperBound else { continue }
+                let own = tokens.clamped(to: reached..<wanted.upperBound)
+                guard !own.isEmpty else { continue }
+                if let last = links.last, last.chunk == id, last.tokens.upperBound == own.lowerBound {
                     links[links.count - 1].tokens = last.tokens.lowerBound..<own.upperBound
                 } else if canLink(id), records.link(id) {
                     links.append(RecordReference(chunk: id, tokens: own))
@@ -56,6 +59,15 @@ extension MemorySystem {
             }
         }
         return links
+    }
+
+    /// The records of a block's tokens among `wanted`, in order. A token may have two: the copy of a block has those of its
+    /// original, and one of the token that was computed again in it.
+    private func recordsInOrder(of block: Int, _ wanted: Range<Int>) -> [(chunk: ChunkID, tokens: Range<Int>)] {
+        blockRecords[block].compactMap { id in
+            let tokens = records[id]?.tokens.clamped(to: wanted) ?? wanted.lowerBound..<wanted.lowerBound
+            return tokens.isEmpty ? nil : (id, tokens)
+        }.sorted { ($0.tokens.lowerBound, $1.tokens.upperBound) < ($1.tokens.lowerBound, $0.tokens.upperBound) }
     }
 
     private func canLink(_ id: ChunkID) -> Bool {
