@@ -9,7 +9,7 @@ BUILD := .build/release
 PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
-.PHONY: all setup build run test sanitize check format bench peers effect plan validate shared-prompt base staleness headline-cpu sample-traces plots tokenizer clean
+.PHONY: all setup build run test sanitize check format bench peers effect plan validate shared-prompt base staleness headline-cpu burst million headline sample-traces plots tokenizer clean
 
 all: build
 
@@ -94,6 +94,23 @@ burst: build
 	$(PROGRAM) trace generate --requests 600 --turns 3 --scale 0.26 --target-p 0.85 --rate 8 --feedback-rate 0.7 \
 	  --content counts --seed 5 -o results/burst.jsonl
 	$(PROGRAM) run results/burst.jsonl --scenario experiments/burst.yaml -o results/burst.h5
+
+## A million requests of ShareGPT's lengths, 3 a second, on a modelled A100: serving alone, then with reuse training beside.
+## Each run tells its time and memory; minutes.
+million: MILLION := --set backend=a100-80g --set model=llama-3-8b --set serving.max_batch=128 --set serving.token_budget=512
+million: build
+	$(PROGRAM) trace generate --requests 5000 --lengths sharegpt-first --content counts --turns 1 --rate 6 --seed 1 \
+	  -o results/five-thousand.jsonl
+	$(PROGRAM) trace generate --requests 1000000 --lengths sharegpt-first --content counts --turns 1 --rate 3 --seed 1 \
+	  -o results/million.jsonl
+	$(PROGRAM) run results/five-thousand.jsonl --arms serve-only $(MILLION) -o results/five-thousand.h5
+	$(PROGRAM) run results/million.jsonl --arms serve-only $(MILLION) -o results/million.h5
+	$(PROGRAM) run results/million.jsonl --arms reuse $(MILLION) --set training.sharing=slo --set serving.tbt_objective=50ms \
+	  --set recording.host_eviction=oldest -o results/million-reuse.h5
+
+## The headline figures on a modelled A100 with Llama-3.1-8B and LoRA, as tables in Markdown: minutes, no clock in them.
+headline: build
+	python3 experiments/headline-a100.py $(PROGRAM) | tee results/headline-a100.md
 
 ## Who saves what where answers share a prompt, for pairs and for groups of four: some minutes on an otherwise idle machine.
 shared-prompt: build

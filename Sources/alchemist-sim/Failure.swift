@@ -64,7 +64,12 @@ struct Failure: Error {
                 self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
             }
         case is PointRunner.Interrupted: self.init("interrupted", .interrupted)
-        case let error as VerificationError: self.init(error.description, .usage)
+        case let error as VerificationError:
+            if case .memory = error {
+                self.init(error.description, .simulatedResource)
+            } else {
+                self.init(error.description, .usage)
+            }
         case let error as PretrainingError:
             switch error {
             case .option: self.init(error.description, .usage)

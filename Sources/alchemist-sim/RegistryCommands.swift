@@ -30,7 +30,7 @@ struct ModelsCommand: ParsableCommand {
                 [
                     shape.name, "\(shape.layers)", "\(shape.hidden)", "\(shape.heads)/\(shape.kvHeads)",
                     "\(shape.intermediate)", "\(shape.vocabulary)", "\(shape.maxContext)",
-                    (Double(shape.parameters) / 1e9).formatted(decimals: 2),
+                    (Double(shape.parameters) / 1e9).formatted(decimals: shape.parameters < 100_000_000 ? 5 : 2),
                 ]
             }
             let header = ["model", "layers", "hidden", "heads/KV", "MLP", "vocabulary", "context", "parameters, 10^9"]

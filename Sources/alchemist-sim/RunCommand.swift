@@ -49,6 +49,7 @@ struct RunCommand: ParsableCommand {
     }
 
     private func runExperiment() throws {
+        let start = Date()
         let recording = try replay.map { try Recording(contentsOf: $0) }
         let scenario = try settings.resolved(over: recording?.scenario ?? Scenario())
         let model = try ScenarioModel(of: scenario)
@@ -83,7 +84,10 @@ struct RunCommand: ParsableCommand {
             try Terminal.print(text)
             throw error
         }
-        try Terminal.print(text + (json ? "" : "written to \(target); \(kernelNote(result.provenance))\n"))
+        let effort =
+            "took \(Date().timeIntervalSince(start).formatted(decimals: 1)) s and \(Machine.peakMemory) of memory"
+        try Terminal.print(
+            text + (json ? "" : "written to \(target); \(kernelNote(result.provenance)); \(effort)\n"))
         if let failure {
             if result.arms.contains(where: { !$0.repeats.isEmpty }) {
                 Terminal.warn("alchemist-sim: what was finished before is in \(target)\n")

@@ -14,7 +14,8 @@ struct VerifyCommand: ParsableCommand {
               alchemist-sim verify smollm2-135m
               alchemist-sim verify ./SmolLM2-135M --tuning full --length 512 --chunk 100
 
-            Exit codes: 0 the law holds, 64 usage, 65 bad data, 70 a broken law, 74 input or output.
+            Exit codes: 0 the law holds, 64 usage, 65 bad data, 70 a broken law, 74 input or output, \
+            75 too little memory.
             """)
 
     @Argument(help: "A preset, or the folder of a checkpoint.")

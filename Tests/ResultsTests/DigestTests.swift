@@ -42,10 +42,18 @@ struct DigestTests {
             {
                 $0.arms[0].name = "serve"; $0.comparisons = []
             },
-            { $0.arms[1].repeats[0].tokenGaps[1].gap.nanoseconds += 1 },
+            {
+                $0.arms[1].repeats[0].tokenGaps = [
+                    TokenGap(request: 0, gap: ms(15)), TokenGap(request: 0, gap: ms(26)),
+                ]
+            },
             { $0.arms[1].repeats[0].steps[0].loss = 3.0.nextUp },
             { $0.arms[1].repeats[0].shapes[0].key = "prefill 11" },
-            { $0.arms[2].repeats[0].transfers[0].bytes = Bytes(65) },
+            { run in
+                var transfers = Array(run.arms[2].repeats[0].transfers)
+                transfers[0].bytes = Bytes(65)
+                run.arms[2].repeats[0].transfers = BoundedLog(transfers)
+            },
             { $0.arms[2].repeats[0].memory.trainingPeak = Bytes(151) },
             { $0.arms[2].repeats[0].end = at(401) },
             { $0.arms[2].repeats.append($0.arms[2].repeats[0]) },

@@ -163,7 +163,8 @@ struct ResultsFileTests {
         let directory = try TemporaryDirectory()
         let path = directory.file("run.h5")
         var log = ArmLog()
-        log.tokenGaps = (0..<50_000).map { TokenGap(request: Int32($0 % 7), gap: SimDuration(nanoseconds: $0 * $0)) }
+        log.tokenGaps = TokenGapLog(
+            (0..<50_000).map { TokenGap(request: Int32($0 % 7), gap: SimDuration(nanoseconds: $0 * $0)) })
         let requests = (0..<20_000).map {
             Request(id: "request-\($0)", arrival: at(Int64($0)), promptTokens: $0, outputTokens: 1)
         }

@@ -5,10 +5,11 @@ import Testing
 @Suite struct ValidatedTests {
     private static func log(predicted: [Int64], durations: [Int64], kind: QuantumRecord.Kind = .train) -> ArmLog {
         var log = Fixture.training(forward: 50)
-        log.quanta = zip(predicted, durations).map {
-            QuantumRecord(
-                kind: kind, start: at(200), duration: ms($1), predicted: ms($0), shape: 1, version: 0, waiting: 0)
-        }
+        log.quanta = BoundedLog(
+            zip(predicted, durations).map {
+                QuantumRecord(
+                    kind: kind, start: at(200), duration: ms($1), predicted: ms($0), shape: 1, version: 0, waiting: 0)
+            })
         return log
     }
 

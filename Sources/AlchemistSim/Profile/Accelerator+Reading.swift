@@ -1,4 +1,4 @@
-public import Simulator
+internal import Simulator
 
 /// Accelerators as text: figures with their sources, and constants that are stated, or those of another accelerator with
 /// changes.

@@ -43,6 +43,7 @@ public struct Experiment {
         let hardware = Self.modelledHardware(of: execution)
         let adopted = try model.adopted(by: scenario)
         self.scenario = hardware.map(adopted.adopting) ?? adopted
+        if let hardware { try Self.check(hardware, of: scenario, for: model.config) }
         let threads = Self.threads(of: scenario, execution)
         var arms: [Arm] = []
         for arm in self.scenario.arms {
@@ -61,6 +62,21 @@ public struct Experiment {
             arms.append(Arm(name: arm.name, configuration: configuration))
         }
         self.arms = arms
+    }
+
+    /// Devices that share a model share its heads evenly; heads of K and V may be kept more than once.
+    private static func check(
+        _ hardware: Hardware, of scenario: Scenario, for config: ModelConfig
+    ) throws(ExperimentError) {
+        guard case .accelerator(_, let setting) = hardware else { return }
+        let devices = setting.tensorParallel
+        let sharesKV = max(config.kvHeads, devices).isMultiple(of: min(config.kvHeads, devices))
+        guard !config.heads.isMultiple(of: devices) || !sharesKV else { return }
+        throw .scenario(
+            ScenarioError(
+                origin: .arm(scenario.arms.first?.name ?? ""), field: "hardware.tensor_parallel",
+                problem: "found `\(devices)`, expected a number of devices that shares the \(config.heads) heads of "
+                    + "\(config.name), \(config.kvHeads) of them with K and V, evenly"))
     }
 
     /// Every feedback says what the objective needs.

@@ -1,6 +1,7 @@
 internal import CBuildInfo
 internal import Engine
 internal import Foundation
+public import Simulator
 
 /// Where the program comes from.
 public enum Build {
@@ -14,6 +15,29 @@ public enum Build {
 
 /// The machine that the program runs on.
 public enum Machine {
+    /// The most memory that this process has had at a time.
+    public static var peakMemory: Bytes {
+        var usage = rusage()
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        return Bytes(usage.ru_maxrss * 1024)
+    }
+
+    /// Memory that a process can still take, as the kernel tells, within the limit of its control group; nil where it does
+    /// not tell.
+    public static var availableMemory: Bytes? {
+        func number(_ path: String, after prefix: String = "") -> Int? {
+            guard let text = try? String(contentsOfFile: path, encoding: .utf8),
+                let line = text.split(separator: "\n").first(where: { $0.hasPrefix(prefix) })
+            else { return nil }
+            return line.dropFirst(prefix.count).split(separator: " ").first.flatMap { Int($0) }
+        }
+        guard let free = number("/proc/meminfo", after: "MemAvailable:").map({ Bytes($0 * 1024) }) else { return nil }
+        guard let limit = number("/sys/fs/cgroup/memory.max"), let used = number("/sys/fs/cgroup/memory.current") else {
+            return free
+        }
+        return min(free, Bytes(max(0, limit - used)))
+    }
+
     /// The processor as the kernel names it, with its family, model and number of cores.
     public static var processor: String {
         let processor = Processor.current

@@ -88,12 +88,13 @@ extension ArmLog {
     /// The same quanta as though the machine had always run at one speed.
     fileprivate func steadied(at reference: Double?) -> ArmLog {
         guard let reference else { return self }
-        var log = self
+        var quanta = Array(self.quanta)
+        var units = Array(self.units)
         var unit = 0
-        for index in log.quanta.indices {
-            let quantum = log.quanta[index]
+        for index in quanta.indices {
+            let quantum = quanta[index]
             let first = unit
-            while unit < log.units.count, log.units[unit].quantum == index { unit += 1 }
+            while unit < units.count, units[unit].quantum == index { unit += 1 }
             guard let probe = quantum.probe else { continue }
             let isReading = quantum.kind == .serve && quantum.prefillTokens == 0
             let factor = SpeedElasticity.factor(
@@ -102,11 +103,13 @@ extension ArmLog {
             func steady(_ duration: SimDuration) -> SimDuration {
                 SimDuration(nanoseconds: max(1, Int64((Double(duration.nanoseconds) * factor).rounded())))
             }
-            for place in first..<unit { log.units[place].duration = steady(log.units[place].duration) }
-            log.quanta[index].duration =
-                first < unit
-                ? log.units[first..<unit].reduce(.zero) { $0 + $1.duration } : steady(quantum.duration)
+            for place in first..<unit { units[place].duration = steady(units[place].duration) }
+            quanta[index].duration =
+                first < unit ? units[first..<unit].reduce(.zero) { $0 + $1.duration } : steady(quantum.duration)
         }
+        var log = self
+        log.quanta = BoundedLog(quanta, limit: self.quanta.limit)
+        log.units = BoundedLog(units, limit: self.units.limit)
         return log
     }
 }

@@ -1,6 +1,6 @@
 internal import Engine
 internal import MeasuredBackend
-internal import Simulator
+public import Simulator
 
 /// The law on a given model: a training pass over what serving recorded has the loss and every gradient of the pass that
 /// recomputes, within 1e-5.
@@ -43,8 +43,15 @@ public struct Verification: Sendable {
 
     /// Serves the prompt in chunks, recording; trains a step on the records and one without; compares.
     ///
-    /// - Throws: a `CheckpointError` when the model can not be read.
+    /// - Throws: `VerificationError.memory` when the model does not fit this machine, and a `CheckpointError` when it can not be
+    ///   read.
     public func run() throws -> VerificationReport {
+        // Weights, and two gradients of what is trained, all in 32 bits.
+        let parameters32 = ModelShape(model.config).parameters * (options.tuning == .full ? 3 : 1)
+        let needed = Bytes(4 * parameters32)
+        if let available = Machine.availableMemory, needed > available {
+            throw VerificationError.memory(needed: needed, available: available)
+        }
         let pool = ThreadPool(width: options.threads > 0 ? options.threads : ThreadPool.processorCount)
         let start = try model.load(pool: pool).start
         let tuning: TuningMode = options.tuning == .full ? .full : .lora(Self.lora)
@@ -111,11 +118,15 @@ public enum VerificationTuning: String, Sendable, CaseIterable, Encodable {
 public enum VerificationError: Error, Sendable, Equatable, CustomStringConvertible {
     case length(Int, longest: Int)
     case chunk(Int)
+    /// The machine that runs this can not hold the model.
+    case memory(needed: Bytes, available: Bytes)
 
     public var description: String {
         switch self {
         case .length(let found, let longest):
             "--length: found `\(found)`, expected 2 to \(longest), the model's longest context"
+        case .memory(let needed, let available):
+            "this machine has \(available) of memory left, but verifying the model in 32 bits needs \(needed) at least"
         case .chunk(let found): "--chunk: found `\(found)`, expected at least 1"
         }
     }

@@ -28,6 +28,9 @@ public struct ScenarioError: Error, Sendable, Equatable, CustomStringConvertible
 
 /// The known name that `name` was most likely meant to be: fewest edits, and no more than a third of its letters.
 func nearest(to name: String, among known: [String]) -> String? {
+    // What a name is the beginning of was most likely meant.
+    let longer = name.count >= 3 ? known.filter { $0.hasPrefix(name) }.sorted() : []
+    if !longer.isEmpty, longer.count <= 3 { return longer.joined(separator: "` or `") }
     let distances = known.map { (name: $0, edits: editDistance(name, $0)) }
     guard let best = distances.min(by: { ($0.edits, $0.name) < ($1.edits, $1.name) }) else { return nil }
     return best.edits <= max(2, name.count / 3) ? best.name : nil

@@ -30,6 +30,8 @@ public enum BLAS {
         guard let core = betterCore(than: kernelName, on: .current) else { return }
         setenv(coreVariable, core, 1)
         setenv(replacedVariable, kernelName, 1)
+        // Threads of its own would only spin: see `useCallingThreadOnly`.
+        setenv("OPENBLAS_NUM_THREADS", "1", 0)
         execv("/proc/self/exe", CommandLine.unsafeArgv)
         unsetenv(coreVariable)
         unsetenv(replacedVariable)

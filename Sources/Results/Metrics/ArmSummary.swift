@@ -21,12 +21,8 @@ public struct ArmSummary: Sendable {
         training = TrainingSummary(log, devices: devices)
         memory = MemoryPeaks(log.memory)
         recording = log.recording
-        for transfer in log.transfers {
-            switch transfer.direction {
-            case .toHost: bytesToHost += transfer.bytes
-            case .toDevice: bytesToDevice += transfer.bytes
-            }
-        }
+        bytesToHost = log.transfers.sums.directions[TransferDirection.toHost.rawValue].bytes
+        bytesToDevice = log.transfers.sums.directions[TransferDirection.toDevice.rawValue].bytes
         wallSeconds = log.end.seconds
     }
 }

@@ -24,6 +24,19 @@ public struct MetricsWindow: Sendable, Equatable {
     /// The whole run.
     public static let whole = MetricsWindow()
 
+    /// What it leaves out, in words; nil of the whole run.
+    var note: String? {
+        guard self != .whole else { return nil }
+        func text(_ span: Span) -> String {
+            switch span {
+            case .share(let share): "\((share * 100).formatted(decimals: 1)) % of the requests"
+            case .time(let length): "\(length.seconds.formatted(decimals: 1)) s"
+            }
+        }
+        let kept = length.map { ", then \(text($0)) are kept" } ?? ""
+        return "serving's figures leave out a warm-up of \(text(warmup))\(kept); by order of arrival"
+    }
+
     /// The requests in the window, by index in the trace, in order of effective arrival; those that never arrived are in
     /// the whole run only.
     func requests(of log: ArmLog) -> [Int] {

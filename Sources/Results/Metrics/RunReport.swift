@@ -22,6 +22,8 @@ public struct ArmReport: Sendable {
 /// The figures of a whole run: what its table and its JSON form show.
 public struct RunReport: Sendable {
     public let arms: [ArmReport]
+    /// The requests that figures of serving are drawn from.
+    public let window: MetricsWindow
     public let comparisons: [Comparison]
     /// The same comparisons over one common table of costs; empty where there was nothing to pair.
     public let paired: [Comparison]
@@ -29,6 +31,7 @@ public struct RunReport: Sendable {
     /// - Throws: `ResultsError` if arms have unusable names or a comparison names an arm that is not there.
     public init(_ result: RunResult) throws(ResultsError) {
         try result.validate()
+        window = result.window
         arms = Self.reports(of: result.arms, result)
         comparisons = try Self.compare(result.comparisons, arms)
         paired =

@@ -32,7 +32,8 @@ public struct ServingSummary: Sendable, Equatable {
     public var queueing: Distribution?
     /// Its part from there on.
     public var prefill: Distribution?
-    /// Every gap between two tokens of one request, pooled over all requests.
+    /// Every gap between two tokens of one request, pooled over all requests; absent of a window of a run with too many gaps
+    /// to keep.
     public var interTokenLatency: Distribution?
     /// (Finish - first token) / (output tokens - 1), of requests with at least two output tokens.
     public var timePerOutputToken: Distribution?
@@ -85,21 +86,16 @@ public struct ServingSummary: Sendable, Equatable {
                 }
             }
         }
-        var used = (seconds: 0.0, weighted: 0.0, most: 0)
-        for quantum in log.quanta where quantum.kind == .serve {
-            used.seconds += quantum.duration.seconds
-            used.weighted += quantum.duration.seconds * Double(quantum.kvBlocks)
-            used.most = max(used.most, quantum.kvBlocks)
-        }
-        kvUtilisation = ratio(used.weighted, used.seconds * Double(kvBlocks))
-        kvUtilisationPeak = used.seconds > 0 ? ratio(Double(used.most), Double(kvBlocks)) : nil
-        for quantum in log.quanta { held += quantum.held }
+        let used = log.quanta.sums
+        kvUtilisation = ratio(used.blockSeconds, used.servingSeconds * Double(kvBlocks))
+        kvUtilisationPeak = used.servingSeconds > 0 ? ratio(Double(used.mostBlocks), Double(kvBlocks)) : nil
+        held = used.held
         timeToFirstToken = Distribution(firstTokens)
         queueing = Distribution(queued)
         prefill = Distribution(prefilled)
         if window == .whole {
-            interTokenLatency = Distribution(log.tokenGaps.lazy.map(\.gap))
-        } else {
+            interTokenLatency = Distribution(log.tokenGaps)
+        } else if log.tokenGaps.isWhole {
             var isInside = [Bool](repeating: false, count: log.requests.count)
             for index in indices { isInside[index] = true }
             interTokenLatency = Distribution(log.tokenGaps.lazy.filter { isInside[Int($0.request)] }.map(\.gap))
@@ -135,7 +131,8 @@ public struct ServingSummary: Sendable, Equatable {
         let sorted = finished.sorted { ($0.finish, $0.tokens) < ($1.finish, $1.tokens) }
         // One more: the first batch is timed from the finish before it.
         let size = (sorted.count - 1) / BatchMeans.batches
-        guard size >= 2 else { return [] }
+        // Fewer finish by chance rather than at a rate.
+        guard size >= 10 else { return [] }
         let first = sorted.count - size * BatchMeans.batches
         return (0..<BatchMeans.batches).compactMap { batch in
             let start = first + batch * size

@@ -59,7 +59,7 @@ public struct TrainingSummary: Sendable, Equatable {
         let quarter = max(1, log.steps.count / 4)
         firstLoss = Self.meanLoss(log.steps.prefix(quarter))
         lastLoss = Self.meanLoss(log.steps.suffix(quarter))
-        longestQuantum = log.quanta.lazy.filter { $0.kind == .train }.map(\.duration).max()
+        longestQuantum = log.quanta.sums.longestTraining
         let reusing = log.steps.filter { $0.reusedTokens > 0 }
         meanAge = ratio(
             reusing.reduce(0) { $0 + $1.meanAge * Double($1.reusedTokens) }, Double(reusedTokens))

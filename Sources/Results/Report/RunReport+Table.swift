@@ -6,6 +6,7 @@ extension RunReport {
     /// Three arms take at most 100 columns of text; longer names of arms are shortened.
     public func table() -> String {
         var lines = armLines()
+        if let note = window.note { lines += ["", note] }
         for (index, comparison) in comparisons.enumerated() {
             lines.append("")
             lines += comparison.lines(paired: index < paired.count ? paired[index] : nil)
@@ -15,6 +16,7 @@ extension RunReport {
 
     private func armLines() -> [String] {
         let rows = Row.all.compactMap { row -> [String]? in
+            guard row.isShown(arms) else { return nil }
             let figures = arms.map { row.figure($0) }
             if row.isOptional, figures.allSatisfy({ $0 == nil }) { return nil }
             return [row.label] + figures.map { $0 ?? Figure.absent }
@@ -73,6 +75,8 @@ private struct Row {
     let label: String
     /// Whether the line is left out when no arm has a figure for it.
     var isOptional = false
+    /// Whether the line says anything, given all arms.
+    var isShown: ([ArmReport]) -> Bool = { _ in true }
     let figure: (ArmReport) -> String?
 
     /// The median over the repeats.
@@ -92,6 +96,10 @@ private struct Row {
             Row("requests finished", Figure.count) { Double($0.serving.finished) },
             Row("requests refused", isOptional: true, Figure.count) { nonzero($0.serving.refused) },
             Row("requests unfinished", isOptional: true, Figure.count) { nonzero($0.serving.unfinished) },
+            Row("preemptions", isOptional: true, Figure.count) { nonzero($0.serving.preemptions) },
+            Row("prefix cache hits", isOptional: true, Figure.percent) {
+                $0.serving.cachedTokens > 0 ? $0.serving.prefixHitRate : nil
+            },
         ]
             + percentiles("TTFT", \.timeToFirstToken) + percentiles("ITL", \.interTokenLatency) + [
                 Row("TPOT p50", Figure.duration) { $0.serving.timePerOutputToken?.p50 },
@@ -159,6 +167,7 @@ private struct Row {
             training("trained tokens", Figure.count) { Double($0.tokens) },
             training("tokens per busy second", Figure.rate("tok"), \.tokensPerBusySecond),
             training("tokens per wall second", Figure.rate("tok"), \.tokensPerWallSecond),
+            perDevice("tokens per device second", \.tokensPerDeviceSecond),
             Row("loss first -> last", isOptional: true) { arm in
                 guard let first = Spread(arm.repeats.lazy.map(\.training?.firstLoss)),
                     let last = Spread(arm.repeats.lazy.map(\.training?.lastLoss))
@@ -175,6 +184,13 @@ private struct Row {
             training("gradient rounding error", Figure.number, \.roundingError),
             training("gradient staleness error", Figure.number) { $0.stalenessError?.median },
         ]
+    }
+
+    /// Of runs with an arm that holds several devices.
+    private static func perDevice(_ label: String, _ value: @escaping (TrainingSummary) -> Double?) -> Row {
+        var row = training(label, Figure.rate("tok"), value)
+        row.isShown = { $0.contains { $0.repeats.contains { ($0.training?.devices ?? 1) > 1 } } }
+        return row
     }
 
     private static func heldOut(_ label: String, _ value: @escaping (HeldOutLoss) -> Double) -> Row {

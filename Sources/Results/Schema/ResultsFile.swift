@@ -159,8 +159,14 @@ public struct ResultsFile: ~Copyable {
     public func quanta(of arm: String, in repeatName: String) throws(ResultsError) -> [RecordedQuantum] {
         try ResultsError.wrapping { () throws(HDF5Error) in
             let group = Schema.arm(arm) + "/" + repeatName
+            for log in ["/iterations", "/units"] where try file.hasAttribute(Schema.Attribute.form, of: group + log) {
+                guard try file.text(Schema.Attribute.form, of: group + log) == Schema.Form.raw.rawValue else {
+                    throw notKept(group + log)
+                }
+            }
             let keys = try file.texts(Schema.costs + "/key")
             let shapes: [Int64] = try file.numbers(group + "/iterations/shape")
+            guard shapes.first != MissingValue.integer else { throw notKept(group + "/iterations/shape") }
             let durations: [Int64] = try file.numbers(group + "/iterations/duration")
             let unitQuanta: [Int64] = try file.numbers(group + "/units/quantum")
             let unitDurations: [Int64] = try file.numbers(group + "/units/duration")
@@ -203,6 +209,14 @@ public struct ResultsFile: ~Copyable {
         guard try file.hasAttribute(path, of: "/") else { return nil }
         let found = CheckpointOrigin(path: try file.text(path, of: "/"), sha256: try file.text(sha256, of: "/"))
         return found.path.isEmpty ? nil : found
+    }
+
+    /// What a run was too long to keep. Only priced work is left out: the same scenario over the same trace gives it again.
+    private func notKept(_ object: String) -> HDF5Error {
+        file.context(object).failure(
+            "replay",
+            "the run was too long to keep every quantum or its cost; its work was priced, so running its scenario on its "
+                + "trace again gives the same")
     }
 
     private func groups(in parent: String) throws(ResultsError) -> [String] {

@@ -111,19 +111,64 @@ extension ResultsWriter {
     private mutating func writeLog(_ log: ArmLog, at group: String, firstCost: Int) throws(HDF5Error) {
         try file.createGroup(group)
         try writeTable(log.requests, as: Schema.requestColumns, at: group + "/requests")
-        try writeTable(log.tokenGaps, as: Schema.tokenGapColumns, at: group + "/itl")
-        try writeTable(log.quanta, as: Schema.quantumColumns(firstCost: firstCost), at: group + "/iterations")
-        try writeTable(log.units, as: Schema.unitColumns, at: group + "/units")
+        try writeGaps(log.tokenGaps, at: group + "/itl")
+        try writeQuanta(log, at: group + "/iterations", firstCost: log.keepsShapes ? firstCost : nil)
+        try writeUnits(log.units, at: group + "/units")
         try writeTable(log.steps, as: Schema.stepColumns, at: group + "/training")
         let learned = log.steps.enumerated().flatMap { step, record in record.learned.map { (step: step, sample: $0) } }
         try writeTable(learned, as: Schema.learnedColumns, at: group + "/samples")
         try writeTable(log.evaluations, as: Schema.evaluationColumns, at: group + "/learning_curve")
         try writeTable(Schema.sampleAudits(of: log), as: Schema.sampleAuditColumns, at: group + "/sample_audits")
-        try writeTable(log.transfers, as: Schema.transferColumns, at: group + "/transfers")
+        try writeTransfers(log.transfers, at: group + "/transfers")
         try writeMemory(log.memory, at: group + "/memory")
         try writeScalar(log.end.nanoseconds, at: group + "/end", unit: .nanoseconds, "the end of the last quantum")
         try file.setAttribute(Schema.Attribute.status, of: group, to: .text(log.status.rawValue))
-        try file.setAttribute("form", of: group + "/itl", to: .text("raw"))
+    }
+
+    // MARK: Logs that may be too long for their rows to be kept
+
+    private mutating func writeGaps(_ gaps: TokenGapLog, at group: String) throws(HDF5Error) {
+        if gaps.isWhole {
+            try writeTable(gaps, as: Schema.tokenGapColumns, at: group)
+        } else {
+            try writeTable(gaps.histogram.bins, as: Schema.gapBinColumns, at: group)
+        }
+        try setForm(of: group, gaps.isWhole ? .raw : .histogram)
+    }
+
+    private mutating func writeQuanta(_ log: ArmLog, at group: String, firstCost: Int?) throws(HDF5Error) {
+        if log.quanta.isWhole {
+            try writeTable(log.quanta, as: Schema.quantumColumns(firstCost: firstCost), at: group)
+        } else {
+            let course = log.quanta.sums.course
+            let rows = course.windows.enumerated().map { (index: $0.offset, window: $0.element) }
+            try writeTable(rows, as: Schema.windowColumns(width: course.width), at: group)
+        }
+        try setForm(of: group, log.quanta.isWhole ? .raw : .windows)
+    }
+
+    private mutating func writeUnits(_ units: BoundedLog<UnitSums>, at group: String) throws(HDF5Error) {
+        if units.isWhole {
+            try writeTable(units, as: Schema.unitColumns, at: group)
+        } else {
+            let rows = TrainerPhase.allCases.map { (phase: $0, sum: units.sums.phases[$0.index]) }
+            try writeTable(rows, as: Schema.unitSumColumns, at: group)
+        }
+        try setForm(of: group, units.isWhole ? .raw : .sums)
+    }
+
+    private mutating func writeTransfers(_ transfers: BoundedLog<TransferSums>, at group: String) throws(HDF5Error) {
+        if transfers.isWhole {
+            try writeTable(transfers, as: Schema.transferColumns, at: group)
+        } else {
+            let rows = TransferDirection.allCases.map { (direction: $0, sum: transfers.sums.directions[$0.rawValue]) }
+            try writeTable(rows, as: Schema.transferSumColumns, at: group)
+        }
+        try setForm(of: group, transfers.isWhole ? .raw : .sums)
+    }
+
+    private func setForm(of group: String, _ form: Schema.Form) throws(HDF5Error) {
+        try file.setAttribute(Schema.Attribute.form, of: group, to: .text(form.rawValue))
     }
 
     private mutating func writeMemory(_ memory: MemoryRecord, at group: String) throws(HDF5Error) {

@@ -46,8 +46,8 @@ extension Schema {
         ]
     }
 
-    /// - Parameter firstCost: the row of `/costs` that the log's first shape has.
-    static func quantumColumns(firstCost: Int) -> [Column<QuantumRecord>] {
+    /// - Parameter firstCost: the row of `/costs` that the log's first shape has; nil if its shapes were not kept.
+    static func quantumColumns(firstCost: Int?) -> [Column<QuantumRecord>] {
         [
             .code("kind", "who ran", QuantumRecord.Kind.allCases.map(\.name)) { $0.kind.rawValue },
             .time("start", "when the quantum took the compute stream", \.start),
@@ -57,7 +57,7 @@ extension Schema {
             .tokens("decode_tokens", "sequences decoded by one token each", \.decodeTokens),
             .tokens("recorded_tokens", "tokens whose activations were recorded", \.recordedTokens),
             .duration("held", "how long it was held back until records had made room", \.held),
-            .count("shape", "row of /costs") { firstCost + $0.shape },
+            .integer(ifAny: "shape", .one, "row of /costs") { quantum in firstCost.map { Int64($0 + quantum.shape) } },
             .count("version", "version of the weights used", \.version),
             .count("waiting", "requests waiting for admission at its start", \.waiting),
             .count("kv_blocks", "KV blocks that requests and records hold while it runs", \.kvBlocks),

@@ -27,6 +27,16 @@ package enum Schema {
     }
     static let repeatPrefix = "repeat_"
 
+    /// What is kept of a log.
+    enum Form: String {
+        /// Every row.
+        case raw
+        case histogram
+        /// Sums over equal windows of time.
+        case windows
+        case sums
+    }
+
     /// Attributes of the root.
     enum Attribute {
         static let schemaVersion = "schema_version"
@@ -49,6 +59,8 @@ package enum Schema {
         static let digest = "digest"
         /// Of an arm.
         static let profile = "profile"
+        /// Of a log that may be too long for its rows.
+        static let form = "form"
         /// Also of every arm and every repeat.
         static let status = "status"
     }

@@ -34,6 +34,13 @@ public struct EventQueue<Payload> {
         inserted += 1
     }
 
+    /// Moves `now` on to a time before the next event.
+    public mutating func advance(to time: SimTime) {
+        precondition(
+            time >= now && nextTime.map { time < $0 } ?? true, "\(time) is not between \(now) and the next event")
+        now = time
+    }
+
     /// Takes out the next event and moves `now` to its time.
     public mutating func popNext() -> (time: SimTime, payload: Payload)? {
         guard let entry = heap.popMin() else { return nil }

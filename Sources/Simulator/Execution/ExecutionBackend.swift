@@ -17,6 +17,14 @@ public protocol ExecutionBackend: MemoryDemand {
     func estimate(_ plan: StepPlan) -> SimDuration
     /// Does the work of `plan`.
     mutating func execute(_ plan: StepPlan) throws -> StepOutcome
+    /// Both: what `plan` was expected to take, and what came of it.
+    mutating func executePredicted(_ plan: StepPlan) throws -> (predicted: SimDuration, outcome: StepOutcome)
+
+    /// Whether what it does depends on plans alone: the same ones always take the same time, and it has no bytes to move.
+    var isPure: Bool { get }
+    /// What an iteration takes that decodes one token of each of `sequences` sequences, whose contexts sum to `pairs` with
+    /// the new tokens; nil where the iteration itself must be executed. From a pure backend only.
+    mutating func decode(sequences: Int, pairs: Int) throws -> SimDuration?
 
     /// Follows the decisions about bytes. Takes no virtual time: copies are charged to the link.
     mutating func apply(_ movements: [DataMovement]) throws
@@ -40,6 +48,12 @@ public protocol ExecutionBackend: MemoryDemand {
 }
 
 extension ExecutionBackend {
+    public mutating func executePredicted(_ plan: StepPlan) throws -> (predicted: SimDuration, outcome: StepOutcome) {
+        let predicted = estimate(plan)
+        return (predicted, try execute(plan))
+    }
+    public var isPure: Bool { false }
+    public mutating func decode(sequences: Int, pairs: Int) throws -> SimDuration? { nil }
     public func evaluate() throws -> HeldOutLoss? { nil }
 }
 

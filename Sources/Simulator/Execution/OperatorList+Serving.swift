@@ -66,6 +66,12 @@ extension OperatorList {
 
         public init() {}
 
+        /// One token of each of `sequences` sequences, all of which yield one.
+        init(sequences: Int, pairs: Int) {
+            (self.sequences, self.pairs) = (sequences, pairs)
+            (lastSequences, lastPairs) = (sequences, pairs)
+        }
+
         public mutating func add(_ slice: ServingSlice) {
             if slice.tokens.count == 1 {
                 sequences += 1

@@ -15,6 +15,16 @@ public struct ServingIteration: Sendable {
         self.version = version
     }
 
+    /// Tokens that the iteration prefills, decodes and records.
+    public var counts: (prefill: Int, decode: Int, recorded: Int) {
+        var counts = (prefill: 0, decode: 0, recorded: 0)
+        for slice in slices {
+            if slice.isPrefill { counts.prefill += slice.tokens.count } else { counts.decode += slice.tokens.count }
+            if slice.record != nil { counts.recorded += slice.tokens.count }
+        }
+        return counts
+    }
+
     public var prefillTokens: Int { slices.reduce(0) { $0 + ($1.isPrefill ? $1.tokens.count : 0) } }
     public var decodeTokens: Int { slices.reduce(0) { $0 + ($1.isPrefill ? 0 : $1.tokens.count) } }
     public var recordedTokens: Int { slices.reduce(0) { $0 + ($1.record == nil ? 0 : $1.tokens.count) } }
@@ -94,6 +104,18 @@ public enum TrainerUnit: Sendable, Hashable {
 
 public enum TrainerPhase: Sendable, CaseIterable {
     case forward, loss, backward, optimizer, recompute, reference
+
+    /// Its place in `allCases`.
+    public var index: Int {
+        switch self {
+        case .forward: 0
+        case .loss: 1
+        case .backward: 2
+        case .optimizer: 3
+        case .recompute: 4
+        case .reference: 5
+        }
+    }
 
     public var name: String {
         switch self {

@@ -6,19 +6,23 @@ public struct ArmLog: Sendable {
 
     public var status = Status.complete
     public var requests: [RequestRecord] = []
-    /// Every gap between two tokens of one request, in the order in which requests finish.
-    public var tokenGaps: [TokenGap] = []
-    public var quanta: [QuantumRecord] = []
+    /// Every gap between two tokens of one request, in the order of the later token.
+    public var tokenGaps = TokenGapLog()
+    public var quanta = BoundedLog<QuantumSums>()
     /// The units of the trainer's quanta, in the order of execution.
-    public var units: [UnitRecord] = []
+    public var units = BoundedLog<UnitSums>()
     public var steps: [StepRecord] = []
     /// Losses on held-out texts, in the order of versions.
     public var evaluations: [EvaluationRecord] = []
-    public var transfers: [TransferRecord] = []
+    public var transfers = BoundedLog<TransferSums>()
     public var recording = RecordingTotals()
     public var memory = MemoryRecord()
     /// Distinct shapes of executed plans, in the order of their first execution; `QuantumRecord.shape` points here.
     public var shapes: [PlanShapeRecord] = []
+    /// Most shapes that are kept of prices, which can be asked for again; of measured work every shape is.
+    public var shapeLimit = 10_000
+    /// Whether the shapes are here; else `QuantumRecord.shape` says nothing.
+    public var keepsShapes = true
     /// Most KV blocks that could exist at a time.
     public var kvCapacity = 0
     /// The end of the last quantum.

@@ -130,6 +130,6 @@ extension Simulation {
         let gaps = log.requests.reduce(0) {
             $0 + ($1.outcome == .finished ? trace.requests[$1.index].outputTokens - 1 : 0)
         }
-        try law(log.tokenGaps.count == gaps, "\(log.tokenGaps.count) gaps between tokens, expected \(gaps)")
+        try law(log.tokenGaps.total == gaps, "\(log.tokenGaps.total) gaps between tokens, expected \(gaps)")
     }
 }

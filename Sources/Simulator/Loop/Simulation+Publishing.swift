@@ -37,8 +37,14 @@ extension Simulation {
     /// Notes which steps an iteration that has made a token is the first to show.
     mutating func noteServed(_ iteration: ServingIteration) {
         guard unservedStep < iteration.version, iteration.slices.contains(where: \.emitsToken) else { return }
-        for step in unservedStep..<iteration.version { log.steps[step].firstServed = now }
-        unservedStep = iteration.version
+        unservedStepsShow(by: iteration.version)
+    }
+
+    /// A token has been made with the weights of `version`.
+    mutating func unservedStepsShow(by version: Int) {
+        guard unservedStep < version else { return }
+        for step in unservedStep..<version { log.steps[step].firstServed = now }
+        unservedStep = version
     }
 
     /// The oldest version that any record, sequence or cached block still goes back to.

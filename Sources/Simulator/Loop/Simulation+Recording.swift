@@ -1,11 +1,4 @@
 extension Simulation {
-    /// What is recorded of a request that is not a sample yet.
-    struct OpenRecord: Sendable {
-        var parts: [RecordReference] = []
-        /// The chunk that decoding adds to.
-        var growing: ChunkID?
-    }
-
     // MARK: Making records
 
     /// The room that the record of a slice takes if it is to have one of its own.
@@ -127,12 +120,8 @@ extension Simulation {
         }
     }
 
-    /// Notes how long the iteration that begins now was held back, and queues the copies that start while it runs.
+    /// Queues the copies that start while the iteration runs that begins now.
     mutating func startedRecording(_ slices: [ServingSlice], until end: SimTime) {
-        if let since = servingHeldSince, let last = log.quanta.indices.last {
-            log.quanta[last].held = now - since
-            servingHeldSince = nil
-        }
         guard copiesAtOnce, configuration.recording.granule == .layer else { return }
         for slice in slices {
             guard let id = slice.record, let chunk = memory.records[id], chunk.tokens.count == chunk.capacity else {

@@ -1,6 +1,13 @@
 extension Simulation {
     // MARK: Arrivals
 
+    /// Schedules the next request at or after `index` that opens a conversation: the trace has them in order, so that one
+    /// at a time is enough.
+    mutating func scheduleArrival(from index: Int) {
+        guard let next = trace.requests[index...].firstIndex(where: { $0.previousTurn == nil }) else { return }
+        events.schedule(.arrival(next), at: trace.requests[next].arrival, priority: 2)
+    }
+
     mutating func arrive(_ index: Int) {
         log.requests[index].effectiveArrival = now
         let request = trace.requests[index]
@@ -29,6 +36,7 @@ extension Simulation {
 
     /// Starts a serving iteration if there is anything to serve.
     mutating func startServing() throws -> Bool {
+        try decodeAhead()
         guard var slices = nextSlices() else { return false }
         beginRecords(of: &slices)
         let iteration = ServingIteration(slices: slices, version: servedVersion)
@@ -121,15 +129,16 @@ extension Simulation {
         guard configuration.training.enabled else { return }
         if let feedback = configuration.feedback(on: request) {
             pendingFeedback += 1
-            events.schedule(.feedback(index, feedback), at: now + feedback.delay, priority: 3)
+            events.schedule(.feedback(index), at: now + feedback.delay, priority: 3)
         }
     }
 
     // MARK: Feedback
 
-    mutating func takeFeedback(_ feedback: Feedback, on index: Int) {
+    mutating func takeFeedback(on index: Int) {
         pendingFeedback -= 1
         let request = trace.requests[index]
+        guard let feedback = configuration.feedback(on: request) else { return }
         // A group whose answers all weigh nothing teaches nothing: its record waits until it expires.
         guard var sample = configuration.sample(of: request, index, feedback, at: now) else { return }
         sample.record = claimRecord(of: index, learnsServed: sample.answers.contains { $0.number == 0 })

@@ -4,29 +4,10 @@
 /// are predicted to end within `training.quantumMax`; on a shared device the server goes first but for the turns that
 /// `training.sharing` gives the trainer. Copies run beside compute.
 public struct Simulation<Backend: ExecutionBackend> {
-    enum Event {
-        case computeDone(Stream)
-        /// A separate trainer's weights have reached the server.
-        case published(Int)
-        case copyDone(TransferDirection, started: SimTime)
-        /// What the next transfer copies exists now.
-        case copyReady
-        case arrival(Int)
-        case feedback(Int, Feedback)
-        /// The record of a request has waited long enough for feedback.
-        case recordExpiry(Int)
-    }
-
-    /// A compute stream. A trainer without a device of its own computes on the server's.
-    enum Stream: Int {
-        case server, trainer
-    }
-
-    /// What a compute stream is working on.
-    enum Work {
-        case serving(ServingIteration, StepOutcome)
-        case training(TrainerQuantum, StepOutcome)
-    }
+    typealias Event = SimulationEvent
+    typealias Stream = ComputeStream
+    typealias Work = ComputeWork
+    typealias OpenRecord = OpenRequestRecord
 
     let configuration: ArmConfiguration
     let trace: Trace
@@ -40,7 +21,7 @@ public struct Simulation<Backend: ExecutionBackend> {
     var serverWork: Work?
     /// On the trainer's own device.
     var trainerWork: Work?
-    var log = ArmLog()
+    package var log = ArmLog()
     /// What is recorded of each request that is not a sample yet.
     var records: [Int: OpenRecord] = [:]
     /// Whether each request is recorded; empty if all are.
@@ -70,6 +51,8 @@ public struct Simulation<Backend: ExecutionBackend> {
 
     /// Whether the books are held against the pieces after every event, as tests do.
     package var checksEveryEvent = false
+    /// Whether stretches that only decode are executed without planning each iteration.
+    package var decodesInStretches = true
 
     var now: SimTime { events.now }
     /// Whether server and trainer have a device each.
@@ -103,9 +86,13 @@ public struct Simulation<Backend: ExecutionBackend> {
         for (tier, owner, bytes) in requirement.fixed {
             precondition(memory.reserve(bytes, for: owner, on: tier), "the fixed owners fit, as has been checked")
         }
-        for (index, request) in trace.requests.enumerated() where request.previousTurn == nil {
-            events.schedule(.arrival(index), at: request.arrival, priority: 2)
+        memory.notesMovements = !backend.isPure
+        if !backend.isPure {
+            // Only what was measured can replay it.
+            log.quanta.limit = .max
+            log.units.limit = .max
         }
+        scheduleArrival(from: 0)
         scopePrefixCache()
     }
 
@@ -150,8 +137,10 @@ public struct Simulation<Backend: ExecutionBackend> {
         case .published(let version): try receiveWeights(of: version)
         case .copyDone(let direction, let started): finishCopy(direction, started: started)
         case .copyReady: break
-        case .arrival(let request): arrive(request)
-        case .feedback(let request, let feedback): takeFeedback(feedback, on: request)
+        case .arrival(let request):
+            if trace.requests[request].previousTurn == nil { scheduleArrival(from: request + 1) }
+            arrive(request)
+        case .feedback(let request): takeFeedback(on: request)
         case .recordExpiry(let request): expireRecord(of: request)
         }
     }
@@ -185,37 +174,49 @@ public struct Simulation<Backend: ExecutionBackend> {
     /// Puts a plan on the compute stream.
     mutating func execute(_ plan: StepPlan) throws -> StepOutcome {
         try flushMovements()
-        let predicted = backend.estimate(plan)
-        let outcome = try backend.execute(plan)
+        let (predicted, outcome) = try backend.executePredicted(plan)
         var record = QuantumRecord(
             kind: .serve, start: now, duration: outcome.duration, predicted: predicted, shape: 0,
             version: servedVersion, waiting: scheduler.waitingCount, kvBlocks: memory.kv.liveBlocks,
             cachedBlocks: memory.kv.cachedBlocks)
         switch plan {
         case .serve(let iteration):
-            record.prefillTokens = iteration.prefillTokens
-            record.decodeTokens = iteration.decodeTokens
-            record.recordedTokens = iteration.recordedTokens
+            (record.prefillTokens, record.decodeTokens, record.recordedTokens) = iteration.counts
+            if let since = servingHeldSince {
+                record.held = now - since
+                servingHeldSince = nil
+            }
         case .train(let quantum):
             record.kind = .train
             record.version = trainer.version
-            log.units += zip(quantum.units, outcome.unitDurations).map {
-                UnitRecord(quantum: log.quanta.count, phase: $0.phase, duration: $1)
+            for (unit, duration) in zip(quantum.units, outcome.unitDurations) {
+                log.units.append(UnitRecord(quantum: log.quanta.total, phase: unit.phase, duration: duration))
             }
         }
         record.probe = outcome.probe
-        record.shape = shapeIndex(of: plan, kind: record.kind)
-        log.shapes[record.shape].add(outcome.duration)
+        if log.keepsShapes { record.shape = noteShape(of: plan, kind: record.kind, outcome.duration) }
         log.quanta.append(record)
         let stream = hasTrainerDevice && record.kind == .train ? Stream.trainer : .server
         events.schedule(.computeDone(stream), at: now + outcome.duration, priority: 0)
         return outcome
     }
 
-    private mutating func shapeIndex(of plan: StepPlan, kind: QuantumRecord.Kind) -> Int {
+    /// Notes what a plan cost under its shape. Prices can be asked for again, so beyond a limit they are not kept.
+    private mutating func noteShape(of plan: StepPlan, kind: QuantumRecord.Kind, _ duration: SimDuration) -> Int {
         let shape = plan.shape(lastLayer: backend.model.layers - 1)
-        if let index = shapeIndices[shape] { return index }
-        log.shapes.append(PlanShapeRecord(shape, kind: kind))
+        if let index = shapeIndices[shape] {
+            log.shapes[index].add(duration)
+            return index
+        }
+        guard !backend.isPure || log.shapes.count < log.shapeLimit else {
+            log.keepsShapes = false
+            log.shapes = []
+            shapeIndices = [:]
+            return 0
+        }
+        var record = PlanShapeRecord(shape, kind: kind)
+        record.add(duration)
+        log.shapes.append(record)
         shapeIndices[shape] = log.shapes.count - 1
         return log.shapes.count - 1
     }

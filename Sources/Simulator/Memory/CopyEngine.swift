@@ -84,6 +84,8 @@ public struct CopyEngine: Sendable {
     }
 
     public var isIdle: Bool { current == nil && queue.isEmpty }
+    /// Whether a transfer may start when it is next asked for.
+    var mayStart: Bool { current == nil && !queue.isEmpty }
 
     /// - Parameter ready: when what it copies exists; at once if it is not given.
     public mutating func enqueue(_ jobs: [CopyJob], at now: SimTime, ready: SimTime? = nil) {

@@ -203,5 +203,10 @@ extension MemorySystem {
         return (entry, request)
     }
 
+    /// Whether only the end of a transfer can make another start.
+    var copiesAreSettled: Bool {
+        !toHost.mayStart && !toDevice.mayStart && !(toHost.isIdle && records.unqueued.first(in: 1) != nil)
+    }
+
     public var copiesAreIdle: Bool { toHost.isIdle && toDevice.isIdle }
 }

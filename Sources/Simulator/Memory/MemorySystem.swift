@@ -9,6 +9,8 @@ public struct MemorySystem: Sendable {
     var toHost: CopyEngine
     var toDevice: CopyEngine
     private var movements: [DataMovement] = []
+    /// Whether anybody follows what is decided about bytes.
+    package var notesMovements = true
 
     /// - Parameters:
     ///   - kvBlocks: most KV blocks that may exist at a time; `nil` leaves it to the device's capacity.
@@ -29,6 +31,10 @@ public struct MemorySystem: Sendable {
 
     /// The decisions about bytes since the last call, in order.
     public mutating func takeMovements() -> [DataMovement] {
+        guard notesMovements else {
+            records.movements.removeAll(keepingCapacity: true)
+            return []
+        }
         collectMovements()
         defer { movements.removeAll(keepingCapacity: true) }
         return movements
@@ -40,9 +46,10 @@ public struct MemorySystem: Sendable {
         records.movements.removeAll(keepingCapacity: true)
     }
 
-    mutating func note(_ movement: DataMovement) {
+    mutating func note(_ movement: @autoclosure () -> DataMovement) {
+        guard notesMovements else { return }
         collectMovements()
-        movements.append(movement)
+        movements.append(movement())
     }
 
     /// Reserves a device's bytes; pieces that the host has, too, and blocks that only the prefix cache holds give way.

@@ -36,6 +36,26 @@ public struct ModelledBackend<Demand: MemoryDemand>: ExecutionBackend {
         }
     }
 
+    /// The price is made once, and is both.
+    public func executePredicted(_ plan: StepPlan) throws -> (predicted: SimDuration, outcome: StepOutcome) {
+        guard case .serve(let iteration) = plan else { return (estimate(plan), try execute(plan)) }
+        let duration = try checked(pricer.price(of: iteration), plan)
+        return (duration, StepOutcome(duration: duration))
+    }
+
+    public var isPure: Bool { true }
+
+    /// - Throws: `PricingError.belowFloor`.
+    public func decode(sequences: Int, pairs: Int) throws -> SimDuration? {
+        let price = pricer.priceOfDecoding(sequences: sequences, pairs: pairs)
+        guard price.seconds >= price.floor * (1 - 1e-9) else {
+            throw PricingError.belowFloor(
+                shape: "serve d of \(sequences) sequences with \(pairs) tokens", price: price.seconds,
+                floor: price.floor)
+        }
+        return price.duration
+    }
+
     private func checked(_ price: Price, _ plan: StepPlan) throws(PricingError) -> SimDuration {
         // Sums of the same terms in another order differ in their last bits.
         guard price.seconds >= price.floor * (1 - 1e-9) else {

@@ -30,20 +30,19 @@ public final class OperatorPricer {
     public let list: OperatorList
     private let costs: Costs
     private let limits: PhysicalLimits
-    private var ofRows: [RowCounts: Price] = [:]
-    private var ofEmitted: [Int: Price] = [:]
+    private let floorOfWeights: Double
+    private var ofRows = PriceCache()
+    private var ofEmitted = PriceCache()
     private var microBatch: [TrainingSequencePlan] = []
     private var ofUnits: [TrainerUnit: Price] = [:]
-
-    private struct RowCounts: Hashable {
-        let rows: Int
-        let wanted: Int
-    }
 
     /// - Parameter list: the operators as `hardware` executes them.
     public init(_ hardware: Hardware, _ list: OperatorList) {
         self.list = list
         limits = hardware.limits
+        // All weights of the layers are read, whatever is in the caches: more than these hold comes from memory.
+        let weights = Double(list.model.layers * list.model.matrixParametersPerLayer * list.widths.weights)
+        floorOfWeights = max(0, weights - limits.cacheBytes) / limits.bytesPerSecond
         costs =
             switch hardware {
             case .machine(let profile): .surfaces(profile)
@@ -105,24 +104,36 @@ public final class OperatorPricer {
             }
         }
         guard rows > 0 else { return .zero }
-        sum += remembered(RowCounts(rows: rows, wanted: wanted), in: &ofRows) {
-            list.forEachOperator(ofRows: rows, wanted: wanted, $0)
-        }
-        list.forEachOperator(of: decoding) { sum += price(of: $0) }
-        if emitted > 0 { sum += remembered(emitted, in: &ofEmitted) { list.forEachOperator(ofEmitted: emitted, $0) } }
-        // All weights of the layers are read, whatever is in the caches: more than these hold comes from memory.
-        let weights = Double(list.model.layers * list.model.matrixParametersPerLayer * list.widths.weights)
-        sum.floor = max(sum.floor, max(0, weights - limits.cacheBytes) / limits.bytesPerSecond)
+        add(rows: rows, wanted: wanted, emitted: emitted, decoding, to: &sum)
         return corrected(sum, WorkPhase(iteration), sequences: iteration.slices.count)
     }
 
-    private func remembered<Size: Hashable>(
-        _ size: Size, in known: inout [Size: Price], _ operators: ((Operator) -> Void) -> Void
-    ) -> Price {
-        if let price = known[size] { return price }
+    /// The price of an iteration that decodes a token of each of `sequences` sequences, whose contexts sum to `pairs`.
+    public func priceOfDecoding(sequences: Int, pairs: Int) -> Price {
+        var sum = Price.zero
+        add(
+            rows: sequences, wanted: sequences, emitted: sequences,
+            OperatorList.Decoding(sequences: sequences, pairs: pairs), to: &sum)
+        return corrected(sum, .decode, sequences: sequences)
+    }
+
+    /// Adds what an iteration takes whoever its tokens belong to, and its lone queries.
+    private func add(
+        rows: Int, wanted: Int, emitted: Int, _ decoding: OperatorList.Decoding, to sum: inout Price
+    ) {
+        sum += ofRows.price(rows, wanted) {
+            self.sum { list.forEachOperator(ofRows: rows, wanted: wanted, $0) }
+        }
+        list.forEachOperator(of: decoding) { sum += price(of: $0) }
+        if emitted > 0 {
+            sum += ofEmitted.price(emitted, 0) { self.sum { list.forEachOperator(ofEmitted: emitted, $0) } }
+        }
+        sum.floor = max(sum.floor, floorOfWeights)
+    }
+
+    private func sum(_ operators: ((Operator) -> Void) -> Void) -> Price {
         var sum = Price.zero
         operators { sum += price(of: $0) }
-        known[size] = sum
         return sum
     }
 

@@ -100,7 +100,7 @@ extension Scheduler {
         return .planned
     }
 
-    private mutating func extend(_ slot: Int, by count: Int, _ memory: inout MemorySystem) -> Bool {
+    mutating func extend(_ slot: Int, by count: Int, _ memory: inout MemorySystem) -> Bool {
         guard memory.extend(sequences[slot].request, &sequences[slot].kvBlocks, by: count) else {
             starving = slot
             return false

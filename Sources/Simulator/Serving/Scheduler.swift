@@ -176,7 +176,7 @@ public struct Scheduler: Sendable {
     }
 
     /// Lets the prefix cache know the blocks that have become full.
-    private mutating func register(_ slot: Int, version: Int, _ memory: inout MemorySystem) {
+    mutating func register(_ slot: Int, version: Int, _ memory: inout MemorySystem) {
         let full = sequences[slot].computed / memory.kv.blockTokens
         guard full > sequences[slot].registered, let hashes = sequences[slot].hashes else { return }
         let oldest = sequences[slot].oldestKV ?? version
