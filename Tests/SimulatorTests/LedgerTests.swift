@@ -10,7 +10,7 @@ import Testing
         let owners = MemoryOwner.allCases
         let training: Set<MemoryOwner> = [
             .gradients, .optimizer, .adapters, .recorded, .recordedKV, .staged, .trainActivations,
-            .trainWorkspace, .publishBuffer,
+            .trainWorkspace, .publishBuffer, .reference,
         ]
         var levels: [MemoryTier: [MemoryOwner: Int]] = [.device: [:], .host: [:], .trainerDevice: [:]]
         var peaks: [MemoryTier: [MemoryOwner: Int]] = [.device: [:], .host: [:], .trainerDevice: [:]]

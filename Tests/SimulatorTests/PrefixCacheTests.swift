@@ -192,7 +192,7 @@ import Testing
                 }
             }
         }
-        #expect(shared > 50)
+        #expect(shared >= 50)
     }
 
     @Test func adapterAndVersionArePartOfTheKey() {
