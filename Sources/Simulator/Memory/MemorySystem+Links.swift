@@ -1,9 +1,17 @@
 /// Records of tokens that the prefix cache has: which chunks hold what the rows of a KV block were computed with.
 extension MemorySystem {
-    /// Notes that `chunk` records tokens whose K and V are in `blocks`.
-    mutating func noteRecord(_ chunk: ChunkID, in blocks: ArraySlice<Int>) {
+    /// Notes that `chunk` records tokens, now or later, whose K and V are in `blocks`, those of a sequence from its first
+    /// token on.
+    mutating func noteRecord(_ chunk: ChunkID, of tokens: Range<Int>, in blocks: [Int]) {
         guard linkableVersions != nil else { return }
-        for id in blocks { blockRecords[id].append(chunk) }
+        for index in tokens.lowerBound / kv.blockTokens..<kv.blockCount(for: tokens.upperBound) {
+            let own = tokens.clamped(to: positions(ofBlock: index))
+            blockRecords[blocks[index]].append(RecordReference(chunk: chunk, tokens: own))
+        }
+    }
+
+    private func positions(ofBlock index: Int) -> Range<Int> {
+        index * kv.blockTokens..<(index + 1) * kv.blockTokens
     }
 
     /// New blocks hold nothing yet.
@@ -18,9 +26,13 @@ extension MemorySystem {
         }
     }
 
-    /// A block holds the first rows of another.
-    mutating func copyRecords(of block: Int, to other: Int) {
-        if linkableVersions != nil { blockRecords[other] = blockRecords[block] }
+    /// A block holds the first rows of another: those of the positions before `end`. What follows is written anew.
+    mutating func copyRecords(of block: Int, to other: Int, before end: Int) {
+        guard linkableVersions != nil else { return }
+        blockRecords[other] = blockRecords[block].compactMap { part in
+            let kept = part.tokens.lowerBound..<max(part.tokens.lowerBound, min(part.tokens.upperBound, end))
+            return kept.isEmpty ? nil : RecordReference(chunk: part.chunk, tokens: kept)
+        }
     }
 
     /// The blocks from the first on whose tokens among `tokens` all have a record that can be linked.
@@ -28,13 +40,12 @@ extension MemorySystem {
     /// - Parameter blocks: those of a sequence, from its first token on.
     func recordedBlocks(among blocks: [Int], tokens: Range<Int>) -> Int {
         for (index, id) in blocks.enumerated() {
-            let first = index * kv.blockTokens
-            let wanted = (first..<first + kv.blockTokens).clamped(to: tokens)
-            var reached = wanted.lowerBound
-            for (chunk, tokens) in recordsInOrder(of: id, wanted) where canLink(chunk) && tokens.lowerBound <= reached {
-                reached = max(reached, tokens.upperBound)
+            let wanted = positions(ofBlock: index).clamped(to: tokens)
+            let recorded = blockRecords[id].reduce(0) { sum, part in
+                canLink(part.chunk) ? sum + written(part).clamped(to: wanted).count : sum
             }
-            if reached < wanted.upperBound { return index }
+            // Rows are written once, so no two chunks hold the same.
+            if recorded < wanted.count { return index }
         }
         return blocks.count
     }
@@ -44,30 +55,23 @@ extension MemorySystem {
         guard linkableVersions != nil, !tokens.isEmpty else { return [] }
         var links: [RecordReference] = []
         for index in tokens.lowerBound / kv.blockTokens..<kv.blockCount(for: tokens.upperBound) {
-            let first = index * kv.blockTokens
-            let wanted = (first..<first + kv.blockTokens).clamped(to: tokens)
-            for (id, tokens) in recordsInOrder(of: blocks[index], wanted) {
-                let reached = max(wanted.lowerBound, links.last?.tokens.upperBound ?? 0)
-                guard reached < tokens.upperBound else { continue }
-                let own = tokens.clamped(to: reached..<wanted.upperBound)
+            let wanted = positions(ofBlock: index).clamped(to: tokens)
+            for part in blockRecords[blocks[index]] {
+                let own = written(part).clamped(to: wanted)
                 guard !own.isEmpty else { continue }
-                if let last = links.last, last.chunk == id, last.tokens.upperBound == own.lowerBound {
+                if let last = links.last, last.chunk == part.chunk {
                     links[links.count - 1].tokens = last.tokens.lowerBound..<own.upperBound
-                } else if canLink(id), records.link(id) {
-                    links.append(RecordReference(chunk: id, tokens: own))
+                } else if canLink(part.chunk), records.link(part.chunk) {
+                    links.append(RecordReference(chunk: part.chunk, tokens: own))
                 }
             }
         }
         return links
     }
 
-    /// The records of a block's tokens among `wanted`, in order. A token may have two: the copy of a block has those of its
-    /// original, and one of the token that was computed again in it.
-    private func recordsInOrder(of block: Int, _ wanted: Range<Int>) -> [(chunk: ChunkID, tokens: Range<Int>)] {
-        blockRecords[block].compactMap { id in
-            let tokens = records[id]?.tokens.clamped(to: wanted) ?? wanted.lowerBound..<wanted.lowerBound
-            return tokens.isEmpty ? nil : (id, tokens)
-        }.sorted { ($0.tokens.lowerBound, $1.tokens.upperBound) < ($1.tokens.lowerBound, $0.tokens.upperBound) }
+    /// What there is of a part of a chunk; nothing if the chunk is gone.
+    private func written(_ part: RecordReference) -> Range<Int> {
+        records[part.chunk]?.tokens.clamped(to: part.tokens) ?? part.tokens.lowerBound..<part.tokens.lowerBound
     }
 
     private func canLink(_ id: ChunkID) -> Bool {

@@ -13,7 +13,7 @@ extension MemorySystem {
         let id = records.begin(
             request: request, tokens: tokens, capacity: capacity, finalRows: finalRows, versions: versions,
             kvBlocks: ArraySlice(Array(blocks[used])), pool: &kv, ledger: &ledger)
-        if let id { noteRecord(id, in: blocks[used]) }
+        if let id { noteRecord(id, of: tokens.lowerBound..<tokens.lowerBound + rows, in: blocks) }
         return id
     }
 

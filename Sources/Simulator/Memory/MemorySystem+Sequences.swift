@@ -27,7 +27,8 @@ extension MemorySystem {
         let fits = extend(request, &table, by: 1)
         if fits {
             note(.copyBlock(from: shared, to: table[table.count - 1], tokens: tokens))
-            copyRecords(of: shared, to: table[table.count - 1])
+            copyRecords(
+                of: shared, to: table[table.count - 1], before: (table.count - 1) * kv.blockTokens + tokens)
         }
         let freed = kv.releaseFromRequest([shared], ledger: &ledger)
         precondition(freed.isEmpty, "a block that is found in the cache stays there")

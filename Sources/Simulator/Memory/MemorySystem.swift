@@ -7,10 +7,10 @@ public struct MemorySystem: Sendable {
     public internal(set) var cacheScope = PrefixCache.Scope(version: nil)
     /// Versions that a record may go back to for another request to refer to it; `nil` if none does.
     public var linkableVersions: ClosedRange<Int>?
-    /// By KV block: the chunks that record its tokens, in the order of these. Some may be gone.
-    var blockRecords: [[ChunkID]] = []
+    /// By KV block: the chunks that record its tokens, and which of these, in their order. Some may be gone.
+    var blockRecords: [[RecordReference]] = []
     /// The same of the blocks of requests that are on the host.
-    var swappedRecords: [Int: [[ChunkID]]] = [:]
+    var swappedRecords: [Int: [[RecordReference]]] = [:]
     let recording: RecordingConfiguration
     var toHost: CopyEngine
     var toDevice: CopyEngine
