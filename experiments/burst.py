@@ -76,7 +76,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=3000)
     parser.add_argument("--loads", default="0.3,0.5,0.7,0.9")
-    parser.add_argument("--steps", type=int, default=7, help="of the bisection for the highest load; 0 leaves it out")
+    parser.add_argument("--steps", type=int, default=9, help="of the bisection for the highest load; 0 leaves it out")
     options = parser.parse_args()
     loads = Loads(options.requests)
     names = arms(SCENARIO)
