@@ -3,6 +3,7 @@ import ArgumentParser
 import Engine
 import Foundation
 import MeasuredBackend
+import Results
 import Simulator
 
 struct ModelsCommand: ParsableCommand {
@@ -133,20 +134,5 @@ private enum JSONLines {
         encoder.keyEncodingStrategy = .convertToSnakeCase
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         return String(decoding: try encoder.encode(entries), as: UTF8.self) + "\n"
-    }
-}
-
-private enum TextTable {
-    /// Columns padded to their widths, all but the first and the last to the right.
-    static func text(of rows: [[String]]) -> String {
-        let columns = rows.map(\.count).max() ?? 0
-        let widths = (0..<columns).map { column in rows.map { $0[column].count }.max() ?? 0 }
-        return rows.map { row in
-            row.enumerated().map { column, cell in
-                let padding = String(repeating: " ", count: widths[column] - cell.count)
-                if column == columns - 1 { return cell }
-                return column == 0 ? cell + padding : padding + cell
-            }.joined(separator: "  ") + "\n"
-        }.joined()
     }
 }

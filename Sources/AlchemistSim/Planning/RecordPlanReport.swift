@@ -102,14 +102,7 @@ public struct RecordPlanReport: Sendable {
                 row.speedUp.formatted(decimals: 3),
             ]
         }
-        let all = [header] + cells
-        let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
-        return all.map { row in
-            row.enumerated().map { column, cell in
-                let padding = String(repeating: " ", count: widths[column] - cell.count)
-                return column == 0 ? cell + padding : padding + cell
-            }.joined(separator: "  ") + "\n"
-        }.joined()
+        return TextTable.text(of: [header] + cells)
     }
 
     /// One JSON object with names in snake case.

@@ -4,15 +4,16 @@ internal import Yams
 extension Scenario {
     /// Reads a scenario file over the defaults.
     public init(contentsOf path: String) throws(ScenarioError) {
-        let text: String
-        do {
-            text = try String(contentsOfFile: path, encoding: .utf8)
-        } catch {
+        try self.init(yaml: try Self.text(of: path), path: path)
+    }
+
+    /// The text of a file in YAML.
+    static func text(of path: String) throws(ScenarioError) -> String {
+        do { return try String(contentsOfFile: path, encoding: .utf8) } catch {
             throw ScenarioError(
                 origin: .file(path, line: nil), problem: "can not be read: \(error.localizedDescription)",
                 isInputOutput: true)
         }
-        try self.init(yaml: text, path: path)
     }
 
     /// Reads the text of a scenario file; `path` is for messages.

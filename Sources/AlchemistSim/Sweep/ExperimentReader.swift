@@ -29,10 +29,10 @@ struct ExperimentReader {
         guard let mapping = node.mapping, mapping.count == 1, let settings = mapping["generate"]?.mapping else {
             throw mistake(node, "trace", "expected the path of a trace, or `generate:` with the settings of one")
         }
-        var recipe = TraceRecipe()
+        var recipe = TraceSettings()
         for (key, value) in settings {
             guard let text = value.string else {
-                throw mistake(key, TraceRecipe.prefix + (key.string ?? ""), "expected one value")
+                throw mistake(key, TraceSettings.prefix + (key.string ?? ""), "expected one value")
             }
             try recipe.set(key.string ?? "", to: text, at: .file(path, line: key.mark?.line))
         }

@@ -116,11 +116,7 @@ public final class PointResolver {
             if fingerprints[path] == nil { fingerprints[path] = try FileHash.sha256(of: path) }
             lines.append("trace_sha256: \((fingerprints[path] ?? nil) ?? "")")
         case .generated(let recipe):
-            if let (name, condition) = try recipe.withoutEffect() {
-                throw ScenarioError(
-                    origin: .file(experiment.path, line: nil), field: TraceRecipe.prefix + name,
-                    problem: "found without effect, expected only with \(condition)")
-            }
+            try recipe.requireEffect(in: experiment.path)
             lines.append("trace:")
             lines += try recipe.identity().split(separator: "\n").map { "  " + $0 }
         }

@@ -178,7 +178,7 @@ public final class PointRunner {
     }
 
     /// The path of the trace that settings describe; made once, whoever needs it first.
-    private func made(_ recipe: TraceRecipe) throws -> String {
+    private func made(_ recipe: TraceSettings) throws -> String {
         let name = FileHash.sha256(ofText: setting.program.sha256 + "\n" + (try recipe.identity())).prefix(16)
         let path = "\(folder.traces)/\(name).jsonl"
         if FileManager.default.fileExists(atPath: path) { return path }
@@ -187,11 +187,9 @@ public final class PointRunner {
             if FileManager.default.fileExists(atPath: path) { return path }
             let generated: Trace
             do {
-                generated = try TraceGenerator(try recipe.options()).generate()
+                generated = try TraceGenerator(try recipe.recipe.options()).generate()
             } catch let error as TraceGeneratorError {
                 throw mistake("\(error)")
-            } catch let error as ValueProblem {
-                throw mistake("expected \(error.expected)")
             }
             try TraceWriter.write(generated, to: path)
             return path

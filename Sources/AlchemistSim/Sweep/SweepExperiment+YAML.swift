@@ -7,15 +7,7 @@ extension SweepExperiment {
 
     /// Reads an experiment's file.
     public init(contentsOf path: String) throws(ScenarioError) {
-        let text: String
-        do {
-            text = try String(contentsOfFile: path, encoding: .utf8)
-        } catch {
-            throw ScenarioError(
-                origin: .file(path, line: nil), problem: "can not be read: \(error.localizedDescription)",
-                isInputOutput: true)
-        }
-        try self.init(yaml: text, path: path)
+        try self.init(yaml: try Scenario.text(of: path), path: path)
     }
 
     /// Reads the text of an experiment's file; `path` is for messages.

@@ -64,8 +64,8 @@ public struct SweepExperiment: Sendable {
 
     /// Sets a field of the scenario that all points start from, as `--set` does.
     public mutating func set(_ field: String, to value: String, at origin: ScenarioError.Origin) throws(ScenarioError) {
-        if field.hasPrefix(TraceRecipe.prefix), case .generated(var recipe) = trace {
-            try recipe.set(String(field.dropFirst(TraceRecipe.prefix.count)), to: value, at: origin)
+        if field.hasPrefix(TraceSettings.prefix), case .generated(var recipe) = trace {
+            try recipe.set(String(field.dropFirst(TraceSettings.prefix.count)), to: value, at: origin)
             trace = .generated(recipe)
         } else {
             try base.set(field, to: value, at: origin)
@@ -79,13 +79,13 @@ public struct SweepExperiment: Sendable {
     ) throws(ScenarioError) {
         if field == SweepAxis.traceField {
             trace = .file(value)
-        } else if field.hasPrefix(TraceRecipe.prefix) {
+        } else if field.hasPrefix(TraceSettings.prefix) {
             guard case .generated(var recipe) = trace else {
                 throw ScenarioError(
                     origin: origin, field: field,
                     problem: "found a trace from a file, expected `trace: {generate: ...}` to change its settings")
             }
-            try recipe.set(String(field.dropFirst(TraceRecipe.prefix.count)), to: value, at: origin)
+            try recipe.set(String(field.dropFirst(TraceSettings.prefix.count)), to: value, at: origin)
             trace = .generated(recipe)
         } else {
             try scenario.set(field, to: value, at: origin)

@@ -86,8 +86,10 @@ struct GenerateCommand: ParsableCommand {
 
     func run() throws {
         do {
-            try OutputGuard.check(output, against: [lengths, arrivals.replay])
-            let trace = try TraceGenerator(try options()).generate()
+            let recipe = recipe
+            try OutputGuard.check(output, against: recipe.paths)
+            try OptionUse.require(recipe)
+            let trace = try TraceGenerator(try recipe.options()).generate()
             try TraceWriter.write(trace, to: output)
             try Terminal.print(TraceSummary(trace).table(source: output) + "written to \(output)\n")
         } catch let error as TraceGeneratorError {
@@ -97,68 +99,32 @@ struct GenerateCommand: ParsableCommand {
         }
     }
 
-    private func options() throws -> TraceGeneratorOptions {
-        var options = try base()
-        options.requests = requests
-        options.meanTurns = turns ?? options.meanTurns
-        options.scale = scale ?? options.scale
-        options.maxContext = maxContext ?? options.maxContext
-        options.targetPrefillShare = targetP
-        options.arrivals = try arrivals.model()
-        options.meanThinkTime = thinkTime ?? TraceGeneratorOptions.sample.meanThinkTime
-        options.feedback = feedback.model
-        options.sharedPrefix = prefixTokens.map { .init(tokens: $0, groups: prefixGroups ?? 1) }
-        options.language.vocabulary = vocabulary ?? TraceGeneratorOptions.sample.language.vocabulary
-        options.content = content
-        options.languageShift = shift.map { .init(share: $0, start: shiftAt ?? 0.5) }
-        options.seed = seed
-        try requireEffect(with: options)
-        return options
-    }
-
-    /// Refuses options that would change nothing beside the others.
-    private func requireEffect(with options: TraceGeneratorOptions) throws {
-        let uses: [OptionUse] = [
-            .init("think-time", thinkTime != nil, options.meanTurns > 1, "--turns above 1"),
-            .init("prefix-groups", prefixGroups != nil, prefixTokens != nil, "--prefix-tokens"),
-            .init("vocabulary", vocabulary != nil, content == .ids, "--content ids"),
-            .init("shift-at", shiftAt != nil, shift != nil, "--shift"),
-        ]
-        try OptionUse.require(uses + arrivals.uses + feedback.uses)
-    }
-
-    private func base() throws -> TraceGeneratorOptions {
-        if let fit = NamedFit(rawValue: lengths) { return TraceGeneratorOptions(fit) }
-        var options = TraceGeneratorOptions()
-        if lengths == "lognormal" {
-            let sample = TraceGeneratorOptions.sample
-            (options.meanTurns, options.scale, options.maxContext) = (sample.meanTurns, sample.scale, sample.maxContext)
-            return options
-        }
-        // Turns that are put together get their history from each other: of each only its own text is drawn.
-        let isText = (turns ?? 1) > 1
-        var pairs: [LengthPair] = []
-        var totals: [Int] = []
-        try TraceReader.forEachRequest(path: lengths) {
-            let history = isText ? $0.previousTurn.map { totals[$0] } ?? 0 : 0
-            pairs.append(LengthPair(user: max(1, $0.promptTokens - history), answer: $0.outputTokens))
-            totals.append($0.promptTokens + $0.outputTokens)
-        }
-        options.lengths = .empirical(pairs)
-        options.meanTurns = 1
-        options.maxContext = Int(Int32.max)
-        return options
+    private var recipe: TraceRecipe {
+        var recipe = TraceRecipe()
+        recipe.requests = requests
+        recipe.lengths = lengths
+        recipe.turns = turns
+        recipe.scale = scale
+        recipe.targetP = targetP
+        recipe.thinkTime = thinkTime
+        recipe.prefixTokens = prefixTokens
+        recipe.prefixGroups = prefixGroups
+        recipe.maxContext = maxContext
+        recipe.vocabulary = vocabulary
+        recipe.content = content
+        recipe.shift = shift
+        recipe.shiftAt = shiftAt
+        recipe.seed = seed
+        arrivals.fill(&recipe)
+        feedback.fill(&recipe)
+        return recipe
     }
 }
 
 /// When requests arrive.
 struct ArrivalOptions: ParsableArguments {
-    enum Kind: String, CaseIterable, ExpressibleByArgument {
-        case poisson, gamma, bursts, diurnal, replay
-    }
-
     @Option(help: "How requests arrive.")
-    var arrivals = Kind.poisson
+    var arrivals = TraceRecipe.Arrivals.poisson
 
     @Option(help: "Requests per second, on average; every turn of a conversation is one. (default: 3)")
     var rate: Double?
@@ -184,36 +150,16 @@ struct ArrivalOptions: ParsableArguments {
     @Option(help: "replay: the trace whose arrivals are taken.")
     var replay: String?
 
-    var uses: [OptionUse] {
-        let kinds = Kind.allCases.filter { $0 != .replay }.map(\.rawValue).joined(separator: ", ")
-        return [
-            .init("rate", rate != nil, arrivals != .replay, "--arrivals \(kinds)"),
-            .init("cv", cv != nil, arrivals == .gamma, "--arrivals gamma"),
-            .init("burst-factor", burstFactor != nil, arrivals == .bursts, "--arrivals bursts"),
-            .init("calm-time", calmTime != nil, arrivals == .bursts, "--arrivals bursts"),
-            .init("burst-time", burstTime != nil, arrivals == .bursts, "--arrivals bursts"),
-            .init("amplitude", amplitude != nil, arrivals == .diurnal, "--arrivals diurnal"),
-            .init("period", period != nil, arrivals == .diurnal, "--arrivals diurnal"),
-        ]
-    }
-
-    func model() throws -> ArrivalModel {
-        guard (replay != nil) == (arrivals == .replay) else {
-            throw Failure("--replay: expected with --arrivals replay, and only then", .usage)
-        }
-        let rate = rate ?? 3
-        switch arrivals {
-        case .poisson: return .poisson(rate: rate)
-        case .gamma: return .gamma(rate: rate, variation: cv ?? 2)
-        case .bursts:
-            return .bursts(
-                rate: rate, factor: burstFactor ?? 10, meanCalm: calmTime ?? 30, meanBurst: burstTime ?? 5)
-        case .diurnal: return .diurnal(rate: rate, amplitude: amplitude ?? 0.8, period: period ?? 86400)
-        case .replay:
-            var times: [SimTime] = []
-            try TraceReader.forEachRequest(path: replay ?? "") { times.append($0.arrival) }
-            return .replay(times)
-        }
+    func fill(_ recipe: inout TraceRecipe) {
+        recipe.arrivals = arrivals
+        recipe.rate = rate
+        recipe.cv = cv
+        recipe.burstFactor = burstFactor
+        recipe.calmTime = calmTime
+        recipe.burstTime = burstTime
+        recipe.amplitude = amplitude
+        recipe.period = period
+        recipe.replay = replay
     }
 }
 
@@ -234,24 +180,15 @@ struct FeedbackOptions: ParsableArguments {
     @Option(help: "group: answers to a prompt, the one served among them. (default: 4)")
     var groupSize: Int?
 
-    var uses: [OptionUse] {
-        let isAny = feedbackRate != 0
-        return [
-            .init("feedback-delay", feedbackDelay != nil, isAny, "--feedback-rate above 0"),
-            .init("feedback-kind", feedbackKind != nil, isAny, "--feedback-rate above 0"),
-            .init("feedback-edits", feedbackEdits != nil, isAny, "--feedback-rate above 0"),
-            .init("group-size", groupSize != nil, isAny && feedbackKind == .group, "--feedback-kind group"),
-        ]
-    }
-
-    var model: TraceGeneratorOptions.FeedbackModel {
-        var model = TraceGeneratorOptions.FeedbackModel(rate: feedbackRate, meanDelay: feedbackDelay ?? 1.5)
-        model.kind = feedbackKind ?? .sft
-        model.editedShare = feedbackEdits ?? 0
-        model.groupSize = groupSize ?? 4
-        return model
+    func fill(_ recipe: inout TraceRecipe) {
+        recipe.feedbackRate = feedbackRate
+        recipe.feedbackDelay = feedbackDelay
+        recipe.feedbackKind = feedbackKind
+        recipe.feedbackEdits = feedbackEdits
+        recipe.groupSize = groupSize
     }
 }
 
+extension TraceRecipe.Arrivals: ExpressibleByArgument {}
 extension TraceContent: ExpressibleByArgument {}
 extension Feedback.Kind: ExpressibleByArgument {}

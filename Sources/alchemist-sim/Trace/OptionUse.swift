@@ -1,3 +1,5 @@
+import AlchemistSim
+
 /// An option, and whether it changes anything beside the others: one that does not is a mistake of the user.
 struct OptionUse {
     let name: String
@@ -17,5 +19,14 @@ struct OptionUse {
         for use in uses where use.isGiven && !use.isUsed {
             throw Failure("--\(use.name): found without effect, expected only with \(use.condition)", .usage)
         }
+    }
+
+    /// The same of the settings of a trace to generate.
+    static func require(_ recipe: TraceRecipe) throws {
+        guard let mistake = recipe.mistake else { return }
+        func option(_ setting: String) -> String { String(setting.map { $0 == "_" ? "-" : $0 }) }
+        let (setting, values) = (option(mistake.condition.setting), mistake.condition.values)
+        let condition = "--" + setting + (values.isEmpty ? "" : " " + values)
+        try require([OptionUse(option(mistake.setting), true, false, condition)])
     }
 }
