@@ -207,9 +207,9 @@ import Testing
         for (memory, basis) in [
             (
                 "[1GiB, 80GiB]",
-                "timed on 3 of them without writing results; 1 of 4 that were tried failed: arm recompute"
+                "timed on 3 of them without writing results; 2 of 5 that were tried failed: arm recompute"
             ),
-            ("[1GiB, 2GiB]", "about an unknown time with 1 jobs"),
+            ("[1GiB, 2GiB]", "about an unknown time with 1 job, "),
         ] {
             let grid = try folder.file(
                 "grid.yaml",

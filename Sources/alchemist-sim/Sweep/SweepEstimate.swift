@@ -33,7 +33,7 @@ struct SweepEstimate {
             let (seconds, basis) = try basis(state.times, remaining)
             let whole = seconds * Double(remaining.count)
             text +=
-                "about \(Self.time(whole / Double(min(jobs, remaining.count)))) with \(jobs) jobs, \(Self.time(whole)) of "
+                "about \(Self.time(whole / Double(min(jobs, remaining.count)))) with \(jobs) \(jobs == 1 ? "job" : "jobs"), \(Self.time(whole)) of "
                 + "work: \(Self.time(seconds)) a point, \(basis)\n"
         }
         try Terminal.print(text)
