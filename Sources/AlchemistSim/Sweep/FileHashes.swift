@@ -7,6 +7,9 @@ internal import Foundation
 final class FileHashes {
     /// Bytes from which on a file's hash is kept.
     private static let largeSize = 1 << 20
+    /// Seconds that a file must have been left alone for its times to tell it from a later one: more than any file
+    /// system's clock is coarse.
+    private static let settled = 2.0
 
     private struct Kept {
         let stamp: String
@@ -14,7 +17,7 @@ final class FileHashes {
     }
 
     private let folder: SweepFolder?
-    private let settled: Double
+    private let now: () -> Double
     /// What this process has read, by path.
     private var known: [String: String] = [:]
     private var kept: [String: Kept]
@@ -22,10 +25,10 @@ final class FileHashes {
 
     /// - Parameters:
     ///   - folder: where hashes of large files are kept; nil keeps none.
-    ///   - settled: seconds that a file must have been left alone for its times to tell it from a later one.
-    init(in folder: SweepFolder? = nil, settled: Double = 2) {
+    ///   - now: seconds since 1970.
+    init(in folder: SweepFolder?, now: @escaping () -> Double) {
         self.folder = folder
-        self.settled = settled
+        self.now = now
         kept = folder.map(Self.read) ?? [:]
     }
 
@@ -51,7 +54,7 @@ final class FileHashes {
         let changed = max(Self.seconds(status.st_mtim), Self.seconds(status.st_ctim))
         // Not what was written while it was read, or may be written again within the same tick of the clock.
         var after = stat()
-        if stat(path, &after) == 0, Self.stamp(after) == stamp, Date().timeIntervalSince1970 - changed >= settled {
+        if stat(path, &after) == 0, Self.stamp(after) == stamp, now() - changed >= Self.settled {
             kept[place] = Kept(stamp: stamp, hash: hash)
             isChanged = true
         }

@@ -32,10 +32,14 @@ public final class PointResolver {
     private var hardware: [String: Hardware] = [:]
     let hashes: FileHashes
 
-    /// - Parameter folder: the sweep's, where hashes of large files are kept; nil keeps none.
-    public init(_ experiment: SweepExperiment, in folder: SweepFolder? = nil) {
+    /// - Parameters:
+    ///   - folder: the sweep's, where hashes of large files are kept; nil keeps none.
+    ///   - now: seconds since 1970, by which a hash is kept only of a file that was left alone for a while.
+    public init(
+        _ experiment: SweepExperiment, in folder: SweepFolder? = nil, now: @escaping () -> Double = { .infinity }
+    ) {
         self.experiment = experiment
-        hashes = FileHashes(in: folder)
+        hashes = FileHashes(in: folder, now: now)
     }
 
     /// Keeps in the sweep's folder what was found of large files, so that workers need not read them again. The folder's

@@ -18,7 +18,7 @@ struct SweepSession {
         self.quiet = quiet
         experiment = try options.read()
         folder = SweepFolder(options.output ?? "results/\(experiment.name)")
-        resolver = PointResolver(experiment, in: folder)
+        resolver = PointResolver(experiment, in: folder, now: { Date().timeIntervalSince1970 })
         program = try PointRunner.program()
         trusted = anyBuild ? nil : program
     }
