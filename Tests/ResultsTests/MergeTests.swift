@@ -41,6 +41,12 @@ struct MergeTests {
         let record = Self.record("a", 0.1 + 0.2, spread: 1e-9, speedup: 1.5)
         try record.write(to: path)
         #expect(try PointRecord(reading: path) == record)
+        var measured = record
+        measured.measured = .init(threads: 3, isSharing: true, processor: "Abacus (family 1, model 2)")
+        try measured.write(to: path)
+        #expect(try PointRecord(reading: path) == measured)
+        #expect(try PointRecord(reading: path, .head)?.measured == measured.measured)
+        try record.write(to: path)
         let head = try #require(try PointRecord(reading: path, .head))
         #expect(head.program == record.program && head.seconds == 0.25 && head.figures.isEmpty)
         #expect(try PointRecord(reading: path, .figures)?.figures == record.figures)

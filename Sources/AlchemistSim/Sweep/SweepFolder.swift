@@ -46,7 +46,8 @@ public struct SweepFolder: Sendable {
     /// Writes a small text as a whole.
     static func write(_ text: String, to path: String) throws(SweepError) {
         let place = URL(fileURLWithPath: path)
-        let temporary = place.deletingLastPathComponent().path + "/.\(place.lastPathComponent).partial-\(getpid())"
+        let temporary =
+            place.deletingLastPathComponent().path + "/.\(place.lastPathComponent).partial-\(StagedFile.writer)"
         do {
             try Data(text.utf8).write(to: URL(fileURLWithPath: temporary))
         } catch {
@@ -75,59 +76,90 @@ public struct SweepState: Sendable {
         case whole(seconds: Double)
         /// It was run by another build.
         case outdated(program: String)
+        /// It was measured under other conditions.
+        case measuredOtherwise(String)
         /// It ended with this message.
         case failed(String)
     }
 
     public let points: [SweepPoint]
     public private(set) var stages: [Stage] = []
+    /// What measured points must have been run under; what the caller did not know is as most of the points have it.
+    public private(set) var conditions: MeasuredConditions
 
     /// Looks at what is in a folder.
     ///
-    /// - Parameter program: the one whose points count; nil for those of any build.
+    /// - Parameters:
+    ///   - program: the one whose points count; nil for those of any build.
+    ///   - conditions: those that measured points must have been run under.
     public init(
-        of points: [SweepPoint], in folder: SweepFolder, keepsFiles: Bool, program: PointRecord.Program?
+        of points: [SweepPoint], in folder: SweepFolder, keepsFiles: Bool, program: PointRecord.Program?,
+        conditions: MeasuredConditions = .init()
     ) throws {
         self.points = points
+        self.conditions = conditions
         stages.reserveCapacity(points.count)
         let names = Set((try? FileManager.default.contentsOfDirectory(atPath: folder.points)) ?? [])
-        for point in points {
-            stages.append(
-                try Self.stage(of: point, names, folder, keepsFiles: keepsFiles, program: program))
+        var measured: [(index: Int, record: PointRecord)] = []
+        for (index, point) in points.enumerated() {
+            let (stage, record) = try Self.stage(of: point, names, folder, keepsFiles: keepsFiles, program: program)
+            stages.append(stage)
+            if let record, point.measuredThreads != nil { measured.append((index, record)) }
+        }
+        self.conditions = conditions.completed(by: measured.map { (points[$0.index], $0.record) })
+        for (index, record) in measured {
+            if let difference = self.conditions.difference(from: record, of: points[index]) {
+                stages[index] = .measuredOtherwise(difference)
+            }
         }
     }
 
+    /// The stage, with the record if it is whole.
     private static func stage(
         of point: SweepPoint, _ names: Set<String>, _ folder: SweepFolder, keepsFiles: Bool,
         program: PointRecord.Program?
-    ) throws -> Stage {
+    ) throws -> (Stage, PointRecord?) {
         if names.contains(point.id + PointRecord.suffix),
             let record = try PointRecord(reading: folder.record(of: point.id), .head),
             !keepsFiles || names.contains(point.id + ".h5")
         {
-            if let program, record.program.sha256 != program.sha256 { return .outdated(program: record.program.name) }
-            return .whole(seconds: record.seconds)
+            if let program, record.program.sha256 != program.sha256 {
+                return (.outdated(program: record.program.name), nil)
+            }
+            return (.whole(seconds: record.seconds), record)
         }
         if names.contains(point.id + ".log") {
             let text = (try? String(contentsOfFile: folder.log(of: point.id), encoding: .utf8)) ?? ""
-            return .failed(text.split(separator: "\n").first.map(String.init) ?? "")
+            return (.failed(text.split(separator: "\n").first.map(String.init) ?? ""), nil)
         }
-        return .missing
+        return (.missing, nil)
     }
 
     /// What became of one point, without looking at all others.
     public static func stage(
-        of point: SweepPoint, in folder: SweepFolder, keepsFiles: Bool, program: PointRecord.Program?
+        of point: SweepPoint, in folder: SweepFolder, keepsFiles: Bool, program: PointRecord.Program?,
+        conditions: MeasuredConditions = .init()
     ) throws -> Stage {
         let names = [PointRecord.suffix, ".h5", ".log"].map { point.id + $0 }
-        return try stage(
+        let (stage, record) = try stage(
             of: point, Set(names.filter { access(folder.points + "/" + $0, F_OK) == 0 }), folder,
             keepsFiles: keepsFiles, program: program)
+        if let record, let difference = conditions.difference(from: record, of: point) {
+            return .measuredOtherwise(difference)
+        }
+        return stage
     }
 
     public var whole: Int { stages.count { if case .whole = $0 { true } else { false } } }
     public var failed: Int { stages.count { if case .failed = $0 { true } else { false } } }
-    public var outdated: Int { stages.count { if case .outdated = $0 { true } else { false } } }
+    public var outdated: Int {
+        stages.count {
+            switch $0 {
+            case .outdated, .measuredOtherwise: true
+            default: false
+            }
+        }
+    }
 
     /// The points that are still to be run, in the grid's order.
     public var remaining: [SweepPoint] {
@@ -140,6 +172,13 @@ public struct SweepState: Sendable {
     }
 
     public mutating func set(_ stage: Stage, at index: Int) { stages[index] = stage }
+
+    /// What was measured under other conditions, and how many points of each.
+    public var otherConditions: [(difference: String, points: Int)] {
+        var counts: [String: Int] = [:]
+        for case .measuredOtherwise(let difference) in stages { counts[difference, default: 0] += 1 }
+        return counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
 
     /// What was found by other builds, and how many points of each.
     public var otherPrograms: [(program: String, points: Int)] {

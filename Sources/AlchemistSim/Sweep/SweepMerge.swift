@@ -5,9 +5,12 @@ public import Results
 public enum SweepMerge {
     /// Reads what points left, and writes `merged.h5` in the folder.
     ///
-    /// - Parameter program: the one whose points count; nil for those of any build.
+    /// - Parameters:
+    ///   - program: the one whose points count; nil for those of any build.
+    ///   - conditions: those that measured points must have been run under.
     public static func merge(
-        _ points: [SweepPoint], of experiment: SweepExperiment, in folder: SweepFolder, program: PointRecord.Program?
+        _ points: [SweepPoint], of experiment: SweepExperiment, in folder: SweepFolder, program: PointRecord.Program?,
+        conditions: MeasuredConditions = .init()
     ) throws -> (sweep: MergedSweep, digest: String) {
         var sweep = MergedSweep(axes: experiment.mergedAxes)
         for cell in 0..<sweep.cells { sweep.mark(cell, .excluded) }
@@ -20,7 +23,8 @@ public enum SweepMerge {
                 sweep.mark(point.cell, failed ? .failed : .missing, id: point.id)
                 continue
             }
-            if let program, record.program.sha256 != program.sha256 {
+            let isOld = program.map { record.program.sha256 != $0.sha256 } ?? false
+            if isOld || conditions.difference(from: record, of: point) != nil {
                 sweep.mark(point.cell, .outdated, id: point.id)
             } else {
                 sweep.add(record, at: point.cell)

@@ -37,7 +37,6 @@ public final class ThresholdSearch {
     private let resolver: PointResolver
     private let runner: PointRunner
     private let folder: SweepFolder
-    private let program: PointRecord.Program
     private let request: SearchRequest
     private let arms: [String]
 
@@ -45,7 +44,7 @@ public final class ThresholdSearch {
 
     /// - Throws: `ScenarioError` if the experiment states no search, or objectives name figures that there are none of.
     public init(
-        _ resolver: PointResolver, _ runner: PointRunner, in folder: SweepFolder, program: PointRecord.Program
+        _ resolver: PointResolver, _ runner: PointRunner, in folder: SweepFolder
     ) throws {
         guard let request = resolver.experiment.search else {
             throw ScenarioError(
@@ -55,7 +54,6 @@ public final class ThresholdSearch {
         self.resolver = resolver
         self.runner = runner
         self.folder = folder
-        self.program = program
         self.request = request
         arms = resolver.experiment.base.arms.map(\.name)
         if let arm = request.arm, !arms.contains(arm) {
@@ -130,7 +128,7 @@ public final class ThresholdSearch {
         let text = text(value)
         let resolved = try resolver.resolve(cell.cell, setting: (request.field, text))
         var record = try PointRecord(reading: folder.record(of: resolved.point.id), .figures)
-        let wasKnown = record?.program.sha256 == program.sha256
+        let wasKnown = record.map { runner.counts($0, of: resolved.point) } ?? false
         var problem: String?
         if !wasKnown {
             do {

@@ -100,9 +100,9 @@ public final class WorkerPool {
             stop(signal: SIGTERM)
             return
         }
-        try? SweepFolder.write("\(end.text)\npoint \(point.id): \(point.name)\n", to: folder.log(of: point.id))
         // A worker that could not even begin would not the next time.
         let code = end.code == Self.inputOutput ? end.code : 70
+        try? PointLog(message: end.text, code: code).write(of: point, in: folder)
         event(.failed(point, code: code, message: end.text))
         if end.code != 0 { stop(signal: nil) }
     }

@@ -33,13 +33,14 @@ struct SearchCommand: ParsableCommand {
     }
 
     private func search() throws {
-        let session = try SweepSession(options, quiet: true)
+        var session = try SweepSession(options, quiet: true)
+        session.conditions = .here(threads: nil, isSharing: false)
         try session.folder.make()
         let lock = try session.lock(.alone)
         defer { withExtendedLifetime(lock) {} }
         session.folder.removeRemains()
         let runner = session.runner(in: session.folder, threads: nil)
-        let search = try ThresholdSearch(session.resolver, runner, in: session.folder, program: session.program)
+        let search = try ThresholdSearch(session.resolver, runner, in: session.folder)
         var outcomes: [ThresholdSearch.Outcome] = []
         for cell in try search.cells() {
             if !json, !cell.coordinates.isEmpty { try Terminal.print("\(cell.name)\n") }

@@ -58,7 +58,10 @@ struct SweepCommand: ParsableCommand {
         guard work.chunk == nil || work.pointsFile != nil else {
             throw ValidationError("--chunk: expected with --points-file.")
         }
-        for (name, value) in [("--jobs", jobs), ("--threads", threads), ("--points-per-task", cluster.pointsPerTask)] {
+        for (name, value) in [
+            ("--jobs", jobs), ("--threads", threads), ("--points-per-task", cluster.pointsPerTask),
+            ("--processors", cluster.processors),
+        ] {
             if let value, value < 1 { throw ValidationError("\(name) \(value): expected at least 1.") }
         }
     }
@@ -72,18 +75,24 @@ struct SweepCommand: ParsableCommand {
     }
 
     private func act() throws {
-        let session = try SweepSession(sweep, anyBuild: anyBuild, quiet: quiet)
+        var session = try SweepSession(sweep, anyBuild: anyBuild, quiet: quiet)
+        session.conditions = .init(threads: threads, isSharing: allowSharing ? true : nil)
         if !work.point.isEmpty || work.pointsFile != nil {
             return try SweepWorker(session, work, threads: threads, allowsSharing: allowSharing).run()
         }
         let points = try session.resolver.points()
         if instead.list { return try session.list(points) }
-        if instead.dryRun { return try SweepEstimate(session, points, jobs: try resolvedJobs(session)).show() }
-        if instead.merge { return try session.merge(points) }
+        if instead.dryRun {
+            let jobs = try resolvedJobs(session)
+            session.conditions = LocalSweep.conditions(jobs: jobs, threads: threads, allowsSharing: allowSharing)
+            return try SweepEstimate(session, points, jobs: jobs).show()
+        }
+        if instead.merge { return try session.mergeAlone(points) }
         if cluster.slurm {
             return try SlurmRun(session, cluster, threads: threads, allowsSharing: allowSharing).run(points)
         }
-        try LocalSweep(session, jobs: try resolvedJobs(session), threads: threads).run(points)
+        try LocalSweep(session, jobs: try resolvedJobs(session), threads: threads, allowsSharing: allowSharing).run(
+            points)
     }
 
     /// How many workers there are; measured points get one unless the user says that they may disturb each other.
@@ -172,8 +181,8 @@ struct SlurmOptions: ParsableArguments {
     @Option(help: "Memory of a task, as Slurm has it.")
     var memory: String?
 
-    @Option(help: "Processors of a task.")
-    var processors = 1
+    @Option(help: "Processors of a task. (default: the threads of its measured points, or 1)")
+    var processors: Int?
 
     @Option(help: "A template of the array's script instead of the standard one, which --print-template shows.")
     var template: String?

@@ -52,8 +52,7 @@ struct SweepEstimate {
         var isCut = false
         for index in 0..<count {
             let point = remaining[count > 1 ? index * (remaining.count - 1) / (count - 1) : 0]
-            let clock = SweepSession.clock
-            let timed = try runner.time(point) { Interrupt.isRequested || clock() > Self.limit }
+            let timed = try runner.time(point) { Interrupt.isRequested || $0 > Self.limit }
             if Interrupt.isRequested { throw Failure("interrupted", .interrupted) }
             isCut = isCut || timed.share < 1
             guard timed.share > 0 else {

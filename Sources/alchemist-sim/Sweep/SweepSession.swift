@@ -12,6 +12,11 @@ struct SweepSession {
     /// The program whose points count; nil for any.
     let trusted: PointRecord.Program?
     let quiet: Bool
+    /// What measured points must have been run under to count, as far as it is known here.
+    var conditions = MeasuredConditions()
+
+    /// Seconds that workers of a sweep that was killed have for their end.
+    static let patience = 10.0
 
     init(_ options: SweepOptions, anyBuild: Bool = false, quiet: Bool) throws {
         self.options = options
@@ -33,30 +38,51 @@ struct SweepSession {
         "process \(getpid()) on \(ProcessInfo.processInfo.hostName), since \(Date().ISO8601Format())"
     }
 
-    func lock(_ mode: FolderLock.Mode) throws -> FolderLock {
-        let lock = try FolderLock(folder, mode, holder: Self.holder)
+    /// Takes the folder. Alone in it, this waits for workers of a sweep that was killed.
+    ///
+    /// - Parameter patience: seconds to wait for others that are there.
+    func lock(_ mode: FolderLock.Mode, patience: Double = 0) throws -> FolderLock {
+        let waiting = { (holder: String) in
+            Terminal.warn("alchemist-sim: \(folder.path): waiting for \(holder)\n")
+        }
+        let lock = try FolderLock(folder, mode, holder: Self.holder, patience: patience, waiting: waiting)
         if lock.isUnsupported {
             Terminal.warn(
                 "alchemist-sim: \(folder.path): this file system can not lock; let one sweep at a time work in it\n")
+        }
+        if mode == .alone {
+            try FolderLock.awaitWorkers(of: folder, patience: Self.patience, waiting: waiting)
         }
         return lock
     }
 
     func runner(in folder: SweepFolder, threads: Int?) -> PointRunner {
-        PointRunner(
-            resolver, in: folder,
-            .init(
-                commandLine: "alchemist-sim " + options.arguments(in: folder.path).joined(separator: " "),
-                created: Date().ISO8601Format(), program: program, threads: threads, clock: Self.clock))
+        var setting = PointRunner.Setting(
+            commandLine: "alchemist-sim " + options.arguments(in: folder.path).joined(separator: " "),
+            created: Date().ISO8601Format(), program: program, threads: threads, clock: Self.clock)
+        setting.isSharing = conditions.isSharing ?? false
+        setting.holder = Self.holder
+        setting.waiting = Self.warnOfMeasuring
+        setting.exitCode = { Failure($0).code.rawValue }
+        return PointRunner(resolver, in: folder, setting)
+    }
+
+    /// Says for whom measured points wait.
+    static func warnOfMeasuring(_ holder: String) {
+        Terminal.warn(
+            "alchemist-sim: waiting for \(holder), which measures on this machine (with --allow-sharing a sweep does not wait)\n"
+        )
     }
 
     func state(of points: [SweepPoint]) throws -> SweepState {
-        try SweepState(of: points, in: folder, keepsFiles: experiment.keepsFiles, program: trusted)
+        try SweepState(
+            of: points, in: folder, keepsFiles: experiment.keepsFiles, program: trusted, conditions: conditions)
     }
 
     /// What became of a single point.
     func state(ofOne point: SweepPoint) throws -> SweepState.Stage {
-        try SweepState.stage(of: point, in: folder, keepsFiles: experiment.keepsFiles, program: trusted)
+        try SweepState.stage(
+            of: point, in: folder, keepsFiles: experiment.keepsFiles, program: trusted, conditions: conditions)
     }
 
     func list(_ points: [SweepPoint]) throws {
@@ -67,7 +93,7 @@ struct SweepSession {
                 switch stage {
                 case .missing: "missing"
                 case .whole: "whole"
-                case .outdated: "outdated"
+                case .outdated, .measuredOtherwise: "outdated"
                 case .failed: "failed"
                 }
             text += "\(point.id)\t\(word)\t\(point.name)\n"
@@ -75,9 +101,21 @@ struct SweepSession {
         try Terminal.print(text)
     }
 
+    /// Merges while nobody else is at work in the folder.
+    func mergeAlone(_ points: [SweepPoint]) throws {
+        try folder.make()
+        // The last workers of a cluster may be about to end.
+        let lock = try lock(.alone, patience: Self.patience)
+        defer { withExtendedLifetime(lock) {} }
+        try merge(points)
+    }
+
     /// Merges what is whole, and says what is not.
     func merge(_ points: [SweepPoint]) throws {
-        let (sweep, digest) = try SweepMerge.merge(points, of: experiment, in: folder, program: trusted)
+        // What is not known of the conditions, most points decide.
+        let conditions = experiment.isMeasured ? try state(of: points).conditions : conditions
+        let (sweep, digest) = try SweepMerge.merge(
+            points, of: experiment, in: folder, program: trusted, conditions: conditions)
         var rest: [String] = []
         for status in [PointStatus.missing, .failed, .outdated] where sweep.count(of: status) > 0 {
             rest.append("\(sweep.count(of: status)) \(status)")
@@ -100,6 +138,10 @@ struct SweepSession {
             Terminal.warn(
                 "  \(other.points) of them were run by another build, \(other.program); this is \(program.name), so they "
                     + "are run again (--any-build counts them)\n")
+        }
+        for other in state.otherConditions {
+            Terminal.warn(
+                "  \(other.points) of them were measured otherwise (\(other.difference)), so they are run again\n")
         }
         let strange = try StrangePoints(in: folder, besides: state.points, resolver)
         guard strange.count > 0 else { return }
