@@ -83,10 +83,19 @@ public final class PointRunner {
             throw error
         } catch {
             // If the log can not be written either, the error itself goes to whoever asked.
-            try? PointLog(message: "\(error)", code: setting.exitCode(error)).write(
-                of: resolved.point, setting.created + " " + setting.commandLine, in: folder)
+            try? FailureLog(
+                message: "\(error)", point: resolved.point, run: "\(setting.created) \(setting.commandLine)",
+                program: setting.program, code: setting.exitCode(error),
+                lacksMemory: Self.isLackOfMemory(error)
+            ).write(to: folder.log(of: resolved.point.id))
             throw error
         }
+    }
+
+    /// Whether what stands in a point's way is that its simulated memory is too small.
+    static func isLackOfMemory(_ error: any Error) -> Bool {
+        guard let error = error as? ExperimentError, case .arm(_, .tooLittleMemory) = error else { return false }
+        return true
     }
 
     private func execute(
@@ -95,6 +104,7 @@ public final class PointRunner {
         let start = setting.clock()
         let id = resolved.point.id
         try checkFolder()
+        resolver.keepHashes()
         let result: RunResult
         let report: RunReport
         var digest: String?
@@ -132,11 +142,8 @@ public final class PointRunner {
         return turn
     }
 
-    /// Whether a record stands for what this would find.
-    func counts(_ record: PointRecord, of point: SweepPoint) -> Bool {
-        let conditions = MeasuredConditions.here(threads: setting.threads, isSharing: setting.isSharing)
-        return record.program.sha256 == setting.program.sha256 && conditions.difference(from: record, of: point) == nil
-    }
+    /// What measured points are run under.
+    var conditions: MeasuredConditions { .here(threads: setting.threads, isSharing: setting.isSharing) }
 
     /// Writing would make folders anew that somebody took away, and leave a sweep in pieces.
     private func checkFolder() throws {
@@ -214,7 +221,8 @@ public final class PointRunner {
 
     /// The path of the trace that settings describe; made once, whoever needs it first.
     private func made(_ recipe: TraceSettings) throws -> String {
-        let name = FileHash.sha256(ofText: setting.program.sha256 + "\n" + (try recipe.identity())).prefix(16)
+        let name = FileHash.sha256(ofText: setting.program.sha256 + "\n" + (try recipe.identity(resolver.hashes)))
+            .prefix(16)
         let path = "\(folder.traces)/\(name).jsonl"
         if FileManager.default.fileExists(atPath: path) { return path }
         try SweepFolder.makeFolder(folder.traces)

@@ -1,4 +1,5 @@
 internal import Foundation
+public import Results
 
 /// What stands in the way of a sweep as a whole.
 public enum SweepError: Error, Sendable, CustomStringConvertible {
@@ -12,12 +13,14 @@ public enum SweepError: Error, Sendable, CustomStringConvertible {
     case system(action: String, path: String, code: Int32)
     /// A template of a job's script that would not do what it should.
     case template(path: String, line: Int?, problem: String)
+    /// A file of the sweep's could not be written.
+    case results(ResultsError)
     /// A program of the cluster could not be run, or refused.
     case slurm(String)
 
     public var isInputOutput: Bool {
         switch self {
-        case .system, .locked, .slurm: true
+        case .system, .results, .locked, .slurm: true
         case .noSuchPoint, .usage, .template: false
         }
     }
@@ -32,6 +35,7 @@ public enum SweepError: Error, Sendable, CustomStringConvertible {
         case .usage(let problem): problem
         case .template(let path, let line, let problem): path + (line.map { ":\($0)" } ?? "") + ": " + problem
         case .system(let action, let path, let code): "\(path): cannot \(action): \(String(cString: strerror(code)))"
+        case .results(let error): error.description
         case .slurm(let problem): problem
         }
     }

@@ -19,7 +19,7 @@ struct FailedPoints {
         guard let worst = all.max(by: { $0.code < $1.code }), let first = all.min(by: { $0.point.cell < $1.point.cell })
         else { return }
         throw Failure(
-            "\(all.count) points failed; the first is \(first.point.id), \(first.message); "
+            "\(all.count) \(all.count == 1 ? "point" : "points") failed; the first is \(first.point.id), \(first.message); "
                 + "\(folder.path)/points/ID.log says why for each",
             ExitStatus(rawValue: worst.code) ?? .software)
     }

@@ -7,26 +7,17 @@ import Simulator
 struct LocalSweep {
     private let session: SweepSession
     private let jobs: Int
-    /// Threads of measured points whose scenario leaves them open.
-    private let threads: Int
+    private let threads: Int?
     private let allowsSharing: Bool
 
     init(_ session: SweepSession, jobs: Int, threads: Int?, allowsSharing: Bool) {
-        self.threads = Self.threads(threads, jobs: jobs)
+        self.threads = threads
         self.allowsSharing = allowsSharing
         var session = session
-        session.conditions = Self.conditions(jobs: jobs, threads: threads, allowsSharing: allowsSharing)
+        let open = Self.threads(threads, of: session.experiment, jobs: jobs)
+        session.conditions = .here(threads: open, isSharing: allowsSharing)
         self.session = session
         self.jobs = jobs
-    }
-
-    private static func threads(_ threads: Int?, jobs: Int) -> Int {
-        threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / jobs)
-    }
-
-    /// What measured points are run under.
-    static func conditions(jobs: Int, threads: Int?, allowsSharing: Bool) -> MeasuredConditions {
-        .here(threads: Self.threads(threads, jobs: jobs), isSharing: allowsSharing)
     }
 
     func run(_ points: [SweepPoint]) throws {
@@ -48,7 +39,12 @@ struct LocalSweep {
         if session.experiment.isMeasured, !allowsSharing, let holder = try MachineLock.holder() {
             SweepSession.warnOfMeasuring(holder)
         }
-        let pool = WorkerPool(workerCommand, jobs: min(jobs, remaining.count), points: remaining, in: session.folder)
+        let pool = WorkerPool(
+            workerCommand, jobs: min(jobs, remaining.count), points: remaining, in: session.folder,
+            seconds: { point in
+                guard case .whole(let seconds)? = try? session.state(ofOne: point) else { return nil }
+                return seconds
+            })
         let line = SweepProgress(total: state.points.count, whole: state.whole, isShown: !session.quiet)
         var failures = FailedPoints()
         var isGone = false
@@ -91,8 +87,16 @@ struct LocalSweep {
             ["/proc/\(getpid())/exe"] + session.options.arguments(in: session.folder.path)
             + ["--points-file", "-", "--parent", "\(getpid())", "--quiet"]
         if session.trusted == nil { command.append("--any-build") }
-        if session.experiment.isMeasured { command += ["--threads", "\(threads)"] }
+        if let threads = Self.threads(threads, of: session.experiment, jobs: jobs) {
+            command += ["--threads", "\(threads)"]
+        }
         if allowsSharing { command.append("--allow-sharing") }
         return command
+    }
+
+    /// Threads that each worker's points are told to use; nil leaves them to the scenario.
+    static func threads(_ given: Int?, of experiment: SweepExperiment, jobs: Int) -> Int? {
+        let share = max(1, ProcessInfo.processInfo.activeProcessorCount / jobs)
+        return given ?? (experiment.isMeasured && experiment.threads == nil ? share : nil)
     }
 }

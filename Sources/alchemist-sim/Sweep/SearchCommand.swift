@@ -24,6 +24,8 @@ struct SearchCommand: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Print the results without the trail.")
     var quiet = false
 
+    func validate() throws { try options.requireExperiment() }
+
     func run() throws {
         do {
             try search()
@@ -40,7 +42,7 @@ struct SearchCommand: ParsableCommand {
         defer { withExtendedLifetime(lock) {} }
         session.folder.removeRemains()
         let runner = session.runner(in: session.folder, threads: nil)
-        let search = try ThresholdSearch(session.resolver, runner, in: session.folder)
+        let search = try ThresholdSearch(session.resolver, runner, in: session.folder, program: session.program)
         var outcomes: [ThresholdSearch.Outcome] = []
         for cell in try search.cells() {
             if !json, !cell.coordinates.isEmpty { try Terminal.print("\(cell.name)\n") }

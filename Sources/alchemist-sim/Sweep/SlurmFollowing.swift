@@ -17,7 +17,7 @@ struct SlurmFollowing {
     func follow(_ submission: SlurmSubmission, _ points: [SweepPoint]) throws {
         try wait(for: submission, points)
         // Also when the job that should have merged was cancelled, or died. Otherwise it finds the same once more.
-        try session.mergeAlone(points)
+        try session.mergeLocked(points)
         try conclude(submission, points)
     }
 
@@ -63,12 +63,9 @@ struct SlurmFollowing {
             switch stage {
             case .whole: continue
             case .failed:
-                if let log = PointLog(of: point, in: session.folder) {
-                    failures.add(point, code: log.code, message: log.message)
-                } else {
-                    missing += 1
-                }
-            case .missing, .outdated, .measuredOtherwise: missing += 1
+                let failure = session.failure(of: point)
+                failures.add(point, code: failure.code, message: failure.message)
+            case .missing, .outdated, .measuredOtherwise, .damaged: missing += 1
             }
         }
         if missing > 0 {

@@ -17,7 +17,6 @@ struct SlurmRun {
     }
 
     func run(_ points: [SweepPoint]) throws {
-        if options.printTemplate { return try Terminal.print(SlurmArray.template + "\n") }
         let processors = try processors(for: points)
         var run = self
         // On which processors tasks will run is not known here.
@@ -40,7 +39,7 @@ struct SlurmRun {
             try submitAlone(points, processors: processors)
         }
         switch submitted {
-        case .nothingLeft: try session.mergeAlone(points)
+        case .nothingLeft: try session.mergeLocked(points)
         case .earlier(let submission):
             guard options.wait else {
                 throw Failure(
@@ -88,7 +87,7 @@ struct SlurmRun {
     /// Processors of a task: as many as its points have threads.
     private func processors(for points: [SweepPoint]) throws -> Int {
         let asked = points.compactMap { point in point.measuredThreads.map { $0 > 0 ? $0 : threads ?? 0 } }.max() ?? 0
-        let processors = options.processors ?? max(1, asked)
+        let processors = options.processorsOfTask ?? max(1, asked)
         guard processors >= asked else {
             throw Failure(
                 "--processors \(processors): points of this experiment are measured with \(asked) threads, expected at "

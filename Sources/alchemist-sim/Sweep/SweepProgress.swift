@@ -56,7 +56,7 @@ final class SweepProgress {
         let rate = elapsed > 0 ? Double(done) / elapsed : 0
         let left = rate > 0 ? Double(total - whole - failed) / rate : 0
         let failures = failed > 0 ? ", \(failed) failed" : ""
-        let eta = rate > 0 ? ", \(rate.formatted(decimals: 1))/s, \(left.formatted(decimals: 0)) s left" : ""
+        let eta = rate > 0 ? ", \(rate.formatted(decimals: 1))/s, \(SweepEstimate.time(left)) left" : ""
         return "\(whole)/\(total) points\(failures)\(eta)" + (note.isEmpty ? "" : "; \(note)")
     }
 

@@ -23,7 +23,7 @@ struct SweepSession {
         self.quiet = quiet
         experiment = try options.read()
         folder = SweepFolder(options.output ?? "results/\(experiment.name)")
-        resolver = PointResolver(experiment)
+        resolver = PointResolver(experiment, in: folder, now: { Date().timeIntervalSince1970 })
         program = try PointRunner.program()
         trusted = anyBuild ? nil : program
     }
@@ -46,6 +46,7 @@ struct SweepSession {
             Terminal.warn("alchemist-sim: \(folder.path): waiting for \(holder)\n")
         }
         let lock = try FolderLock(folder, mode, holder: Self.holder, patience: patience, waiting: waiting)
+        resolver.keepHashes()
         if lock.isUnsupported {
             Terminal.warn(
                 "alchemist-sim: \(folder.path): this file system can not lock; let one sweep at a time work in it\n")
@@ -74,16 +75,17 @@ struct SweepSession {
         )
     }
 
-    func state(of points: [SweepPoint]) throws -> SweepState {
-        try SweepState(
-            of: points, in: folder, keepsFiles: experiment.keepsFiles, program: trusted, conditions: conditions)
+    private var inspector: PointInspector {
+        PointInspector(folder, keepsFiles: experiment.keepsFiles, program: trusted, conditions: conditions)
     }
 
+    func state(of points: [SweepPoint]) throws -> SweepState { try SweepState(of: points, inspector) }
+
     /// What became of a single point.
-    func state(ofOne point: SweepPoint) throws -> SweepState.Stage {
-        try SweepState.stage(
-            of: point, in: folder, keepsFiles: experiment.keepsFiles, program: trusted, conditions: conditions)
-    }
+    func state(ofOne point: SweepPoint) throws -> PointStage { try inspector.stage(of: point) }
+
+    /// Why a point failed, and the exit code that it stands for.
+    func failure(of point: SweepPoint) -> (message: String, code: Int32) { inspector.failure(of: point) }
 
     func list(_ points: [SweepPoint]) throws {
         let state = try state(of: points)
@@ -95,16 +97,25 @@ struct SweepSession {
                 case .whole: "whole"
                 case .outdated, .measuredOtherwise: "outdated"
                 case .failed: "failed"
+                case .damaged: "damaged"
                 }
-            text += "\(point.id)\t\(word)\t\(point.name)\n"
+            text += PointsFile.listed(point, as: word) + "\n"
         }
         try Terminal.print(text)
     }
 
-    /// Merges while nobody else is at work in the folder.
+    /// Merges what others have run.
     func mergeAlone(_ points: [SweepPoint]) throws {
-        try folder.make()
-        // The last workers of a cluster may be about to end.
+        guard try state(of: points).whole > 0 else {
+            throw Failure(
+                "\(folder.path): none of the \(points.count) points is whole, so there is nothing to merge; is this the "
+                    + "folder that they were run in (-o)?", .badData)
+        }
+        try mergeLocked(points)
+    }
+
+    /// Merges while nobody else is at work in the folder. The last workers of a cluster may be about to end.
+    func mergeLocked(_ points: [SweepPoint]) throws {
         let lock = try lock(.alone, patience: Self.patience)
         defer { withExtendedLifetime(lock) {} }
         try merge(points)
@@ -112,10 +123,9 @@ struct SweepSession {
 
     /// Merges what is whole, and says what is not.
     func merge(_ points: [SweepPoint]) throws {
-        // What is not known of the conditions, most points decide.
-        let conditions = experiment.isMeasured ? try state(of: points).conditions : conditions
-        let (sweep, digest) = try SweepMerge.merge(
-            points, of: experiment, in: folder, program: trusted, conditions: conditions)
+        let merged = try SweepMerge(points, of: experiment, in: folder, inspector)
+        let (sweep, digest) = (merged.sweep, merged.digest)
+        warn(of: merged.damages, "counts as missing")
         var rest: [String] = []
         for status in [PointStatus.missing, .failed, .outdated] where sweep.count(of: status) > 0 {
             rest.append("\(sweep.count(of: status)) \(status)")
@@ -143,10 +153,29 @@ struct SweepSession {
             Terminal.warn(
                 "  \(other.points) of them were measured otherwise (\(other.difference)), so they are run again\n")
         }
+        warn(of: state.damages, "is run again")
         let strange = try StrangePoints(in: folder, besides: state.points, resolver)
         guard strange.count > 0 else { return }
         Terminal.warn(
             "  \(strange.count) points in the folder are none of this experiment as it is now; they are left alone\n")
-        for change in strange.changes.prefix(10) { Terminal.warn("    \(change.points): \(change.text)\n") }
+        let shown = 10
+        for change in strange.changes.prefix(shown) { Terminal.warn("    \(change.points): \(change.text)\n") }
+        if strange.changes.count > shown {
+            Terminal.warn("    and \(strange.changes.count - shown) other changes\n")
+        }
+        if strange.compared < strange.count {
+            Terminal.warn("    (found by comparing \(strange.compared) of the \(strange.count))\n")
+        }
+    }
+
+    /// Tells of records that are no use; thousands are not told one by one.
+    private func warn(of damages: [String], _ consequence: String) {
+        let shown = 10
+        for reason in damages.prefix(shown) {
+            Terminal.warn("alchemist-sim: \(reason); the point \(consequence)\n")
+        }
+        if damages.count > shown {
+            Terminal.warn("alchemist-sim: and \(damages.count - shown) other records, likewise\n")
+        }
     }
 }
