@@ -15,9 +15,11 @@ import Testing
             (["--processors", "2"], "--processors: expected only"),
             (["--list", "--processors", "2"], "--processors: --list makes no use of it"),
             (["--slurm", "--jobs", "2"], "--jobs: --slurm makes no use of it"),
-            (["--merge", "--threads", "2"], "--threads: --merge makes no use of it"),
-            (["--list", "--allow-sharing"], "--allow-sharing: --list makes no use of it"),
+            (["--merge", "--jobs", "2"], "--jobs: --merge makes no use of it"),
+            (["--list", "--jobs", "2"], "--jobs: --list makes no use of it"),
             (["--slurm", "--processors", "0"], "--processors 0: expected at least 1"),
+            (["--dry-run", "--memory", "1G"], "--memory: --dry-run makes no use of it"),
+            (["--slurm", "--dry-run", "--jobs", "2"], "--jobs: --slurm --dry-run makes no use of it"),
             (["--chunk", "0/2"], "--chunk: expected only with --points-file"),
             (["--list", "--print-template"], "--list and --print-template exclude each other"),
             (["--set", "trace.rate=9"], "--set: field `trace.rate`: the axis trace_rate"),
@@ -64,6 +66,11 @@ import Testing
         let id = try #require(try Sweeping.run([grid, "-o", output, "--list"]).output.split(separator: "\t").first)
         #expect(try Sweeping.run([grid, "-o", output, "--point", String(id)]).status == 0)
         #expect(try Sweeping.run([grid, "-o", output, "--dry-run"]).output.contains("the mean of 1 earlier points"))
+        // For a cluster, by task; no cluster is asked.
+        let tasks = try Sweeping.run([grid, "-o", output, "--slurm", "--dry-run", "--points-per-task", "4"])
+        #expect(
+            tasks.status == 0 && tasks.output.contains(" a task, in 3 tasks of at most 4 points, "),
+            "\(tasks.output) \(tasks.errors)")
     }
 
     /// Points that do not fit their memory do not keep others from being timed.
