@@ -69,7 +69,7 @@ import Testing
         // For a cluster, by task; no cluster is asked.
         let tasks = try Sweeping.run([grid, "-o", output, "--slurm", "--dry-run", "--points-per-task", "4"])
         #expect(
-            tasks.status == 0 && tasks.output.contains(" a task, in 3 tasks of at most 4 points, "),
+            tasks.status == 0 && tasks.output.contains(" a task, in 3 tasks of at most 3 points, "),
             "\(tasks.output) \(tasks.errors)")
     }
 
