@@ -289,7 +289,7 @@ import Testing
             (["--list", "--processors", "2"], "--processors: --list makes no use of it"),
             (["--slurm", "--jobs", "2"], "--jobs: --slurm makes no use of it"),
             (["--merge", "--jobs", "2"], "--jobs: --merge makes no use of it"),
-            (["--list", "--allow-sharing"], "--allow-sharing: --list makes no use of it"),
+            (["--list", "--jobs", "2"], "--jobs: --list makes no use of it"),
             (["--slurm", "--processors", "0"], "--processors 0: expected at least 1"),
             (["--chunk", "0/2"], "--chunk: expected only with --points-file"),
             (["--list", "--print-template"], "--list and --print-template exclude each other"),
