@@ -49,6 +49,7 @@ extension ServingCase {
         drawn.pause = stream.below(4) == 0 ? .waiting : .never
         drawn.staleness = [nil, nil, 0, 1][stream.below(4)]
         drawn.keepFor = [2_000, 1_000_000][stream.below(2)]
+        drawn.evictsCache = stream.below(2) == 0
         return drawn
     }
 
@@ -104,6 +105,7 @@ extension ServingCase {
         add { $0.updateEvery = 1 }
         add { $0.lossOnAll = false }
         add { $0.keepFor = defaults.keepFor }
+        add { $0.evictsCache = false }
         for index in items.indices {
             add { $0.items[index].feedback = nil }
             add { $0.items[index].gap = 0 }

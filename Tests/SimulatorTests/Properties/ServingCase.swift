@@ -53,6 +53,7 @@ struct ServingCase: Equatable, CustomStringConvertible {
     var updateEvery = 1
     var lossOnAll = false
     var keepFor = 1_000_000
+    var evictsCache = false
 
     var description: String {
         let defaults = ServingCase()
@@ -89,6 +90,7 @@ struct ServingCase: Equatable, CustomStringConvertible {
         add("updateEvery", \.updateEvery) { "\($0)" }
         add("lossOnAll", \.lossOnAll) { "\($0)" }
         add("keepFor", \.keepFor) { "\($0)" }
+        add("evictsCache", \.evictsCache) { "\($0)" }
         return "ServingCase(" + parts.joined(separator: ", ") + ")"
     }
 
@@ -153,6 +155,7 @@ struct ServingCase: Equatable, CustomStringConvertible {
         configuration.recording.hostEviction = hostEviction
         configuration.recording.onPrefixHit = onPrefixHit
         configuration.recording.pause = pause
+        configuration.recording.evictsPrefixCache = evictsCache
         configuration.recording.keepFor = SimDuration(nanoseconds: Int64(keepFor))
         let least = MemoryRequirement(configuration: configuration, trace: trace, demand: demand)
         let largest = least.largestKV.count / least.kvBlock.count
