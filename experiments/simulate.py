@@ -53,8 +53,13 @@ def seconds(value):
 
 
 def change(value, reference):
+    """By how much a value differs from another, in percent."""
     return f"{(value / reference - 1) * 100:+.1f} %"
 
 
 def count(value):
     return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.1f} k" if value >= 1e4 else f"{value:.0f}"
+
+
+def gigabytes(value):
+    return f"{value / 1e9:.1f} GB" if value else "-"

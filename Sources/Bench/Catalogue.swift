@@ -15,6 +15,9 @@ struct Catalogue {
             entries.append(
                 Entry(name: "scheduling \(running)") { [SchedulingBenchmarks.iteration(running: running, $0)] })
         }
+        for kind in LoopBenchmarks.Kind.allCases {
+            entries.append(Entry(name: kind.rawValue) { [LoopBenchmarks.figure(kind, $0)] })
+        }
         for config in configs {
             let benchmarks =
                 ProductBenchmarks.all(config) + ServingBenchmarks.all(config) + TrainingBenchmarks.all(config)

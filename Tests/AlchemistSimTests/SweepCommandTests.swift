@@ -199,6 +199,180 @@ import Testing
         #expect(try Self.run([grid, "-o", output, "--dry-run"]).output.contains("the mean of 1 earlier points"))
     }
 
+    /// Points that do not fit their memory do not keep others from being timed.
+    @Test func aDryRunTakesOtherSamples() throws {
+        let folder = try Folder()
+        let text = Self.grid.replacingOccurrences(
+            of: "constraints: [trace.rate < 4 or training.update_every > 1]", with: "")
+        for (memory, basis) in [
+            (
+                "[1GiB, 80GiB]",
+                "timed on 3 of them without writing results; 2 of 5 that were tried failed: arm recompute"
+            ),
+            ("[1GiB, 2GiB]", "about an unknown time with 1 job, "),
+        ] {
+            let grid = try folder.file(
+                "grid.yaml",
+                text.replacingOccurrences(of: "training.update_every: [1, 2, 4]", with: "device.memory: \(memory)"))
+            let outcome = try Self.run([grid, "-o", folder.path("out"), "--dry-run", "--jobs", "1"])
+            #expect(outcome.status == 0 && outcome.output.contains(basis), "\(outcome.output) \(outcome.errors)")
+        }
+    }
+
+    /// A record that a crash or a failing disk left in pieces costs its own point, and no more.
+    @Test func damagedRecordsAreRunAgain() throws {
+        let folder = try Folder()
+        let grid = try folder.file("grid.yaml", Self.grid)
+        let output = folder.path("out")
+        #expect(try Self.run([grid, "-o", output, "--quiet"]).status == 0)
+        let reference = Self.merged(output)
+        let names = Self.records(output).keys.sorted()
+        func path(_ index: Int) -> String { output + "/points/" + names[index] }
+        let whole = try Data(contentsOf: URL(fileURLWithPath: path(1)))
+        try Data().write(to: URL(fileURLWithPath: path(0)))
+        // Its head is there, its end is not.
+        try whole.prefix(whole.count - 100).write(to: URL(fileURLWithPath: path(1)))
+        let text = try String(contentsOfFile: path(2), encoding: .utf8)
+        try text.replacingOccurrences(of: "alchemist-sim point 1\n", with: "alchemist-sim point 9\n").write(
+            toFile: path(2), atomically: true, encoding: .utf8)
+        let problems = ["it is empty", "it is cut off after \(whole.count - 100) bytes", "it is of version 9"]
+        let listed = try Self.run([grid, "-o", output, "--list"])
+        #expect(listed.status == 0 && listed.output.components(separatedBy: "\tdamaged\t").count == 4)
+        let merged = try Self.run([grid, "-o", output, "--merge"])
+        #expect(
+            merged.status == 0
+                && merged.output.contains("merged \(Self.points - 3) of \(Self.points) points (3 missing)"))
+        for (index, problem) in problems.enumerated() {
+            #expect(merged.errors.contains("\(names[index]): this record of a point can not be read: \(problem)"))
+        }
+        let again = try Self.run([grid, "-o", output])
+        #expect(again.status == 0 && again.errors.contains("\(Self.points - 3) whole, 3 to run"), "\(again.errors)")
+        for problem in problems { #expect(again.errors.contains(problem) && again.errors.contains("is run again")) }
+        #expect(Self.merged(output) == reference)
+    }
+
+    /// Listing, merging and resuming agree on what is whole.
+    @Test func whatIsWholeIsSoEverywhere() throws {
+        let folder = try Folder()
+        let grid = try folder.file("grid.yaml", Self.grid)
+        let output = folder.path("out")
+        #expect(try Self.run([grid, "-o", output, "--quiet"]).status == 0)
+        let ids = Self.records(output).keys.sorted().map { $0.dropLast(6) }
+        try FileManager.default.removeItem(atPath: "\(output)/points/\(ids[0]).h5")
+        // It was run again since, for whatever reason, and failed.
+        try "no luck\n".write(toFile: "\(output)/points/\(ids[1]).log", atomically: true, encoding: .utf8)
+        let listed = try Self.run([grid, "-o", output, "--list"]).output
+        #expect(listed.contains("\(ids[0])\tmissing\t") && listed.contains("\(ids[1])\tfailed\t"))
+        let merged = try Self.run([grid, "-o", output, "--merge"]).output
+        #expect(
+            merged.contains("merged \(Self.points - 2) of \(Self.points) points (1 missing, 1 failed)"), "\(merged)")
+        let again = try Self.run([grid, "-o", output])
+        #expect(again.errors.contains("\(Self.points - 2) whole, 1 failed before, 2 to run"), "\(again.errors)")
+        #expect(again.output.contains("merged \(Self.points) of \(Self.points) points into"))
+    }
+
+    @Test(
+        "options that would be ignored are refused",
+        arguments: [
+            (["--points-per-task", "2"], "--points-per-task: expected only with --slurm"),
+            (["--partition", "short"], "--partition: expected only with --slurm"),
+            (["--wait"], "--wait: expected only with --slurm"), (["--time", "5"], "--time: expected only"),
+            (["--memory", "4G"], "--memory: expected only"), (["--template", "x"], "--template: expected only"),
+            (["--processors", "2"], "--processors: expected only"),
+            (["--list", "--processors", "2"], "--processors: --list makes no use of it"),
+            (["--slurm", "--jobs", "2"], "--jobs: --slurm makes no use of it"),
+            (["--merge", "--threads", "2"], "--threads: --merge makes no use of it"),
+            (["--list", "--allow-sharing"], "--allow-sharing: --list makes no use of it"),
+            (["--slurm", "--processors", "0"], "--processors 0: expected at least 1"),
+            (["--chunk", "0/2"], "--chunk: expected only with --points-file"),
+            (["--list", "--print-template"], "--list and --print-template exclude each other"),
+            (["--set", "trace.rate=9"], "--set: field `trace.rate`: the axis trace_rate"),
+        ])
+    func optionsWithoutEffect(options: [String], message: String) throws {
+        let folder = try Folder()
+        let grid = try folder.file("grid.yaml", Self.grid)
+        let outcome = try Self.run([grid, "-o", folder.path("out")] + options)
+        #expect(outcome.status == 64 && outcome.errors.contains(message), "\(outcome.errors)")
+        #expect(folder.names == ["grid.yaml"])
+    }
+
+    @Test func theTemplateIsPrintedWithoutAnExperiment() throws {
+        let folder = try Folder()
+        let alone = try Self.run(["--print-template"])
+        #expect(alone.status == 0 && alone.output.hasPrefix("#!/bin/bash\n#SBATCH --job-name={{name}}"))
+        // Nothing of an experiment is looked at.
+        let broken = try folder.file("broken.yaml", "axes: {")
+        #expect(try Self.run([broken, "--slurm", "--print-template"]).output == alone.output)
+        let missing = try Self.run(["--list"])
+        #expect(missing.status == 64 && missing.errors.contains("Missing expected argument '<experiment>'"))
+    }
+
+    @Test func foldersThatAreNone() throws {
+        let folder = try Folder()
+        let grid = try folder.file("grid.yaml", Self.grid)
+        let file = try Self.run([grid, "-o", grid])
+        #expect(file.status == 74 && file.errors.contains("grid.yaml: cannot make this folder: Not a directory"))
+        let empty = try Self.run([grid, "-o", folder.path("none"), "--merge"])
+        #expect(empty.status == 65 && empty.errors.contains("none of the \(Self.points) points is whole"))
+        #expect(folder.names == ["grid.yaml"])
+    }
+
+    /// Lines of `--list` have their cells with them, which spares working out the rest of the grid: here that would fail.
+    @Test func linesOfTheListSpareTheGrid() throws {
+        let folder = try Folder()
+        let traces = [folder.path("a"), folder.path("b")]
+        for (seed, path) in traces.enumerated() {
+            let options = ["--requests", "3", "--content", "counts", "--seed", "\(seed)", "-o", path]
+            #expect(try Program.run(["trace", "generate"] + options).status == 0)
+        }
+        let grid = try folder.file(
+            "grid.yaml",
+            """
+            scenario: {model: llama-3-8b, backend: a100-80g}
+            trace: \(traces[0])
+            axes: {trace: [\(traces.joined(separator: ", "))], training.update_every: [1, 2]}
+            arms: [reuse]
+            """)
+        let output = folder.path("out")
+        let lines = try Self.run([grid, "-o", output, "--list"]).output.split(separator: "\n").map(String.init)
+        #expect(lines.count == 4 && lines[1].hasSuffix("training_update_every=2\t1"))
+        try FileManager.default.removeItem(atPath: traces[1])
+        let file = try folder.file("points", lines[1] + "\n")
+        for arguments in [["--point", lines[0]], ["--points-file", file]] {
+            let outcome = try Self.run([grid, "-o", output] + arguments)
+            #expect(outcome.status == 0 && outcome.output.hasPrefix("whole\t"), "\(outcome.errors)")
+        }
+        let id = try #require(lines[0].split(separator: "\t").first.map(String.init))
+        #expect(try Self.run([grid, "-o", output, "--point", id]).status == 74)
+    }
+
+    /// The way to start workers by hand that docs/sweeps.md and the help show, with the tools that every system has.
+    @Test func othersCanStartWorkers() throws {
+        let folder = try Folder()
+        let grid = try folder.file("grid.yaml", Self.grid)
+        let output = folder.path("out")
+        func shell(_ command: String) throws -> Int32 {
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/bin/sh")
+            process.arguments = [
+                "-c", command.replacingOccurrences(of: "SWEEP", with: "\(Program.path) sweep \(grid) -o \(output)"),
+            ]
+            process.standardOutput = FileHandle.nullDevice
+            try process.run()
+            process.waitUntilExit()
+            return process.terminationStatus
+        }
+        #expect(try shell("SWEEP --list > \(output).txt") == 0)
+        #expect(try shell("head -3 \(output).txt | xargs -d '\\n' -P2 -n1 SWEEP --point") == 0)
+        #expect(Self.records(output).count == 3)
+        #expect(
+            try shell(
+                "SWEEP --points-file \(output).txt --chunk 0/2 && tail -n +4 \(output).txt | SWEEP --points-file -")
+                == 0)
+        #expect(Self.records(output).count == Self.points)
+        #expect(try shell("SWEEP --merge") == 0)
+    }
+
     @Test func tracesAreThoseOfTheGenerator() throws {
         let folder = try Folder()
         let settings = [
@@ -278,6 +452,45 @@ import Testing
         #expect(try search("ttft_p90 <= 1h", "none").status == 65)
         #expect(try search("ttft_p90 <= 1ns", "none").output.contains("not even the lowest"))
         #expect(try search("ttft_p90 <= 100000s", "all").output.contains("the end of the range"))
+    }
+
+    /// Whole numbers are tried until they are neighbours, nearer than the share at which other searches end.
+    @Test func aSearchOverWholeNumbers() throws {
+        let folder = try Folder()
+        let path = try folder.file(
+            "s.yaml",
+            """
+            scenario: {model: llama-3-8b, backend: a100-80g}
+            trace: {generate: {content: counts, scale: 0.05, rate: 50}}
+            arms: [serve-only]
+            results: summary
+            search: {field: trace.requests, from: 100, to: 128, whole: true, objectives: [requests_finished <= 117]}
+            """)
+        let found = try Program.run(["search", path, "-o", folder.path("out"), "--quiet"])
+        #expect(found.output == "highest trace.requests: 117, fails at 118\n", "\(found.output) \(found.errors)")
+    }
+
+    /// What does not fit the simulated memory meets no objective, and is not tried again.
+    @Test func aSearchKeepsWhatDoesNotFit() throws {
+        let folder = try Folder()
+        let path = try folder.file(
+            "s.yaml",
+            """
+            scenario: {model: llama-3-8b, backend: a100-80g}
+            trace: {generate: {requests: 5, content: counts}}
+            arms: [serve-only]
+            results: summary
+            search: {field: device.memory, from: 1GiB, to: 80GiB, objectives: [ttft_p90 <= 1000s]}
+            """)
+        func search() throws -> Program.Outcome { try Program.run(["search", path, "-o", folder.path("out")]) }
+        let first = try search()
+        #expect(
+            first.output.contains("device.memory = 1GiB: fails (arm serve-only: "), "\(first.output) \(first.errors)")
+        #expect(!first.output.contains("; known"))
+        let second = try search()
+        #expect(
+            second.output.contains("device.memory = 1GiB: fails (arm serve-only: ") && second.output.contains("; known")
+        )
     }
 
     @Test func measuredPointsKeepToThemselves() throws {

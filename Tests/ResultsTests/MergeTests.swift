@@ -20,6 +20,10 @@ struct MergeTests {
                 PointRecord.Figures(
                     subject: .comparison(baseline: "recompute", candidate: "reuse"),
                     figures: [.init(name: "training_speedup", spread: Spread([speedup])!)]))
+            figures.append(
+                PointRecord.Figures(
+                    subject: .paired(baseline: "recompute", candidate: "reuse"),
+                    figures: [.init(name: "training_speedup", spread: Spread([speedup * 2])!)]))
         }
         return PointRecord(
             id: id, program: .init(sha256: "abc", name: "0.1.0 (def)"),
@@ -41,8 +45,6 @@ struct MergeTests {
         let record = Self.record("a", 0.1 + 0.2, spread: 1e-9, speedup: 1.5)
         try record.write(to: path)
         #expect(try PointRecord(reading: path) == record)
-        let head = try #require(try PointRecord(reading: path, .head))
-        #expect(head.program == record.program && head.seconds == 0.25 && head.figures.isEmpty)
         #expect(try PointRecord(reading: path, .figures)?.figures == record.figures)
         #expect(try PointRecord(reading: directory.file("b.point")) == nil)
         #expect(try directory.contents == ["a.point"])
@@ -52,18 +54,28 @@ struct MergeTests {
     func damagedRecords() throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("a.point")
-        try Self.record("a", 1, speedup: 2).write(to: path)
+        var record = Self.record("a", 1, speedup: 2)
+        record.identity = "model: mini\narms: {}\n"
+        try record.write(to: path)
         let whole = try Data(contentsOf: URL(fileURLWithPath: path))
         for length in stride(from: 0, to: whole.count, by: 7) {
             try whole.prefix(length).write(to: URL(fileURLWithPath: path))
-            #expect(throws: ResultsError.notResults(path: path)) { try PointRecord(reading: path) }
+            let error = #expect(throws: ResultsError.self) { try PointRecord(reading: path, .figures) }
+            let problem = length == 0 ? "it is empty" : length < 22 ? "it does not begin with" : "it is cut off after"
+            #expect(error?.description.contains("a.point: this record of a point can not be read: " + problem) == true)
         }
         let text = String(decoding: whole, as: UTF8.self)
-        for (part, instead) in [("ttft_p50\t1.0", "ttft_p50\tone"), ("program\t", "programme\t"), ("id\ta", "id")] {
+        for (part, instead, problem) in [
+            ("ttft_p50\t1.0", "ttft_p50\tone", "one of its lines is damaged"),
+            ("program\t", "programme\t", "one of its lines is damaged"), ("id\ta", "id", "one of its lines is damaged"),
+            ("point 1\n", "point 2\n", "it is of version 2, and this build reads 1"),
+        ] {
             let changed = text.replacingOccurrences(of: part, with: instead)
             #expect(changed != text)
             try changed.write(toFile: path, atomically: true, encoding: .utf8)
-            #expect(throws: ResultsError.notResults(path: path)) { try PointRecord(reading: path) }
+            #expect(throws: ResultsError.unreadableRecord(path: path, problem: problem)) {
+                try PointRecord(reading: path)
+            }
         }
     }
 
@@ -114,7 +126,9 @@ struct MergeTests {
             Self.axis("b", .integers([1, 2])),
         ])
         // At a = 2, b = 1 the seeds give 10, 11, 12, ...; at b = 2 there is a single one.
-        for seed in 0..<seeds { sweep.add(Self.record("s\(seed)", 10 + Double(seed)), at: (seeds + seed) * 2) }
+        for seed in 0..<seeds {
+            sweep.add(Self.record("s\(seed)", 10 + Double(seed), speedup: Double(seed)), at: (seeds + seed) * 2)
+        }
         sweep.add(Self.record("single", 7), at: seeds * 2 + 1)
         try MergedSweepWriter(creating: path, sweep).write(
             .init(toolVersion: "1", gitCommit: "c", experiment: "", pointsFolder: "points"))
@@ -127,5 +141,14 @@ struct MergeTests {
         let expected = quantile * (Double(seeds + 1) / 12).squareRoot()
         #expect(abs(widths[2] - expected) < 1e-3 * expected)
         #expect(widths[3].isNaN)
+        // The same of comparisons, and, twice as wide here, of paired ones.
+        for (group, scale) in [("comparison", 1.0), ("paired", 2.0)] {
+            let path = "/over_seeds_\(group)/training_speedup"
+            let (means, widths): ([Double], [Double]) = (
+                try file.numbers(path + "_mean"), try file.numbers(path + "_ci95")
+            )
+            #expect(means[2] == scale * Double(seeds - 1) / 2 && means[3].isNaN)
+            #expect(abs(widths[2] - scale * expected) < 1e-3 * scale * expected)
+        }
     }
 }

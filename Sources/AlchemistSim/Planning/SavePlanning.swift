@@ -1,5 +1,5 @@
 internal import Engine
-public import Simulator
+internal import Simulator
 
 /// Finds what to record for an arm: prices a typical step on the arm's hardware under every save plan and hands it to the
 /// planner.

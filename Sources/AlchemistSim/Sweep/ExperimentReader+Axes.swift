@@ -12,7 +12,16 @@ extension ExperimentReader {
             let name = key.string ?? ""
             if name == "seeds" {
                 axes.append(try seeds(key, value))
+            } else if name == SweepAxis.seedName {
+                throw mistake(
+                    key, name,
+                    "found a field of its own, expected an axis of seeds, which are the trace's, too, and over which means "
+                        + "are taken; did you mean `seeds`?")
             } else if let zip = value.mapping?["zip"] {
+                for (key, _) in value.mapping ?? [:] where !["zip", "labels"].contains(key.string) {
+                    throw mistake(
+                        key, name, "found `\((key.string ?? "").safeExcerpt)`, expected `zip` and, if wanted, `labels`")
+                }
                 axes.append(try zipped(name, key, zip, labels: value.mapping?["labels"]))
             } else {
                 let values = try values(value, of: name)
@@ -35,8 +44,7 @@ extension ExperimentReader {
             default: false
             }
         }
-        guard isName, !axis.name.isEmpty, !["arm", "comparison", "points", "paired", "over_seeds"].contains(axis.name)
-        else {
+        guard isName, !axis.name.isEmpty else {
             throw mistake(
                 key, "axes", "found `\(axis.name.safeExcerpt)`, expected a field, or a name of letters, digits and `_`")
         }
@@ -45,7 +53,8 @@ extension ExperimentReader {
                 throw mistake(key, axis.name, "found `\(value.safeExcerpt)`, expected a value in one line")
             }
         }
-        for (index, label) in axis.labels.enumerated() where axis.labels[..<index].contains(label) {
+        var known: Set<String> = []
+        for label in axis.labels where !known.insert(label).inserted {
             throw mistake(key, axis.name, "found `\(label.safeExcerpt)` twice, expected each value once")
         }
     }
@@ -123,8 +132,8 @@ extension ExperimentReader {
         }
         let range = SweepRange(
             from: from, to: to, steps: mapping["steps"]?.string, step: mapping["step"]?.string,
-            factor: mapping["factor"]?.string, isLog: mapping["log"]?.bool ?? false,
-            rounds: mapping["round"]?.bool ?? false)
+            factor: mapping["factor"]?.string, isLog: try flag(mapping["log"], field),
+            rounds: try flag(mapping["round"], field))
         do throws(ValueProblem) {
             return try range.values()
         } catch {

@@ -77,17 +77,42 @@ struct ExperimentReader {
         guard tolerance > 0, tolerance < 1 else {
             throw mistake(mapping["tolerance"], "tolerance", "expected a share between 0 and 1, such as 0.02")
         }
+        let isWhole = try flag(mapping["whole"], "search.whole")
+        if isWhole {
+            guard from == from.rounded(), to == to.rounded() else {
+                throw mistake(
+                    node, "search",
+                    "found `from` \(Quantity.short(from)) and `to` \(Quantity.short(to)), expected whole "
+                        + "numbers with whole: true")
+            }
+            guard mapping["tolerance"] == nil else {
+                throw mistake(
+                    mapping["tolerance"], "search.tolerance",
+                    "found with whole: true, expected none: whole numbers are tried until they are neighbours")
+            }
+        }
         return SearchRequest(
-            field: field, from: from, to: to, unit: unit, isWhole: mapping["whole"]?.bool ?? false,
+            field: field, from: from, to: to, unit: unit, isWhole: isWhole,
             tolerance: tolerance, arm: mapping["arm"]?.string,
             objectives: try conditions(objectives, "objectives"), line: node.mark?.line)
     }
 
     private func number(_ node: Node?, _ name: String, _ parent: Node) throws(ScenarioError) -> (Double, String) {
         let text = node?.string ?? ""
-        for length in 0...min(5, text.count) {
-            if let value = Double(text.dropLast(length)), value.isFinite { return (value, String(text.suffix(length))) }
+        do throws(ValueProblem) {
+            return try SweepRange.split(text)
+        } catch {
+            throw mistake(
+                node ?? parent, "search", "found `\(text.safeExcerpt)` for `\(name)`, expected \(error.expected)")
         }
-        throw mistake(node ?? parent, "search", "found `\(text.safeExcerpt)` for `\(name)`, expected a number")
+    }
+
+    /// `true` or `false`; what is left out is false.
+    func flag(_ node: Node?, _ field: String) throws(ScenarioError) -> Bool {
+        guard let node else { return false }
+        guard let value = node.bool else {
+            throw mistake(node, field, "found `\((node.string ?? "").safeExcerpt)`, expected true or false")
+        }
+        return value
     }
 }

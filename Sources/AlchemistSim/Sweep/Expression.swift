@@ -53,7 +53,7 @@ struct Expression: Sendable {
     }
 
     let text: String
-    private let root: Node
+    let root: Node
 
     init(_ text: String) throws(ValueProblem) {
         self.text = text
@@ -63,16 +63,15 @@ struct Expression: Sendable {
     }
 
     /// Every name in it, words that are meant as text among them.
-    var names: [String] {
-        func names(_ node: Node) -> [String] {
-            switch node {
-            case .value: []
-            case .name(let name): [name]
-            case .not(let inner), .negative(let inner): names(inner)
-            case .binary(_, let a, let b): names(a) + names(b)
-            }
+    var names: [String] { Self.names(in: root) }
+
+    static func names(in node: Node) -> [String] {
+        switch node {
+        case .value: []
+        case .name(let name): [name]
+        case .not(let inner), .negative(let inner): names(in: inner)
+        case .binary(_, let a, let b): names(in: a) + names(in: b)
         }
-        return names(root)
     }
 
     /// Whether the condition holds.

@@ -30,9 +30,21 @@ struct ResolvedPoint {
 public final class PointResolver {
     let experiment: SweepExperiment
     private var hardware: [String: Hardware] = [:]
-    private var fingerprints: [String: String?] = [:]
+    let hashes: FileHashes
 
-    public init(_ experiment: SweepExperiment) { self.experiment = experiment }
+    /// - Parameters:
+    ///   - folder: the sweep's, where hashes of large files are kept; nil keeps none.
+    ///   - now: seconds since 1970, by which a hash is kept only of a file that was left alone for a while.
+    public init(
+        _ experiment: SweepExperiment, in folder: SweepFolder? = nil, now: @escaping () -> Double = { .infinity }
+    ) {
+        self.experiment = experiment
+        hashes = FileHashes(in: folder, now: now)
+    }
+
+    /// Keeps in the sweep's folder what was found of large files, so that workers need not read them again. The folder's
+    /// lock must be held.
+    public func keepHashes() { hashes.save() }
 
     /// Every point of the grid, in row-major order, without the cells that constraints leave out.
     ///
@@ -113,19 +125,17 @@ public final class PointResolver {
         var lines: [String] = []
         switch trace {
         case .file(let path):
-            if fingerprints[path] == nil { fingerprints[path] = try FileHash.sha256(of: path) }
-            lines.append("trace_sha256: \((fingerprints[path] ?? nil) ?? "")")
+            lines.append("trace_sha256: \(try hashes.sha256(of: path))")
         case .generated(let recipe):
             try recipe.requireEffect(in: experiment.path)
             lines.append("trace:")
-            lines += try recipe.identity().split(separator: "\n").map { "  " + $0 }
+            lines += try recipe.identity(hashes).split(separator: "\n").map { "  " + $0 }
         }
         for (name, path) in [("model", scenario.model), ("backend", scenario.backend), ("adapter", scenario.adapter)] {
             guard let path, path != Scenario.measuredBackend else { continue }
             if name == "model", Presets.names.contains(path) { continue }
             if name == "backend", HardwareRegistry.names.contains(path) { continue }
-            if fingerprints[path] == nil { fingerprints[path] = .some(try FileHash.fingerprint(of: path)) }
-            if let print = fingerprints[path] ?? nil { lines.append("\(name)_fingerprint: \(print)") }
+            if let print = try hashes.fingerprint(of: path) { lines.append("\(name)_fingerprint: \(print)") }
         }
         return lines.joined(separator: "\n") + "\n" + (try adopted(scenario)).yaml
     }

@@ -73,11 +73,18 @@ public final class PointRunner {
             throw error
         } catch {
             // If the log can not be written either, the error itself goes to whoever asked.
-            try? SweepFolder.write(
-                "\(error)\npoint \(resolved.point.id): \(resolved.point.name)\n\(setting.created) \(setting.commandLine)\n",
-                to: folder.log(of: resolved.point.id))
+            try? FailureLog(
+                message: "\(error)", point: resolved.point, run: "\(setting.created) \(setting.commandLine)",
+                program: setting.program, lacksMemory: Self.isLackOfMemory(error)
+            ).write(to: folder.log(of: resolved.point.id))
             throw error
         }
+    }
+
+    /// Whether what stands in a point's way is that its simulated memory is too small.
+    static func isLackOfMemory(_ error: any Error) -> Bool {
+        guard let error = error as? ExperimentError, case .arm(_, .tooLittleMemory) = error else { return false }
+        return true
     }
 
     private func execute(
@@ -86,6 +93,7 @@ public final class PointRunner {
         let start = setting.clock()
         let id = resolved.point.id
         try checkFolder()
+        resolver.keepHashes()
         let result: RunResult
         let report: RunReport
         var digest: String?
@@ -179,7 +187,8 @@ public final class PointRunner {
 
     /// The path of the trace that settings describe; made once, whoever needs it first.
     private func made(_ recipe: TraceSettings) throws -> String {
-        let name = FileHash.sha256(ofText: setting.program.sha256 + "\n" + (try recipe.identity())).prefix(16)
+        let name = FileHash.sha256(ofText: setting.program.sha256 + "\n" + (try recipe.identity(resolver.hashes)))
+            .prefix(16)
         let path = "\(folder.traces)/\(name).jsonl"
         if FileManager.default.fileExists(atPath: path) { return path }
         try SweepFolder.makeFolder(folder.traces)

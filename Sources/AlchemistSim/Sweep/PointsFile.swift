@@ -2,7 +2,7 @@ internal import Foundation
 internal import Results
 
 /// A list of points as workers take it: a line for each, its id, then, between tabs, its cell and what it is called. A
-/// line with an id alone will do.
+/// line of `--list`, or an id alone, will do, too.
 public enum PointsFile {
     /// Writes a list as a whole.
     public static func write(_ points: [SweepPoint], to path: String) throws(SweepError) {
@@ -11,6 +11,18 @@ public enum PointsFile {
 
     public static func line(_ point: SweepPoint) -> String {
         ([point.id, "\(point.cell)"] + point.coordinates.map { "\($0.name)=\($0.value)" }).joined(separator: "\t")
+    }
+
+    /// A line of `--list`: workers take it as well, for the cell at its end.
+    public static func listed(_ point: SweepPoint, as stage: String) -> String {
+        "\(point.id)\t\(stage)\t\(point.name)\t\(point.cell)"
+    }
+
+    /// The id and, if it is there, the cell of a line of either form.
+    static func parts(of line: String) -> (id: String, cell: Int?) {
+        let fields = line.split(separator: "\t").map(String.init)
+        let cell = fields.count > 1 ? Int(fields[1]) ?? fields.last.flatMap { Int($0) } : nil
+        return (fields.first?.trimmed ?? "", cell)
     }
 
     /// The lines of a file.
@@ -52,14 +64,14 @@ public final class PointFinder {
 
     /// The point that a line names. The cell in it spares working out the whole grid; the id decides.
     public func point(_ line: String) throws -> SweepPoint {
-        let fields = line.split(separator: "\t").map(String.init)
-        guard let id = fields.first?.trimmed, !id.isEmpty else { throw SweepError.noSuchPoint(line) }
-        if fields.count > 1, let cell = Int(fields[1]), let point = try point(id, at: cell) { return point }
+        let (id, cell) = PointsFile.parts(of: line)
+        guard !id.isEmpty else { throw SweepError.noSuchPoint(line) }
+        if let cell, let point = try point(id, at: cell) { return point }
         if listed == nil {
             listed = [:]
             for line in (try? PointsFile.lines(of: folder.pointsFile)) ?? [] {
-                let fields = line.split(separator: "\t")
-                if fields.count > 1, let cell = Int(fields[1]) { listed?[String(fields[0])] = cell }
+                let (id, cell) = PointsFile.parts(of: line)
+                if let cell { listed?[id] = cell }
             }
         }
         if let cell = listed?[id], let point = try point(id, at: cell) { return point }

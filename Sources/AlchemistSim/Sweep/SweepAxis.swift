@@ -21,6 +21,9 @@ struct SweepAxis: Sendable, Equatable {
     static let traceField = "trace"
     static let seedName = "seed"
 
+    /// All that points along the axis have set: seeds are the trace's, too.
+    var changes: [String] { kind == .seeds ? fields + [TraceSettings.prefix + "seed"] : fields }
+
     /// A field's name as a dimension's.
     static func dimension(of field: String) -> String { field.replacingOccurrences(of: ".", with: "_") }
 
@@ -102,8 +105,9 @@ struct SweepRange {
             let ratio = try Quantity.number(factor, in: 1.000001...1e12)
             // The last may be off by rounding.
             var value = low
-            while value <= high * (1 + 1e-9), values.count < Self.mostValues {
+            while value <= high * (1 + 1e-9) {
                 values.append(value)
+                guard values.count <= Self.mostValues else { throw Self.tooMany }
                 value = low * pow(ratio, Double(values.count))
             }
         } else if let step {
@@ -112,11 +116,8 @@ struct SweepRange {
             guard width > 0, widthUnit == unit || widthUnit.isEmpty else {
                 throw ValueProblem(expected: "a step above zero, in the unit of from")
             }
-            var index = 0
-            while low + width * Double(index) <= high + width * 1e-9, index < Self.mostValues {
-                values.append(low + width * Double(index))
-                index += 1
-            }
+            guard (high - low) / width < Double(Self.mostValues) else { throw Self.tooMany }
+            values = (0...Int((high - low) / width + 1e-9)).map { low + width * Double($0) }
         }
         var texts: [String] = []
         for value in values {
@@ -127,13 +128,16 @@ struct SweepRange {
         return texts
     }
 
+    private static let tooMany = ValueProblem(expected: "at most \(mostValues) values")
+
     /// Twelve significant digits at most, so that 0.1 + 0.2 is 0.3.
     private static func text(_ value: Double) -> String {
         let rounded = Double(String(format: "%.12g", value)) ?? value
         return Quantity.short(rounded)
     }
 
-    private static func split(_ text: String) throws(ValueProblem) -> (Double, unit: String) {
+    /// A number and the unit behind it.
+    static func split(_ text: String) throws(ValueProblem) -> (Double, unit: String) {
         for length in 0...min(5, text.count) {
             let digits = text.dropLast(length)
             if let value = Double(digits), value.isFinite { return (value, String(text.suffix(length))) }

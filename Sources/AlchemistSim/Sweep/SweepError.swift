@@ -1,4 +1,5 @@
 internal import Foundation
+public import Results
 
 /// What stands in the way of a sweep as a whole.
 public enum SweepError: Error, Sendable, CustomStringConvertible {
@@ -12,12 +13,14 @@ public enum SweepError: Error, Sendable, CustomStringConvertible {
     case sharing(holder: String)
     /// A call of the operating system failed with this `errno`.
     case system(action: String, path: String, code: Int32)
+    /// A file of the sweep's could not be written.
+    case results(ResultsError)
     /// A program of the cluster could not be run, or refused.
     case slurm(String)
 
     public var isInputOutput: Bool {
         switch self {
-        case .system, .locked, .slurm: true
+        case .system, .results, .locked, .slurm: true
         case .noSuchPoint, .usage, .sharing: false
         }
     }
@@ -34,6 +37,7 @@ public enum SweepError: Error, Sendable, CustomStringConvertible {
             "measured points of this sweep run on this machine already: \(holder); expected one worker at a time, or "
                 + "--allow-sharing"
         case .system(let action, let path, let code): "\(path): cannot \(action): \(String(cString: strerror(code)))"
+        case .results(let error): error.description
         case .slurm(let problem): problem
         }
     }

@@ -52,45 +52,6 @@ extension SweepExperiment {
             self.kept = kept
         }
         if let search = mapping["search"] { self.search = try reader.search(search) }
-        try checkAxes()
-    }
-
-    /// Every value of every axis is set once, so that a mistake in one is found before anything runs; and an axis that
-    /// every arm overrules would change nothing.
-    private func checkAxes() throws(ScenarioError) {
-        for (index, axis) in axes.enumerated() {
-            let origin = ScenarioError.Origin.file(path, line: axis.line)
-            if axes[..<index].contains(where: { $0.name == axis.name }) {
-                throw ScenarioError(origin: origin, field: axis.name, problem: "two axes have this name")
-            }
-            for field in axis.fields where axes[..<index].contains(where: { $0.fields.contains(field) }) {
-                throw ScenarioError(origin: origin, field: field, problem: "two axes change this field")
-            }
-            for row in axis.rows {
-                var (scenario, trace) = (base, self.trace)
-                for (field, value) in zip(axis.fields, row) {
-                    if axis.kind == .seeds {
-                        try Self.setSeed(value, in: &scenario, &trace, at: origin)
-                    } else {
-                        try Self.set(field, to: value, in: &scenario, &trace, at: origin)
-                    }
-                }
-            }
-            for field in axis.fields
-            where base.arms.allSatisfy({ arm in arm.settings.contains { $0.path == field } }) {
-                throw ScenarioError(
-                    origin: origin, field: field,
-                    problem: "every arm sets this field itself, so this axis would change nothing")
-            }
-        }
-        let known = Set(axes.flatMap { [$0.name] + $0.fields })
-        for constraint in constraints {
-            for name in constraint.condition.names where name.contains(".") && !known.contains(name) {
-                let hint = nearest(to: name, among: known.sorted()).map { "; did you mean `\($0)`?" } ?? ""
-                throw ScenarioError(
-                    origin: .file(path, line: constraint.line), field: "constraints",
-                    problem: "found `\(name.safeExcerpt)`, expected a field that an axis changes" + hint)
-            }
-        }
+        try check()
     }
 }

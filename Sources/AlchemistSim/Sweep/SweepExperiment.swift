@@ -48,7 +48,7 @@ public struct SweepExperiment: Sendable {
 
     public var mergedAxes: [MergedAxis] { axes.map(\.merged) }
 
-    /// Cells of the grid, those left out by constraints among them.
+    /// Cells of the grid, those left out by constraints among them; `check` sees to it that they can be counted.
     public var cells: Int { axes.map(\.rows.count).reduce(1, *) }
 
     /// The place on each axis of a cell, in row-major order.
@@ -64,6 +64,16 @@ public struct SweepExperiment: Sendable {
 
     /// Sets a field of the scenario that all points start from, as `--set` does.
     public mutating func set(_ field: String, to value: String, at origin: ScenarioError.Origin) throws(ScenarioError) {
+        if let axis = axes.first(where: { $0.changes.contains(field) }) {
+            throw ScenarioError(
+                origin: origin, field: field,
+                problem: "the axis \(axis.name)\(axis.line.map { " (\(path):\($0))" } ?? "") sets this field at every "
+                    + "point, expected a change of the axis")
+        }
+        if search?.field == field {
+            throw ScenarioError(
+                origin: origin, field: field, problem: "the search sets this field, expected a change of `search`")
+        }
         if field.hasPrefix(TraceSettings.prefix), case .generated(var recipe) = trace {
             try recipe.set(String(field.dropFirst(TraceSettings.prefix.count)), to: value, at: origin)
             trace = .generated(recipe)
@@ -118,4 +128,9 @@ struct SearchRequest: Sendable {
     let arm: String?
     let objectives: [SweepExperiment.Constraint]
     let line: Int?
+
+    /// A value as it is set.
+    func text(of value: Double) -> String {
+        Quantity.short(isWhole ? value.rounded() : Double(String(format: "%.6g", value)) ?? value) + unit
+    }
 }

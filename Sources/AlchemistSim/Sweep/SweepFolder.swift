@@ -1,6 +1,5 @@
 internal import Foundation
-public import Results
-internal import Simulator
+internal import Results
 
 /// Where a sweep keeps what it makes: `points/` with a results file, a record and, after a failure, a log for each
 /// point; `traces/` with those that were made; `merged.h5`.
@@ -12,6 +11,8 @@ public struct SweepFolder: Sendable {
     public var merged: String { path + "/merged.h5" }
     var points: String { path + "/points" }
     var traces: String { path + "/traces" }
+    /// SHA-256 of large files that points depend on.
+    var hashes: String { path + "/hashes.tsv" }
     public var slurm: String { path + "/slurm" }
     /// The points of the grid, one a line: what workers are given, and a legend of the ids.
     public var pointsFile: String { path + "/points.tsv" }
@@ -26,10 +27,18 @@ public struct SweepFolder: Sendable {
     }
 
     static func makeFolder(_ folder: String) throws(SweepError) {
-        do {
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        } catch {
-            throw .system(action: "make this folder", path: folder, code: Self.code(of: error))
+        var status = stat()
+        if stat(folder, &status) == 0 {
+            guard status.st_mode & S_IFMT == S_IFDIR else {
+                throw .system(action: "make this folder", path: folder, code: ENOTDIR)
+            }
+            return
+        }
+        guard errno == ENOENT else { throw .system(action: "make this folder", path: folder, code: errno) }
+        let parent = URL(fileURLWithPath: folder).deletingLastPathComponent().path
+        if parent != folder, !parent.isEmpty { try makeFolder(parent) }
+        guard mkdir(folder, 0o777) == 0 || errno == EEXIST else {
+            throw .system(action: "make this folder", path: folder, code: errno)
         }
     }
 
@@ -43,18 +52,18 @@ public struct SweepFolder: Sendable {
         }
     }
 
-    /// Writes a small text as a whole.
+    /// Writes a small text as a whole. A folder that was taken away is not made anew.
     static func write(_ text: String, to path: String) throws(SweepError) {
-        let place = URL(fileURLWithPath: path)
-        let temporary = place.deletingLastPathComponent().path + "/.\(place.lastPathComponent).partial-\(getpid())"
-        do {
-            try Data(text.utf8).write(to: URL(fileURLWithPath: temporary))
-        } catch {
-            unlink(temporary)
-            throw .system(action: "write here", path: path, code: code(of: error))
+        guard access(URL(fileURLWithPath: path).deletingLastPathComponent().path, F_OK) == 0 else {
+            throw .system(action: "write here", path: path, code: errno)
         }
-        guard rename(temporary, path) == 0 else {
-            throw .system(action: "give the finished file this name", path: path, code: errno)
+        do throws(ResultsError) {
+            try StagedFile.write(Array(text.utf8), to: path)
+        } catch {
+            if case .system(let action, let path, let code) = error {
+                throw .system(action: action, path: path, code: code)
+            }
+            throw .results(error)
         }
     }
 
@@ -65,145 +74,5 @@ public struct SweepFolder: Sendable {
             error = known.userInfo[NSUnderlyingErrorKey] as? NSError
         }
         return EIO
-    }
-}
-
-/// How far a sweep is.
-public struct SweepState: Sendable {
-    public enum Stage: Sendable, Equatable {
-        case missing
-        case whole(seconds: Double)
-        /// It was run by another build.
-        case outdated(program: String)
-        /// It ended with this message.
-        case failed(String)
-    }
-
-    public let points: [SweepPoint]
-    public private(set) var stages: [Stage] = []
-
-    /// Looks at what is in a folder.
-    ///
-    /// - Parameter program: the one whose points count; nil for those of any build.
-    public init(
-        of points: [SweepPoint], in folder: SweepFolder, keepsFiles: Bool, program: PointRecord.Program?
-    ) throws {
-        self.points = points
-        stages.reserveCapacity(points.count)
-        let names = Set((try? FileManager.default.contentsOfDirectory(atPath: folder.points)) ?? [])
-        for point in points {
-            stages.append(
-                try Self.stage(of: point, names, folder, keepsFiles: keepsFiles, program: program))
-        }
-    }
-
-    private static func stage(
-        of point: SweepPoint, _ names: Set<String>, _ folder: SweepFolder, keepsFiles: Bool,
-        program: PointRecord.Program?
-    ) throws -> Stage {
-        if names.contains(point.id + PointRecord.suffix),
-            let record = try PointRecord(reading: folder.record(of: point.id), .head),
-            !keepsFiles || names.contains(point.id + ".h5")
-        {
-            if let program, record.program.sha256 != program.sha256 { return .outdated(program: record.program.name) }
-            return .whole(seconds: record.seconds)
-        }
-        if names.contains(point.id + ".log") {
-            let text = (try? String(contentsOfFile: folder.log(of: point.id), encoding: .utf8)) ?? ""
-            return .failed(text.split(separator: "\n").first.map(String.init) ?? "")
-        }
-        return .missing
-    }
-
-    /// What became of one point, without looking at all others.
-    public static func stage(
-        of point: SweepPoint, in folder: SweepFolder, keepsFiles: Bool, program: PointRecord.Program?
-    ) throws -> Stage {
-        let names = [PointRecord.suffix, ".h5", ".log"].map { point.id + $0 }
-        return try stage(
-            of: point, Set(names.filter { access(folder.points + "/" + $0, F_OK) == 0 }), folder,
-            keepsFiles: keepsFiles, program: program)
-    }
-
-    public var whole: Int { stages.count { if case .whole = $0 { true } else { false } } }
-    public var failed: Int { stages.count { if case .failed = $0 { true } else { false } } }
-    public var outdated: Int { stages.count { if case .outdated = $0 { true } else { false } } }
-
-    /// The points that are still to be run, in the grid's order.
-    public var remaining: [SweepPoint] {
-        zip(points, stages).compactMap { point, stage in if case .whole = stage { nil } else { point } }
-    }
-
-    /// Seconds that whole points took.
-    public var times: [Double] {
-        stages.compactMap { if case .whole(let seconds) = $0, seconds.isFinite { seconds } else { nil } }
-    }
-
-    public mutating func set(_ stage: Stage, at index: Int) { stages[index] = stage }
-
-    /// What was found by other builds, and how many points of each.
-    public var otherPrograms: [(program: String, points: Int)] {
-        var counts: [String: Int] = [:]
-        for case .outdated(let program) in stages { counts[program, default: 0] += 1 }
-        return counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-    }
-}
-
-/// Points in a folder that the experiment does not have any more.
-public struct StrangePoints: Sendable {
-    public private(set) var count = 0
-    /// What changed, in words, and for how many points.
-    public private(set) var changes: [(text: String, points: Int)] = []
-
-    private static let mostCompared = 2000
-
-    /// Compares what stands in the folder with the points of the grid, by their places on the axes.
-    public init(in folder: SweepFolder, besides points: [SweepPoint], _ resolver: PointResolver) throws {
-        let known = Set(points.map(\.id))
-        let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder.points)) ?? []).sorted()
-        let strange = names.filter { $0.hasSuffix(PointRecord.suffix) }.map {
-            String($0.dropLast(PointRecord.suffix.count))
-        }
-        .filter { !known.contains($0) }
-        count = strange.count
-        guard count > 0 else { return }
-        let places = Dictionary(points.map { ($0.name, $0.cell) }, uniquingKeysWith: { first, _ in first })
-        var counts: [String: Int] = [:]
-        for id in strange.prefix(Self.mostCompared) {
-            guard let record = try? PointRecord(reading: folder.record(of: id)) else { continue }
-            let name = SweepPoint(id: id, cell: 0, coordinates: record.coordinates).name
-            guard let cell = places[name] else {
-                counts["no point stands at its place on the axes", default: 0] += 1
-                continue
-            }
-            let now = try resolver.resolve(cell).identity
-            for change in Self.changes(from: record.identity, to: now) { counts[change, default: 0] += 1 }
-        }
-        changes = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { ($0.key, $0.value) }
-    }
-
-    /// The lines that differ, as `training.learning_rate: was 0.001, is 0.002`.
-    static func changes(from old: String, to new: String) -> [String] {
-        let (before, after) = (fields(old), fields(new))
-        return Set(before.keys).union(after.keys).sorted().compactMap { field in
-            let (was, isNow) = (before[field] ?? "absent", after[field] ?? "absent")
-            return was == isNow ? nil : "\(field): was \(was), is \(isNow)"
-        }
-    }
-
-    private static func fields(_ identity: String) -> [String: String] {
-        var fields: [String: String] = [:]
-        var section: [String] = []
-        for line in identity.split(separator: "\n") {
-            let indent = line.prefix { $0 == " " }.count / 2
-            let parts = line.dropFirst(indent * 2).split(maxSplits: 1, omittingEmptySubsequences: false) {
-                ":=".contains($0)
-            }
-            let name = String(parts[0])
-            let value = parts.count > 1 ? parts[1].trimmed : ""
-            section = Array(section.prefix(indent))
-            if value.isEmpty { section.append(name) } else { fields[(section + [name]).joined(separator: ".")] = value }
-        }
-        return fields
     }
 }

@@ -1,36 +1,37 @@
-internal import Foundation
 public import Results
 
-/// Brings the records of a sweep's points together in one file.
-public enum SweepMerge {
+/// The records of a sweep's points, brought together in one file.
+public struct SweepMerge: Sendable {
+    public let sweep: MergedSweep
+    public let digest: String
+    /// Why records could not be read; their points count as missing.
+    public let damages: [String]
+
     /// Reads what points left, and writes `merged.h5` in the folder.
-    ///
-    /// - Parameter program: the one whose points count; nil for those of any build.
-    public static func merge(
-        _ points: [SweepPoint], of experiment: SweepExperiment, in folder: SweepFolder, program: PointRecord.Program?
-    ) throws -> (sweep: MergedSweep, digest: String) {
+    public init(
+        _ points: [SweepPoint], of experiment: SweepExperiment, in folder: SweepFolder, _ inspector: PointInspector
+    ) throws {
         var sweep = MergedSweep(axes: experiment.mergedAxes)
+        var damages: [String] = []
         for cell in 0..<sweep.cells { sweep.mark(cell, .excluded) }
         for point in points {
-            // A record names the results file that it comes with; one without is not whole if it should be kept.
-            guard let record = try PointRecord(reading: folder.record(of: point.id), .figures),
-                experiment.kept == .summary || record.file != nil
-            else {
-                let failed = access(folder.log(of: point.id), F_OK) == 0
-                sweep.mark(point.cell, failed ? .failed : .missing, id: point.id)
-                continue
-            }
-            if let program, record.program.sha256 != program.sha256 {
-                sweep.mark(point.cell, .outdated, id: point.id)
-            } else {
-                sweep.add(record, at: point.cell)
+            let (stage, record) = try inspector.find(point.id)
+            switch stage {
+            case .whole: if let record { sweep.add(record, at: point.cell) }
+            case .missing: sweep.mark(point.cell, .missing, id: point.id)
+            case .failed: sweep.mark(point.cell, .failed, id: point.id)
+            case .outdated: sweep.mark(point.cell, .outdated, id: point.id)
+            case .damaged(let reason):
+                sweep.mark(point.cell, .missing, id: point.id)
+                damages.append(reason)
             }
         }
         let writer = try MergedSweepWriter(creating: folder.merged, sweep)
-        let digest = try writer.write(
+        digest = try writer.write(
             .init(
                 toolVersion: Build.version, gitCommit: Build.commit, experiment: experiment.text,
                 pointsFolder: "points"))
-        return (sweep, digest)
+        self.sweep = sweep
+        self.damages = damages
     }
 }

@@ -1,5 +1,3 @@
-internal import Crypto
-internal import Foundation
 internal import Simulator
 
 /// The trace of a sweep's points: a file, or what `trace generate` makes of settings.
@@ -43,11 +41,11 @@ struct TraceSettings: Sendable, Equatable {
     }
 
     /// What tells one trace from another: the settings, and the contents of files among them.
-    func identity() throws(ScenarioError) -> String {
+    func identity(_ hashes: FileHashes) throws(ScenarioError) -> String {
         var lines = values.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         for (name, path) in [("lengths", recipe.lengths), ("replay", recipe.replay)] {
             guard let path, recipe.paths.contains(path) else { continue }
-            lines.append("\(name)_sha256=\(try FileHash.sha256(of: path))")
+            lines.append("\(name)_sha256=\(try hashes.sha256(of: path))")
         }
         return lines.joined(separator: "\n")
     }
@@ -104,40 +102,4 @@ struct TraceSettings: Sendable, Equatable {
             recipe.seed = UInt64(try Quantity.integer(text, in: 0...Int.max))
         },
     ]
-}
-
-/// Hashes of files that a point depends on.
-enum FileHash {
-    /// SHA-256 of a file's bytes, in hexadecimal.
-    static func sha256(of path: String) throws(ScenarioError) -> String {
-        do {
-            let handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
-            defer { try? handle.close() }
-            var hash = SHA256()
-            while let block = try handle.read(upToCount: 1 << 20), !block.isEmpty { hash.update(data: block) }
-            return hash.finalize().hexadecimal
-        } catch {
-            throw ScenarioError(
-                origin: .file(path, line: nil), problem: "can not be read: \(error.localizedDescription)",
-                isInputOutput: true)
-        }
-    }
-
-    static func sha256(ofText text: String) -> String { SHA256.hash(data: Data(text.utf8)).hexadecimal }
-
-    /// What tells one file, or one folder with a checkpoint, from another: files up to 1 MiB by their content, larger ones
-    /// by name and size. Nil if there is nothing under the path.
-    static func fingerprint(of path: String) throws(ScenarioError) -> String? {
-        var isFolder: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { return nil }
-        guard isFolder.boolValue else { return try sha256(of: path) }
-        let names = ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
-        var lines = ""
-        for name in names where !name.hasPrefix(".") {
-            let file = path + "/" + name
-            let size = (try? FileManager.default.attributesOfItem(atPath: file)[.size] as? Int) ?? 0
-            lines += "\(name) \(size) \(size <= 1 << 20 ? try sha256(of: file) : "")\n"
-        }
-        return sha256(ofText: lines)
-    }
 }

@@ -38,6 +38,7 @@ public final class ThresholdSearch {
     private let runner: PointRunner
     private let folder: SweepFolder
     private let program: PointRecord.Program
+    private let inspector: PointInspector
     private let request: SearchRequest
     private let arms: [String]
 
@@ -56,6 +57,7 @@ public final class ThresholdSearch {
         self.runner = runner
         self.folder = folder
         self.program = program
+        inspector = PointInspector(folder, keepsFiles: resolver.experiment.keepsFiles, program: program)
         self.request = request
         arms = resolver.experiment.base.arms.map(\.name)
         if let arm = request.arm, !arms.contains(arm) {
@@ -96,7 +98,8 @@ public final class ThresholdSearch {
         }
         func outcome(_ highest: Double?, _ failing: Double?) -> Outcome {
             Outcome(
-                coordinates: Self.dictionary(cell), highest: highest, text: highest.map(text), lowestFailing: failing,
+                coordinates: Self.dictionary(cell), highest: highest, text: highest.map(request.text(of:)),
+                lowestFailing: failing,
                 trail: trail)
         }
         var (low, high) = (request.from, request.to)
@@ -110,35 +113,33 @@ public final class ThresholdSearch {
 
     /// The value to try next; nil once both are close enough.
     private func middle(_ low: Double, _ high: Double) -> Double? {
-        guard high / low > 1 + request.tolerance else { return nil }
         let middle = (low * high).squareRoot()
-        guard request.isWhole else {
-            // As it is written, so that what is run is what is compared.
-            let value = Double(text(middle).dropLast(request.unit.count)) ?? middle
-            return value > low && value < high ? value : nil
+        guard !request.isWhole else {
+            guard high - low > 1 else { return nil }
+            return min(max(middle.rounded(), low + 1), high - 1)
         }
-        guard high - low > 1 else { return nil }
-        return min(max(middle.rounded(), low + 1), high - 1)
-    }
-
-    private func text(_ value: Double) -> String {
-        Quantity.short(request.isWhole ? value.rounded() : Double(String(format: "%.6g", value)) ?? value)
-            + request.unit
+        guard high / low > 1 + request.tolerance else { return nil }
+        // As it is written, so that what is run is what is compared.
+        let value = Double(request.text(of: middle).dropLast(request.unit.count)) ?? middle
+        return value > low && value < high ? value : nil
     }
 
     private func trial(_ value: Double, _ cell: SweepPoint, _ shouldStop: @escaping () -> Bool) throws -> Trial {
-        let text = text(value)
+        let text = request.text(of: value)
         let resolved = try resolver.resolve(cell.cell, setting: (request.field, text))
-        var record = try PointRecord(reading: folder.record(of: resolved.point.id), .figures)
-        let wasKnown = record?.program.sha256 == program.sha256
+        let found = try inspector.find(resolved.point.id)
+        var record = found.record
+        // What does not fit the simulated memory meets no objective; anything else is a mistake.
         var problem: String?
+        if case .failed = found.stage {
+            problem = FailureLog.lackOfMemory(at: folder.log(of: resolved.point.id), found: program)
+        }
+        let wasKnown = record != nil || problem != nil
         if !wasKnown {
             do {
                 record = try runner.run(resolved, shouldStop: shouldStop)
-            } catch let error as ExperimentError {
-                // What does not fit the simulated memory meets no objective; anything else is a mistake.
-                guard case .arm(_, .tooLittleMemory) = error else { throw error }
-                record = nil
+            } catch {
+                guard PointRunner.isLackOfMemory(error) else { throw error }
                 problem = "\(error)"
             }
         }

@@ -17,6 +17,7 @@ public final class WorkerPool {
 
     private let command: [String]
     private let folder: SweepFolder
+    private let seconds: (SweepPoint) -> Double?
     private let jobs: Int
     private var waiting: [SweepPoint]
     private var workers: [WorkerProcess] = []
@@ -25,8 +26,14 @@ public final class WorkerPool {
     /// Whether what is under way was to end, too.
     private var isInterrupted = false
 
-    /// - Parameter command: the worker's program and arguments.
-    public init(_ command: [String], jobs: Int, points: [SweepPoint], in folder: SweepFolder) {
+    /// - Parameters:
+    ///   - command: the worker's program and arguments.
+    ///   - seconds: what a point took, if it is whole.
+    public init(
+        _ command: [String], jobs: Int, points: [SweepPoint], in folder: SweepFolder,
+        seconds: @escaping (SweepPoint) -> Double?
+    ) {
+        self.seconds = seconds
         self.command = command
         self.jobs = jobs
         self.folder = folder
@@ -98,6 +105,11 @@ public final class WorkerPool {
         if isInterrupted { return }
         if end.isInterrupted {
             stop(signal: SIGTERM)
+            return
+        }
+        // It may have been killed between its last act and its word of it.
+        if let taken = seconds(point) {
+            event(.whole(point, seconds: taken))
             return
         }
         try? SweepFolder.write("\(end.text)\npoint \(point.id): \(point.name)\n", to: folder.log(of: point.id))

@@ -52,10 +52,11 @@ public struct MergedSweepWriter: ~Copyable {
             if let seeds = sweep.seedAxis {
                 try file.createGroup("/over_seeds")
                 try writeStatistics(sweep.arms, "arm", ArmSummary.metrics.map { Described($0) }, seeds, "/over_seeds")
-                if !sweep.comparisons.members.isEmpty {
-                    try file.createGroup("/over_seeds_comparison")
-                    try writeStatistics(
-                        sweep.comparisons, "comparison", compared, seeds, "/over_seeds_comparison")
+                for (layer, group) in [
+                    (sweep.comparisons, "/over_seeds_comparison"), (sweep.paired, "/over_seeds_paired"),
+                ] where !layer.members.isEmpty {
+                    try file.createGroup(group)
+                    try writeStatistics(layer, "comparison", compared, seeds, group)
                 }
             }
             try writeLinks(origin)

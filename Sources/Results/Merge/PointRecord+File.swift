@@ -4,22 +4,12 @@ extension PointRecord {
     /// How records end: `ID.point`.
     public static let suffix = ".point"
     /// What every record begins with; the number is raised when a reader of earlier ones would misread it.
-    private static let magic = "alchemist-sim point 1"
+    private static let magic = kind + "1"
+    private static let kind = "alchemist-sim point "
 
     /// Writes the record; it appears under `path` when it is whole and on the disk.
     public func write(to path: String) throws(ResultsError) {
-        let staged = try StagedFile(for: path)
-        let descriptor = open(staged.temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else { throw .system(action: "write here", path: path, code: errno) }
-        var rest = Array(text.utf8)[...]
-        var problem: Int32?
-        while !rest.isEmpty, problem == nil {
-            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            if count >= 0 { rest = rest.dropFirst(count) } else if errno != EINTR { problem = errno }
-        }
-        if close(descriptor) != 0, problem == nil { problem = errno }
-        if let problem { throw .system(action: "write", path: path, code: problem) }
-        try staged.commit()
+        try StagedFile.write(Array(text.utf8), to: path)
     }
 
     private var text: String {
@@ -49,8 +39,6 @@ extension PointRecord {
 
     /// How much of a record is wanted.
     public enum Part: Sendable {
-        /// What made it: no figures and no identity.
-        case head
         /// All but the identity.
         case figures
         case all
@@ -58,8 +46,34 @@ extension PointRecord {
 
     /// Reads a record, or as much of it as is wanted; nil if there is none.
     ///
-    /// - Throws: `ResultsError` if it can not be read or is no record.
+    /// - Throws: `ResultsError.unreadableRecord` if it is not whole, of another version or damaged; `ResultsError.system`
+    ///   if the disk fails.
     public init?(reading path: String, _ part: Part = .all) throws(ResultsError) {
+        guard let bytes = try Self.bytes(of: path) else { return nil }
+        guard bytes.starts(with: (Self.magic + "\n").utf8) else {
+            throw .unreadableRecord(path: path, problem: Self.problem(ofBeginning: bytes))
+        }
+        guard bytes.suffix(5).elementsEqual("\nend\n".utf8) else {
+            throw .unreadableRecord(
+                path: path, problem: "it is cut off after \(bytes.count) bytes, before its line `end`")
+        }
+        do throws(RecordProblem) {
+            try self.init(parsing: bytes, part)
+        } catch {
+            throw .unreadableRecord(path: path, problem: "one of its lines is damaged")
+        }
+    }
+
+    private static func problem(ofBeginning bytes: [UInt8]) -> String {
+        guard !bytes.isEmpty else { return "it is empty" }
+        let line = String(decoding: bytes.prefix(64).prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+        guard line.hasPrefix(kind), line != magic else { return "it does not begin with `\(magic)`" }
+        let version = line.dropFirst(kind.count).filter { $0.isASCII && $0.isNumber }
+        return
+            "it is of version \(version.isEmpty ? "?" : version), and this build reads \(magic.dropFirst(kind.count))"
+    }
+
+    private static func bytes(of path: String) throws(ResultsError) -> [UInt8]? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             if errno == ENOENT { return nil }
@@ -69,8 +83,7 @@ extension PointRecord {
         var bytes: [UInt8] = []
         var status = stat()
         if fstat(descriptor, &status) == 0 { bytes.reserveCapacity(Int(status.st_size) + 1) }
-        // What stands at the head fits one block.
-        let block = part == .head ? 16384 : 1 << 16
+        let block = 1 << 16
         while true {
             let start = bytes.count
             var count = 0
@@ -81,13 +94,7 @@ extension PointRecord {
             bytes.removeLast(block - max(0, count))
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw .system(action: "read this", path: path, code: errno) }
-            if count == 0 || part == .head { break }
-        }
-        guard part == .head || bytes.suffix(5).elementsEqual("\nend\n".utf8) else { throw .notResults(path: path) }
-        do throws(RecordProblem) {
-            try self.init(parsing: bytes, part)
-        } catch {
-            throw .notResults(path: path)
+            if count == 0 { return bytes }
         }
     }
 
@@ -109,7 +116,6 @@ extension PointRecord {
             case ("file", 2): file = fields[1]
             case ("digest", 2): digest = fields[1]
             case ("arm", 2), ("comparison", 3), ("paired", 3):
-                if part == .head { return }
                 let subject: Subject =
                     switch fields[0] {
                     case "arm": .arm(fields[1])

@@ -14,6 +14,8 @@ public enum ResultsError: Error, Equatable, CustomStringConvertible {
     case notOurs(path: String, found: String)
     /// An HDF5 file, but not one of results.
     case notResults(path: String)
+    /// A record of a point that can not be made use of, and why.
+    case unreadableRecord(path: String, problem: String)
     case unsupportedSchema(path: String, found: Int, supported: Int)
     case unusableArmName(String)
     case duplicateArm(String)
@@ -31,6 +33,7 @@ public enum ResultsError: Error, Equatable, CustomStringConvertible {
             "\(path): \(found) and would be lost; the output needs another name"
         case .notResults(let path):
             "\(path): this HDF5 file has no attribute schema_version, so alchemist-sim did not write it"
+        case .unreadableRecord(let path, let problem): "\(path): this record of a point can not be read: \(problem)"
         case .unsupportedSchema(let path, let found, let supported):
             "\(path): its schema version is \(found), but this build reads \(supported)"
         case .unusableArmName(let name):

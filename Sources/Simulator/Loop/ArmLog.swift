@@ -32,7 +32,7 @@ public struct ArmLog: Sendable {
 }
 
 /// How one request was served. Times are absent until they happen.
-public struct RequestRecord: Sendable {
+public struct RequestRecord: Sendable, Equatable {
     public enum Outcome: String, Sendable, CaseIterable {
         case finished
         /// Never admitted, because it can not fit.
@@ -80,7 +80,7 @@ public struct TokenGap: Sendable {
 }
 
 /// One quantum on the compute stream.
-public struct QuantumRecord: Sendable {
+public struct QuantumRecord: Sendable, Equatable {
     public enum Kind: Int, Sendable, CaseIterable {
         case serve, train
 
@@ -153,7 +153,7 @@ public struct UnitRecord: Sendable {
 }
 
 /// One copy over the host link.
-public struct TransferRecord: Sendable {
+public struct TransferRecord: Sendable, Equatable {
     public var direction: TransferDirection
     /// When it was asked for; it then waits for the copy engine.
     public var queued: SimTime

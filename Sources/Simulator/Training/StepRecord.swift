@@ -1,5 +1,5 @@
 /// One training step.
-public struct StepRecord: Sendable {
+public struct StepRecord: Sendable, Equatable {
     /// Version of the weights that the gradient was taken at; the step makes `version + 1`.
     public var version: Int
     public var start: SimTime
@@ -47,7 +47,7 @@ public struct StepRecord: Sendable {
 }
 
 /// A sample as a step learned from it.
-public struct LearnedSample: Sendable {
+public struct LearnedSample: Sendable, Equatable {
     /// Index in the trace.
     public var request: Int
     /// When its feedback came.

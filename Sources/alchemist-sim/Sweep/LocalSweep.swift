@@ -26,7 +26,7 @@ struct LocalSweep {
         try session.merge(points)
         guard let worst = failures.max(by: { $0.code < $1.code }) else { return }
         throw Failure(
-            "\(failures.count) points failed; the first is \(failures[0].point.id), \(failures[0].message); "
+            "\(failures.count) \(failures.count == 1 ? "point" : "points") failed; the first is \(failures[0].point.id), \(failures[0].message); "
                 + "\(session.folder.path)/points/ID.log says why for each",
             ExitStatus(rawValue: worst.code) ?? .software)
     }
@@ -40,7 +40,12 @@ struct LocalSweep {
     private func runRemaining(_ state: SweepState, _ lock: FolderLock) throws -> [FailedPoint] {
         let remaining = state.remaining
         guard !remaining.isEmpty else { return [] }
-        let pool = WorkerPool(workerCommand, jobs: min(jobs, remaining.count), points: remaining, in: session.folder)
+        let pool = WorkerPool(
+            workerCommand, jobs: min(jobs, remaining.count), points: remaining, in: session.folder,
+            seconds: { point in
+                guard case .whole(let seconds)? = try? session.state(ofOne: point) else { return nil }
+                return seconds
+            })
         let line = SweepProgress(total: state.points.count, whole: state.whole, isShown: !session.quiet)
         var failures: [FailedPoint] = []
         var isGone = false
@@ -83,11 +88,16 @@ struct LocalSweep {
             ["/proc/\(getpid())/exe"] + session.options.arguments(in: session.folder.path)
             + ["--points-file", "-", "--parent", "\(getpid())", "--quiet"]
         if session.trusted == nil { command.append("--any-build") }
-        let share = max(1, ProcessInfo.processInfo.activeProcessorCount / jobs)
-        if let threads = threads ?? (session.experiment.isMeasured && session.experiment.threads == nil ? share : nil) {
+        if let threads = Self.threads(threads, of: session.experiment, jobs: jobs) {
             command += ["--threads", "\(threads)"]
         }
         return command
+    }
+
+    /// Threads that each worker's points are told to use; nil leaves them to the scenario.
+    static func threads(_ given: Int?, of experiment: SweepExperiment, jobs: Int) -> Int? {
+        let share = max(1, ProcessInfo.processInfo.activeProcessorCount / jobs)
+        return given ?? (experiment.isMeasured && experiment.threads == nil ? share : nil)
     }
 }
 
@@ -130,7 +140,7 @@ final class SweepProgress {
         let rate = elapsed > 0 ? Double(done) / elapsed : 0
         let left = rate > 0 ? Double(total - whole - failed) / rate : 0
         let failures = failed > 0 ? ", \(failed) failed" : ""
-        let eta = rate > 0 ? ", \(rate.formatted(decimals: 1))/s, \(left.formatted(decimals: 0)) s left" : ""
+        let eta = rate > 0 ? ", \(rate.formatted(decimals: 1))/s, \(SweepEstimate.time(left)) left" : ""
         Terminal.warn("\r\u{1B}[K\(whole)/\(total) points\(failures)\(eta)")
     }
 

@@ -24,6 +24,8 @@ struct SearchCommand: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Print the results without the trail.")
     var quiet = false
 
+    func validate() throws { try options.requireExperiment() }
+
     func run() throws {
         do {
             try search()

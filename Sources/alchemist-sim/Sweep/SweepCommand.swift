@@ -15,7 +15,7 @@ struct SweepCommand: ParsableCommand {
             EXAMPLES
               alchemist-sim sweep experiments/sweep.yaml
               alchemist-sim sweep experiments/sweep.yaml --dry-run
-              alchemist-sim sweep experiments/sweep.yaml --list | cut -f1 | xargs -P2 -n1 \\
+              alchemist-sim sweep experiments/sweep.yaml --list | xargs -d '\\n' -P2 -n1 \\
                 alchemist-sim sweep experiments/sweep.yaml --point
               alchemist-sim sweep experiments/sweep.yaml --slurm --partition short --points-per-task 20 --wait
 
@@ -46,19 +46,17 @@ struct SweepCommand: ParsableCommand {
     @OptionGroup(title: "Slurm") var cluster: SlurmOptions
 
     func validate() throws {
-        let modes: [(String, Bool)] = [
-            ("--list", instead.list), ("--dry-run", instead.dryRun), ("--merge", instead.merge),
-            ("--slurm", cluster.slurm),
-            ("--point", !work.point.isEmpty), ("--points-file", work.pointsFile != nil),
-        ]
-        let chosen = modes.filter(\.1).map(\.0)
-        guard chosen.count < 2 else {
-            throw ValidationError("\(chosen.joined(separator: " and ")) exclude each other.")
-        }
-        guard work.chunk == nil || work.pointsFile != nil else {
-            throw ValidationError("--chunk: expected with --points-file.")
-        }
-        for (name, value) in [("--jobs", jobs), ("--threads", threads), ("--points-per-task", cluster.pointsPerTask)] {
+        let mode = try SweepMode(instead, work, cluster)
+        if mode != .template { try sweep.requireExperiment() }
+        try mode.check(
+            [
+                ("--jobs", jobs != nil), ("--allow-sharing", allowSharing), ("--threads", threads != nil),
+                ("--any-build", anyBuild), ("--chunk", work.chunk != nil),
+            ] + cluster.given)
+        for (name, value) in [
+            ("--jobs", jobs), ("--threads", threads), ("--points-per-task", cluster.pointsPerTask),
+            ("--processors", cluster.processorsOfTask),
+        ] {
             if let value, value < 1 { throw ValidationError("\(name) \(value): expected at least 1.") }
         }
     }
@@ -72,14 +70,19 @@ struct SweepCommand: ParsableCommand {
     }
 
     private func act() throws {
+        if cluster.printTemplate { return try Terminal.print(SlurmArray.template + "\n") }
         let session = try SweepSession(sweep, anyBuild: anyBuild, quiet: quiet)
         if !work.point.isEmpty || work.pointsFile != nil {
             return try SweepWorker(session, work, threads: threads, allowsSharing: allowSharing).run()
         }
         let points = try session.resolver.points()
         if instead.list { return try session.list(points) }
-        if instead.dryRun { return try SweepEstimate(session, points, jobs: try resolvedJobs(session)).show() }
-        if instead.merge { return try session.merge(points) }
+        if instead.dryRun {
+            let jobs = try resolvedJobs(session)
+            let threads = LocalSweep.threads(threads, of: session.experiment, jobs: jobs)
+            return try SweepEstimate(session, points, jobs: jobs, threads: threads).show()
+        }
+        if instead.merge { return try session.mergeAlone(points) }
         if cluster.slurm {
             return try SlurmRun(session, cluster, threads: threads, allowsSharing: allowSharing).run(points)
         }
@@ -99,8 +102,16 @@ struct SweepCommand: ParsableCommand {
 
 /// What every way of running an experiment needs.
 struct SweepOptions: ParsableArguments {
-    @Argument(help: "An experiment in YAML; docs/sweeps.md describes it.")
-    var experiment: String
+    @Argument(
+        help: ArgumentHelp("An experiment in YAML; docs/sweeps.md describes it.", valueName: "experiment"))
+    var path: String?
+
+    var experiment: String { path ?? "" }
+
+    /// All ways but those that print something of no experiment need one.
+    func requireExperiment() throws {
+        if path == nil { throw ValidationError("Missing expected argument '<experiment>'") }
+    }
 
     @Option(name: .shortAndLong, help: "The folder for what is found. (default: results/<name of the experiment>)")
     var output: String?
@@ -128,7 +139,7 @@ struct SweepOptions: ParsableArguments {
 }
 
 struct InsteadOptions: ParsableArguments {
-    @Flag(help: "Print the points: id, what became of it, and where it stands, between tabs.")
+    @Flag(help: "Print the points: id, what became of it, where it stands, and its cell, between tabs.")
     var list = false
 
     @Flag(help: "Say how many points are left and what they would take; write nothing.")
@@ -139,10 +150,15 @@ struct InsteadOptions: ParsableArguments {
 }
 
 struct WorkerOptions: ParsableArguments {
-    @Option(parsing: .upToNextOption, help: "Run these points only, by id.")
+    @Option(
+        parsing: .upToNextOption,
+        help: "Run these points only, by id or by their lines of --list: a line spares working out the whole grid.")
     var point: [String] = []
 
-    @Option(help: "Run the points listed in a file, by id; - for standard input, one line after the other as it comes.")
+    @Option(
+        help:
+            "Run the points listed in a file, as --list does or by id; - for standard input, one line after the other as it comes."
+    )
     var pointsFile: String?
 
     @Option(help: ArgumentHelp("Of the file, every N-th point from the I-th on, counted from 0.", valueName: "I/N"))
@@ -172,12 +188,23 @@ struct SlurmOptions: ParsableArguments {
     @Option(help: "Memory of a task, as Slurm has it.")
     var memory: String?
 
-    @Option(help: "Processors of a task.")
-    var processors = 1
+    @Option(name: .customLong("processors"), help: "Processors of a task. (default: 1)")
+    var processorsOfTask: Int?
 
     @Option(help: "A template of the array's script instead of the standard one, which --print-template shows.")
     var template: String?
 
-    @Flag(help: "With --slurm: print the standard template, and submit nothing.")
+    @Flag(help: "Print the standard template, and do nothing else.")
     var printTemplate = false
+
+    var processors: Int { processorsOfTask ?? 1 }
+
+    /// Options that say how to submit, and whether they were given.
+    var given: [(String, Bool)] {
+        [
+            ("--wait", wait), ("--points-per-task", pointsPerTask != nil), ("--partition", partition != nil),
+            ("--time", time != nil), ("--memory", memory != nil), ("--processors", processorsOfTask != nil),
+            ("--template", template != nil),
+        ]
+    }
 }

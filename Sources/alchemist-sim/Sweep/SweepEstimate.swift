@@ -5,17 +5,22 @@ import Simulator
 /// What the rest of a sweep would take, and what that is known from.
 struct SweepEstimate {
     private static let mostTimed = 3
+    /// How many are tried for these, as some may fail.
+    private static let mostTried = 12
     /// Seconds after which a point that is timed is cut off, and its rest extrapolated.
     private static let limit = 10.0
 
     private let session: SweepSession
     private let points: [SweepPoint]
     private let jobs: Int
+    private let threads: Int?
 
-    init(_ session: SweepSession, _ points: [SweepPoint], jobs: Int) {
+    /// - Parameter threads: of each measured point, as its worker would have; nil leaves them to the scenario.
+    init(_ session: SweepSession, _ points: [SweepPoint], jobs: Int, threads: Int?) {
         self.session = session
         self.points = points
         self.jobs = jobs
+        self.threads = threads
     }
 
     func show() throws {
@@ -28,7 +33,7 @@ struct SweepEstimate {
             let (seconds, basis) = try basis(state.times, remaining)
             let whole = seconds * Double(remaining.count)
             text +=
-                "about \(Self.time(whole / Double(min(jobs, remaining.count)))) with \(jobs) jobs, \(Self.time(whole)) of "
+                "about \(Self.time(whole / Double(min(jobs, remaining.count)))) with \(jobs) \(jobs == 1 ? "job" : "jobs"), \(Self.time(whole)) of "
                 + "work: \(Self.time(seconds)) a point, \(basis)\n"
         }
         try Terminal.print(text)
@@ -46,14 +51,22 @@ struct SweepEstimate {
         let scratch = SweepFolder(NSTemporaryDirectory() + "/alchemist-dry-\(getpid())")
         try scratch.make()
         defer { try? FileManager.default.removeItem(atPath: scratch.path) }
-        let runner = session.runner(in: scratch, threads: nil)
-        let count = min(Self.mostTimed, remaining.count)
+        let runner = session.runner(in: scratch, threads: threads)
         var seconds: [Double] = []
+        var failures: [String] = []
         var isCut = false
-        for index in 0..<count {
-            let point = remaining[count > 1 ? index * (remaining.count - 1) / (count - 1) : 0]
+        for index in Self.samples(of: remaining.count) where seconds.count < Self.mostTimed {
             let clock = SweepSession.clock
-            let timed = try runner.time(point) { Interrupt.isRequested || clock() > Self.limit }
+            let timed: (seconds: Double, share: Double)
+            do {
+                timed = try runner.time(remaining[index]) { Interrupt.isRequested || clock() > Self.limit }
+            } catch {
+                let failure = Failure(error)
+                // Of a disk that fails there is nothing to be learnt from others.
+                if failure.code == .inputOutput { throw failure }
+                failures.append(failure.message)
+                continue
+            }
             if Interrupt.isRequested { throw Failure("interrupted", .interrupted) }
             isCut = isCut || timed.share < 1
             guard timed.share > 0 else {
@@ -64,13 +77,29 @@ struct SweepEstimate {
             }
             seconds.append(timed.seconds / timed.share)
         }
+        let tried = seconds.count + failures.count
+        let failed = failures.isEmpty ? "" : "; \(failures.count) of \(tried) that were tried failed: \(failures[0])"
+        guard !seconds.isEmpty else { return (.infinity, "because none could be timed" + failed) }
         return (
             seconds.reduce(0, +) / Double(seconds.count),
-            "timed on \(count) of them without writing results" + (isCut ? ", extrapolated from their beginnings" : "")
+            "timed on \(seconds.count) of them without writing results"
+                + (isCut ? ", extrapolated from their beginnings" : "") + failed
         )
     }
 
-    private static func time(_ seconds: Double) -> String {
+    /// Which points to time: the first, the last and the one between, then others, evenly spread, if these fail.
+    private static func samples(of count: Int) -> [Int] {
+        var samples: [Int] = []
+        for parts in [mostTimed, mostTried] {
+            for index in 0..<parts {
+                let sample = index * (count - 1) / (parts - 1)
+                if samples.count < mostTried, !samples.contains(sample) { samples.append(sample) }
+            }
+        }
+        return samples
+    }
+
+    static func time(_ seconds: Double) -> String {
         switch seconds {
         case ..<1: "\((seconds * 1000).formatted(decimals: 0)) ms"
         case ..<120: "\(seconds.formatted(decimals: 1)) s"

@@ -18,7 +18,7 @@ struct SweepSession {
         self.quiet = quiet
         experiment = try options.read()
         folder = SweepFolder(options.output ?? "results/\(experiment.name)")
-        resolver = PointResolver(experiment)
+        resolver = PointResolver(experiment, in: folder, now: { Date().timeIntervalSince1970 })
         program = try PointRunner.program()
         trusted = anyBuild ? nil : program
     }
@@ -35,6 +35,7 @@ struct SweepSession {
 
     func lock(_ mode: FolderLock.Mode) throws -> FolderLock {
         let lock = try FolderLock(folder, mode, holder: Self.holder)
+        resolver.keepHashes()
         if lock.isUnsupported {
             Terminal.warn(
                 "alchemist-sim: \(folder.path): this file system can not lock; let one sweep at a time work in it\n")
@@ -50,14 +51,14 @@ struct SweepSession {
                 created: Date().ISO8601Format(), program: program, threads: threads, clock: Self.clock))
     }
 
-    func state(of points: [SweepPoint]) throws -> SweepState {
-        try SweepState(of: points, in: folder, keepsFiles: experiment.keepsFiles, program: trusted)
+    private var inspector: PointInspector {
+        PointInspector(folder, keepsFiles: experiment.keepsFiles, program: trusted)
     }
 
+    func state(of points: [SweepPoint]) throws -> SweepState { try SweepState(of: points, inspector) }
+
     /// What became of a single point.
-    func state(ofOne point: SweepPoint) throws -> SweepState.Stage {
-        try SweepState.stage(of: point, in: folder, keepsFiles: experiment.keepsFiles, program: trusted)
-    }
+    func state(ofOne point: SweepPoint) throws -> PointStage { try inspector.stage(of: point) }
 
     func list(_ points: [SweepPoint]) throws {
         let state = try state(of: points)
@@ -69,15 +70,28 @@ struct SweepSession {
                 case .whole: "whole"
                 case .outdated: "outdated"
                 case .failed: "failed"
+                case .damaged: "damaged"
                 }
-            text += "\(point.id)\t\(word)\t\(point.name)\n"
+            text += PointsFile.listed(point, as: word) + "\n"
         }
         try Terminal.print(text)
     }
 
+    /// Merges what others have run.
+    func mergeAlone(_ points: [SweepPoint]) throws {
+        guard try state(of: points).whole > 0 else {
+            throw Failure(
+                "\(folder.path): none of the \(points.count) points is whole, so there is nothing to merge; is this the "
+                    + "folder that they were run in (-o)?", .badData)
+        }
+        try merge(points)
+    }
+
     /// Merges what is whole, and says what is not.
     func merge(_ points: [SweepPoint]) throws {
-        let (sweep, digest) = try SweepMerge.merge(points, of: experiment, in: folder, program: trusted)
+        let merged = try SweepMerge(points, of: experiment, in: folder, inspector)
+        let (sweep, digest) = (merged.sweep, merged.digest)
+        warn(of: merged.damages, "counts as missing")
         var rest: [String] = []
         for status in [PointStatus.missing, .failed, .outdated] where sweep.count(of: status) > 0 {
             rest.append("\(sweep.count(of: status)) \(status)")
@@ -101,10 +115,29 @@ struct SweepSession {
                 "  \(other.points) of them were run by another build, \(other.program); this is \(program.name), so they "
                     + "are run again (--any-build counts them)\n")
         }
+        warn(of: state.damages, "is run again")
         let strange = try StrangePoints(in: folder, besides: state.points, resolver)
         guard strange.count > 0 else { return }
         Terminal.warn(
             "  \(strange.count) points in the folder are none of this experiment as it is now; they are left alone\n")
-        for change in strange.changes.prefix(10) { Terminal.warn("    \(change.points): \(change.text)\n") }
+        let shown = 10
+        for change in strange.changes.prefix(shown) { Terminal.warn("    \(change.points): \(change.text)\n") }
+        if strange.changes.count > shown {
+            Terminal.warn("    and \(strange.changes.count - shown) other changes\n")
+        }
+        if strange.compared < strange.count {
+            Terminal.warn("    (found by comparing \(strange.compared) of the \(strange.count))\n")
+        }
+    }
+
+    /// Tells of records that are no use; thousands are not told one by one.
+    private func warn(of damages: [String], _ consequence: String) {
+        let shown = 10
+        for reason in damages.prefix(shown) {
+            Terminal.warn("alchemist-sim: \(reason); the point \(consequence)\n")
+        }
+        if damages.count > shown {
+            Terminal.warn("alchemist-sim: and \(damages.count - shown) other records, likewise\n")
+        }
     }
 }

@@ -26,8 +26,8 @@ struct ContentBackend: ExecutionBackend {
     /// By chunk: what its positions are of.
     private var recorded: [ChunkID: [Int: Int]] = [:]
 
-    init(_ trace: Trace, blockTokens: Int, sharesVersions: Bool) {
-        footprint = Footprint(model: model, tuning: .lora(rank: 1, alpha: 1, targets: [.query]))
+    init(_ trace: Trace, blockTokens: Int, sharesVersions: Bool, plans: SavePlans = SavePlans()) {
+        footprint = Footprint(model: model, tuning: .lora(rank: 1, alpha: 1, targets: [.query]), plans: plans)
         self.blockTokens = blockTokens
         self.sharesVersions = sharesVersions
         texts = Self.texts(of: trace)

@@ -49,8 +49,28 @@ extension ServingCase {
         drawn.pause = stream.below(4) == 0 ? .waiting : .never
         drawn.staleness = [nil, nil, 0, 1][stream.below(4)]
         drawn.keepFor = [2_000, 1_000_000][stream.below(2)]
+        drawn.drawTraining(&stream)
         drawn.evictsCache = stream.below(2) == 0
         return drawn
+    }
+
+    private mutating func drawTraining(_ stream: inout RandomStream) {
+        for index in items.indices where stream.below(3) == 0 {
+            items[index].kind = Feedback.Kind.allCases[stream.below(3)]
+            items[index].other = 1 + stream.below(12)
+        }
+        selection = Selection.allCases[max(0, stream.below(5) - 2)]
+        plan = [[.full], [.full], [.full], [.lean], [.boundary], [.lean, .full], [.boundary, .lean]][stream.below(7)]
+        checkpointing = Checkpointing.allCases[stream.below(3)]
+        prefetch = stream.below(3)
+        sharedPrompts = stream.below(2) == 0
+        isSeparate = stream.below(2) == 0
+        sharing = [.idle, .slo, .share][stream.below(3)]
+        // One objective at least, where the policy needs one.
+        tokenObjective = [2_000, 20_000][stream.below(2)]
+        firstTokenObjective = [0, 30_000][stream.below(2)]
+        // Iterations are held back only where records leave no room and the link is slow.
+        if backpressure == .stall, stream.below(2) == 0 { (spareDevice, bandwidth, plan) = (0, 1e8, [.full]) }
     }
 
     /// The smallest case that this one can be cut down to while `fails` holds.
@@ -105,9 +125,21 @@ extension ServingCase {
         add { $0.updateEvery = 1 }
         add { $0.lossOnAll = false }
         add { $0.keepFor = defaults.keepFor }
+        add { $0.selection = .all }
+        add { $0.plan = [.full] }
+        add { $0.checkpointing = .selective }
+        add { $0.prefetch = 1 }
+        add { $0.sharedPrompts = false }
+        add { $0.isSeparate = false }
+        add {
+            $0.sharing = .idle
+            ($0.firstTokenObjective, $0.tokenObjective) = (0, 0)
+        }
+        add { $0.firstTokenObjective = 0 }
         add { $0.evictsCache = false }
         for index in items.indices {
             add { $0.items[index].feedback = nil }
+            add { ($0.items[index].kind, $0.items[index].other) = (.sft, 3) }
             add { $0.items[index].gap = 0 }
             add { $0.items[index].think = 0 }
             add { $0.items[index].priority = 0 }

@@ -16,6 +16,9 @@ struct ServingCase: Equatable, CustomStringConvertible {
         var priority = 0
         /// Delay of the feedback, if there is any.
         var feedback: Int?
+        /// What is learned from it, and the tokens of each answer beside the one served.
+        var kind = Feedback.Kind.sft
+        var other = 3
     }
 
     /// Whether the trace tells token ids; then conversations of the same residue modulo 3 begin alike.
@@ -53,6 +56,22 @@ struct ServingCase: Equatable, CustomStringConvertible {
     var updateEvery = 1
     var lossOnAll = false
     var keepFor = 1_000_000
+    var selection = Selection.all
+    /// What is kept of recorded tokens, by layer, and of the trainer's own.
+    var plan = [SavePlan.full]
+    var checkpointing = Checkpointing.selective
+    var prefetch = 1
+    var sharedPrompts = false
+    /// The trainer recomputes on a device of its own; for cases that do not reuse.
+    var isSeparate = false
+    var sharing = Sharing.idle
+    /// Objectives, in nanoseconds, for the time to the first token and between tokens.
+    var firstTokenObjective = 0
+    var tokenObjective = 0
+
+    enum Selection: CaseIterable { case all, half, predicted }
+
+    var plans: SavePlans { SavePlans(checkpointing: checkpointing, recorded: LayerPlans(layers: plan)) }
     var evictsCache = false
 
     var description: String {
@@ -90,6 +109,15 @@ struct ServingCase: Equatable, CustomStringConvertible {
         add("updateEvery", \.updateEvery) { "\($0)" }
         add("lossOnAll", \.lossOnAll) { "\($0)" }
         add("keepFor", \.keepFor) { "\($0)" }
+        add("selection", \.selection) { ".\($0)" }
+        add("plan", \.plan) { "[" + $0.map { ".\($0)" }.joined(separator: ", ") + "]" }
+        add("checkpointing", \.checkpointing) { ".\($0)" }
+        add("prefetch", \.prefetch) { "\($0)" }
+        add("sharedPrompts", \.sharedPrompts) { "\($0)" }
+        add("isSeparate", \.isSeparate) { "\($0)" }
+        add("sharing", \.sharing) { ".\($0)" }
+        add("firstTokenObjective", \.firstTokenObjective) { "\($0)" }
+        add("tokenObjective", \.tokenObjective) { "\($0)" }
         add("evictsCache", \.evictsCache) { "\($0)" }
         return "ServingCase(" + parts.joined(separator: ", ") + ")"
     }
@@ -121,7 +149,7 @@ struct ServingCase: Equatable, CustomStringConvertible {
                     conversation: "c\(conversations[index])", turn: (before?.turn ?? -1) + 1, previousTurn: item.after,
                     thinkTime: SimDuration(nanoseconds: Int64(item.think)), priority: item.priority,
                     feedback: item.feedback.map {
-                        .given(Feedback(delay: SimDuration(nanoseconds: Int64($0))))
+                        .given(Feedback(delay: SimDuration(nanoseconds: Int64($0)), signal: item.signal))
                     } ?? .none))
         }
         return Trace(source: "property", requests: requests)
@@ -147,7 +175,17 @@ struct ServingCase: Equatable, CustomStringConvertible {
         configuration.training.lossTokens = lossOnAll ? .all : .completion
         configuration.training.staleness = staleness.map { $0 == 0 ? .exact : .bounded($0) } ?? .any
         configuration.training.quantumMax = SimDuration(nanoseconds: 5_000)
+        configuration.training.checkpointing = checkpointing
+        configuration.training.sharedPrompts = sharedPrompts
+        configuration.training.placement = isSeparate && !reuses ? .separate : .colocated
+        configuration.training.sharing = sharing
+        configuration.training.share = 0.3
+        configuration.serving.ttftObjective = SimDuration(nanoseconds: Int64(firstTokenObjective))
+        configuration.serving.tbtObjective = SimDuration(nanoseconds: Int64(tokenObjective))
         configuration.recording.scope = trains && reuses ? scope : .none
+        configuration.recording.selection = selection.meaning
+        configuration.recording.plan = plans.recorded
+        configuration.recording.prefetchLayers = prefetch
         configuration.recording.offload = offload
         configuration.recording.backpressure = backpressure
         configuration.recording.granule = granule
@@ -163,7 +201,7 @@ struct ServingCase: Equatable, CustomStringConvertible {
             configuration.serving.kvMemory = .bytes(least.kvBlock * max(1, largest + spareBlocks))
         }
         let auto = max(least.device, least.deviceForEveryRequest + least.kvBlock * min(0, spareBlocks ?? 0))
-        configuration.device.memory = auto + least.kvBlock * spareDevice
+        configuration.device.memory = max(auto + least.kvBlock * spareDevice, least.trainerDevice)
         configuration.device.hostMemory = least.host + least.kvBlock * spareHost
         return configuration
     }
@@ -176,6 +214,33 @@ extension ServingCase.Item: CustomStringConvertible {
         if think != 0 { parts.append("think: \(think)") }
         if priority != 0 { parts.append("priority: \(priority)") }
         if let feedback { parts.append("feedback: \(feedback)") }
+        if kind != .sft { parts.append("kind: .\(kind)") }
+        if other != 3 { parts.append("other: \(other)") }
         return ".init(" + parts.joined(separator: ", ") + ")"
+    }
+}
+
+extension ServingCase.Item {
+    /// A pair prefers the answer that was not served; a group has two more answers.
+    fileprivate var signal: Feedback.Signal {
+        let answer = Feedback.Answer(count: other)
+        return switch kind {
+        case .sft: .sft()
+        case .dpo: .dpo(.chosen(answer))
+        case .group:
+            .group(
+                weight: 1,
+                others: [.init(answer: answer, weight: -0.5), .init(answer: .init(count: other + 2), weight: -0.5)])
+        }
+    }
+}
+
+extension ServingCase.Selection {
+    fileprivate var meaning: RecordSelection {
+        switch self {
+        case .all: .all
+        case .half: .fraction(0.5)
+        case .predicted: .expectedFeedback(recall: 0.9, precision: 0.8)
+        }
     }
 }

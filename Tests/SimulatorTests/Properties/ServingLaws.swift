@@ -20,6 +20,11 @@ enum ServingLaws {
         /// Tokens of the prefix cache whose record was shared, and those that had none to share.
         var linked = 0
         var unlinked = 0
+        /// Quanta that the trainer ran while requests waited or ran, steps on pairs and groups, and steps of a separate
+        /// trainer.
+        var taken = 0
+        var otherObjectives = 0
+        var separateSteps = 0
 
         static func += (a: inout Seen, b: Seen) {
             a.preemptions += b.preemptions
@@ -35,17 +40,21 @@ enum ServingLaws {
             a.sealed += b.sealed
             a.linked += b.linked
             a.unlinked += b.unlinked
+            a.taken += b.taken
+            a.otherObjectives += b.otherObjectives
+            a.separateSteps += b.separateSteps
         }
     }
 
     /// The first law that the case breaks, in words; `nil` if it keeps all of them.
     static func broken(by drawn: ServingCase, seen: inout Seen) -> String? {
         let trace = drawn.trace
-        let demand = ContentBackend(trace, blockTokens: drawn.block, sharesVersions: drawn.acrossVersions)
+        let demand = ContentBackend(
+            trace, blockTokens: drawn.block, sharesVersions: drawn.acrossVersions, plans: drawn.plans)
         let configuration = drawn.configuration(for: trace, demand: demand)
         do {
             let (log, backend) = try run(configuration, trace, demand, checked: true)
-            note(log, &seen)
+            note(log, configuration, &seen)
             seen.sealed += backend.books.sealed
             guard log.status == .complete else { return "the run does not end" }
             if let problem = backend.allProblems.first { return problem }
@@ -59,7 +68,7 @@ enum ServingLaws {
         }
     }
 
-    private static func note(_ log: ArmLog, _ seen: inout Seen) {
+    private static func note(_ log: ArmLog, _ configuration: ArmConfiguration, _ seen: inout Seen) {
         for request in log.requests {
             seen.preemptions += request.preemptions
             seen.swaps += request.swappedBytes > .zero ? 1 : 0
@@ -74,6 +83,11 @@ enum ServingLaws {
         seen.admissionsHeld += log.recording.admissionStall > .zero ? 1 : 0
         seen.hedged += log.recording.hedgedBytes > .zero ? 1 : 0
         seen.steps += log.steps.count
+        seen.otherObjectives += log.steps.count { $0.objective != .sft }
+        if configuration.hasTrainerDevice { seen.separateSteps += log.steps.count }
+        if configuration.training.sharing != .idle, !configuration.hasTrainerDevice {
+            seen.taken += log.quanta.count { $0.kind == .train && $0.waiting > 0 }
+        }
     }
 
     private static func run(
@@ -109,8 +123,13 @@ enum ServingLaws {
             let expected: RequestRecord.Outcome = blocks > capacity ? .refused : .finished
             if record.outcome != expected { return "request \(record.index) is \(record.outcome), not \(expected)" }
         }
-        for (a, b) in zip(log.quanta, log.quanta.dropFirst()) where a.start + a.duration > b.start {
-            return "two quanta overlap on the compute stream"
+        let streams =
+            configuration.hasTrainerDevice
+            ? QuantumRecord.Kind.allCases.map { kind in log.quanta.filter { $0.kind == kind } } : [Array(log.quanta)]
+        for quanta in streams {
+            for (a, b) in zip(quanta, quanta.dropFirst()) where a.start + a.duration > b.start {
+                return "two quanta overlap on a compute stream"
+            }
         }
         if log.memory.device.peak > configuration.device.memory { return "more device memory than there is" }
         if log.memory.host.peak > configuration.device.hostMemory { return "more host memory than there is" }
@@ -129,7 +148,7 @@ enum ServingLaws {
         let computed = finished.reduce(0) { $0 + trace.requests[$1.index].promptTokens }
         let lost = finished.reduce(0) { $0 + $1.recomputedTokens + $1.preemptions }
         if prefilled > computed + lost { return "\(prefilled) tokens prefilled, of \(computed) and \(lost) lost ones" }
-        if configuration.serving.admission == .fcfs, log.requests.allSatisfy({ $0.preemptions == 0 }) {
+        if configuration.serving.admission == .fcfs {
             let order = finished.sorted {
                 ($0.effectiveArrival ?? .zero, $0.scheduled ?? .zero) < (
                     $1.effectiveArrival ?? .zero, $1.scheduled ?? .zero
@@ -143,10 +162,13 @@ enum ServingLaws {
         return nil
     }
 
+    /// Every time, count and byte of two runs.
     private static func isSame(_ a: ArmLog, _ b: ArmLog) -> Bool {
-        a.end == b.end && a.requests.map(\.finish) == b.requests.map(\.finish)
-            && a.requests.map(\.firstToken) == b.requests.map(\.firstToken)
-            && a.quanta.map(\.start) == b.quanta.map(\.start) && a.steps.map(\.end) == b.steps.map(\.end)
+        a.end == b.end && a.requests == b.requests && a.quanta.elementsEqual(b.quanta)
+            && a.transfers.elementsEqual(b.transfers) && a.steps == b.steps && a.recording == b.recording
+            && a.memory.device.isSame(as: b.memory.device) && a.memory.host.isSame(as: b.memory.host)
+            && a.memory.trainerDevice.isSame(as: b.memory.trainerDevice)
+            && a.memory.trainingPeak == b.memory.trainingPeak && a.shapes.map(\.key) == b.shapes.map(\.key)
     }
 
     /// With recording and training off nothing differs from the arm that only serves, whatever else recording and training
@@ -164,11 +186,15 @@ enum ServingLaws {
         serveOnly.feedback = FeedbackConfiguration()
         let a = try run(idle, trace, demand, checked: false).log
         let b = try run(serveOnly, trace, demand, checked: false).log
-        let isSame =
-            isSame(a, b) && a.steps.isEmpty && a.transfers.map(\.end) == b.transfers.map(\.end)
-            && a.memory.device.peakByOwner == b.memory.device.peakByOwner
-            && a.memory.host.peakByOwner == b.memory.host.peakByOwner && a.memory.trainingPeak == .zero
+        let isServing =
+            a.steps.isEmpty && a.memory.trainingPeak == .zero
             && a.requests.allSatisfy { $0.recordedTokens == 0 && $0.lost == LostTokens() }
-        return isSame ? nil : "settings that are not in use change the run"
+        return isServing && isSame(a, b) ? nil : "settings that are not in use change the run"
+    }
+}
+
+extension MemoryRecord.TierRecord {
+    fileprivate func isSame(as other: MemoryRecord.TierRecord) -> Bool {
+        peak == other.peak && peakByOwner == other.peakByOwner && kvPeak == other.kvPeak
     }
 }

@@ -1,0 +1,35 @@
+internal import Foundation
+internal import Results
+
+/// What a point that failed leaves: `ID.log`, the reason in its first line.
+struct FailureLog {
+    let message: String
+    let point: SweepPoint
+    /// When and by what command the point was run.
+    let run: String
+    let program: PointRecord.Program
+    /// Whether the simulated memory is too small: that is the scenario's doing, and would be so again.
+    let lacksMemory: Bool
+
+    private static let memoryLine = "the simulated memory is too small, as program "
+
+    func write(to path: String) throws(SweepError) {
+        var text = "\(message)\npoint \(point.id): \(point.name)\n\(run)\n"
+        if lacksMemory { text += Self.memoryLine + program.sha256 + " found\n" }
+        try SweepFolder.write(text, to: path)
+    }
+
+    /// The reason.
+    static func message(at path: String) -> String { lines(of: path).first ?? "" }
+
+    /// The reason, if it is that this very program found the simulated memory too small.
+    static func lackOfMemory(at path: String, found program: PointRecord.Program) -> String? {
+        let lines = lines(of: path)
+        return lines.contains(memoryLine + program.sha256 + " found") ? lines.first : nil
+    }
+
+    private static func lines(of path: String) -> [String] {
+        let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+        return text.split(separator: "\n").map(String.init)
+    }
+}

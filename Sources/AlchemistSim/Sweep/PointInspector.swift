@@ -1,0 +1,73 @@
+internal import Foundation
+public import Results
+
+/// What became of a point.
+public enum PointStage: Sendable, Equatable {
+    case missing
+    case whole(seconds: Double)
+    /// It was run by another build.
+    case outdated(program: String)
+    /// It ended with this message.
+    case failed(String)
+    /// It was whole, but its record can not be read any more, for this reason.
+    case damaged(String)
+}
+
+/// Says what became of points, by what they left in a sweep's folder. Listing, resuming, merging and searching all ask
+/// here, so that they agree.
+public struct PointInspector: Sendable {
+    private let folder: SweepFolder
+    private let keepsFiles: Bool
+    private let program: PointRecord.Program?
+
+    /// - Parameters:
+    ///   - keepsFiles: whether a point is whole only with its results file.
+    ///   - program: the one whose points count; nil for those of any build.
+    public init(_ folder: SweepFolder, keepsFiles: Bool, program: PointRecord.Program?) {
+        self.folder = folder
+        self.keepsFiles = keepsFiles
+        self.program = program
+    }
+
+    public func stage(of point: SweepPoint) throws(ResultsError) -> PointStage { try find(point.id).stage }
+
+    /// What became of a point, and its record if it is whole.
+    ///
+    /// - Throws: `ResultsError` if the disk fails; a record that is no use is no error.
+    func find(_ id: String) throws(ResultsError) -> (stage: PointStage, record: PointRecord?) {
+        let path = folder.record(of: id)
+        let (written, failed) = (Self.time(of: path), Self.time(of: folder.log(of: id)))
+        // A failure after it was whole, when it had to be run again, is the last word.
+        if let failed, written.map({ $0 < failed }) ?? true {
+            return (.failed(FailureLog.message(at: folder.log(of: id))), nil)
+        }
+        guard written != nil else { return (.missing, nil) }
+        let found: PointRecord?
+        do throws(ResultsError) {
+            found = try PointRecord(reading: path, .figures)
+        } catch {
+            guard case .unreadableRecord = error else { throw error }
+            return (.damaged(error.description), nil)
+        }
+        guard let record = found else { return (.missing, nil) }
+        if keepsFiles, record.file == nil || access(folder.results(of: id), F_OK) != 0 { return (.missing, nil) }
+        if let program, record.program.sha256 != program.sha256 {
+            return (.outdated(program: record.program.name), nil)
+        }
+        return (.whole(seconds: record.seconds), record)
+    }
+
+    private struct Time: Comparable {
+        let seconds: Int
+        let nanoseconds: Int
+
+        static func < (a: Time, b: Time) -> Bool { (a.seconds, a.nanoseconds) < (b.seconds, b.nanoseconds) }
+    }
+
+    /// When a file was written; nil if there is none.
+    private static func time(of path: String) -> Time? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        return Time(seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec)
+    }
+}
