@@ -9,7 +9,7 @@ BUILD := .build/release
 PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
-.PHONY: all setup build run test sanitize check format bench peers effect plan validate burst million headline
+.PHONY: all setup build install uninstall test-install run test sanitize check format bench peers effect plan validate burst million headline
 .PHONY: prefix-cache shared-prompt base staleness headline-cpu sample-traces plots figures figures-full reproduce
 .PHONY: reproduce-full test-report test-plots tokenizer clean
 
@@ -21,6 +21,34 @@ setup:
 
 build: setup
 	$(SWIFT) build -c release --product alchemist-sim
+
+## Puts the program, its manual and completions for bash, zsh and fish below PREFIX; DESTDIR, if set, goes before it.
+PREFIX ?= /usr/local
+SHARE = $(DESTDIR)$(PREFIX)/share
+install: build
+	$(SWIFT) package generate-manual --configuration release > /dev/null
+	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/alchemist-sim
+	install -D -m 644 .build/plugins/GenerateManual/outputs/alchemist-sim/alchemist-sim.1 $(SHARE)/man/man1/alchemist-sim.1
+	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	$(PROGRAM) --generate-completion-script bash > $(SHARE)/bash-completion/completions/alchemist-sim
+	$(PROGRAM) --generate-completion-script zsh > $(SHARE)/zsh/site-functions/_alchemist-sim
+	$(PROGRAM) --generate-completion-script fish > $(SHARE)/fish/vendor_completions.d/alchemist-sim.fish
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/alchemist-sim $(SHARE)/man/man1/alchemist-sim.1
+	rm -f $(SHARE)/bash-completion/completions/alchemist-sim $(SHARE)/zsh/site-functions/_alchemist-sim
+	rm -f $(SHARE)/fish/vendor_completions.d/alchemist-sim.fish
+
+## What `make install` leaves, in a folder that is removed again: a program that runs, a manual, completions.
+test-install: PREFIX := $(abspath results/prefix)
+test-install:
+	rm -rf $(PREFIX)
+	$(MAKE) install PREFIX=$(PREFIX)
+	cd / && $(PREFIX)/bin/alchemist-sim --version && $(PREFIX)/bin/alchemist-sim models > /dev/null
+	grep -q '^\.Sh NAME' $(PREFIX)/share/man/man1/alchemist-sim.1
+	bash -n $(PREFIX)/share/bash-completion/completions/alchemist-sim
+	$(MAKE) uninstall PREFIX=$(PREFIX)
+	[ -z "$$(find $(PREFIX) -type f)" ] && rm -rf $(PREFIX)
 
 ## Runs the three arms on the sample trace and prints one table.
 run: build

@@ -164,6 +164,10 @@ final class RecordArena {
             for id in ids { requests[request, default: []].append(try block(id)) }
         case .copyBlock(let source, let target, let tokens):
             try block(target).copy(try block(source), rows: tokens)
+        case .shrinkRequest(let request, let count):
+            let surplus = (requests[request]?.count ?? 0) - count
+            guard surplus >= 0 else { throw .missing("blocks of request \(request)") }
+            requests[request]?.removeLast(surplus)
         case .closeRequest(let request): requests[request] = nil
         case .freeBlocks(let ids):
             for id in ids {

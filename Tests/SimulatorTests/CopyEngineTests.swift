@@ -47,6 +47,29 @@ import Testing
         #expect(Self.started(engine.startNext(at: time) { _ in Bytes(1) })?.entry.jobs == [job(0)])
     }
 
+    /// Somebody waits for a sequence: its copy goes before those of records, but interrupts none.
+    @Test func sequencesGoBeforeRecords() {
+        var engine = CopyEngine(direction: .toHost, bandwidth: 1e9, latency: .zero)
+        for number in 0..<2 { engine.enqueue([job(number)], at: .zero) }
+        engine.enqueue([job(2)], at: .zero, ready: SimTime(nanoseconds: 50))
+        #expect(Self.started(engine.startNext(at: .zero) { _ in Bytes(1) })?.entry.jobs == [job(0)])
+        for request in 7...8 { engine.enqueue(request: request, bytes: Bytes(9), at: .zero) }
+        #expect(Self.started(engine.startNext(at: .zero) { _ in Bytes(1) }) == nil, "one is under way")
+        var order: [CopyWork] = []
+        for _ in 0..<3 {
+            _ = engine.finish()
+            if let started = Self.started(engine.startNext(at: .zero) { _ in Bytes(1) }) {
+                order.append(started.entry.work)
+            }
+        }
+        #expect(order == [.sequence(request: 7), .sequence(request: 8), .pieces([job(1)])])
+        _ = engine.finish()
+        engine.enqueue(request: 9, bytes: Bytes(9), at: .zero)
+        let next = Self.started(engine.startNext(at: .zero) { _ in Bytes(1) })
+        #expect(next?.entry.work == .sequence(request: 9), "what is not there yet holds nobody up")
+        #expect(!engine.isIdle)
+    }
+
     /// One copy at a time, in the order of asking; unwanted ones are passed over without cost.
     @Test(arguments: 0..<20) func isFirstInFirstOutWithoutTheUnwanted(seed: Int) {
         var stream = RandomStream(seed: UInt64(seed), name: "copies")

@@ -62,6 +62,48 @@ import Testing
         #expect(memory.takeLosses().map(\.reason) == (rule == .none ? [] : [.evicted, .evicted]))
     }
 
+    /// Where all that may go would not suffice for the new record, none goes.
+    @Test func aFullHostEvictsNothingInVain() throws {
+        var memory = RecordFixture.system(device: 20_000, host: 12 * RecordFixture.whole) { $0.hostEviction = .oldest }
+        let ids = try (0..<3).map { try RecordFixture.recorded(&memory, request: $0, tokens: 4, finalRows: 0).id }
+        memory.offload(ids, at: .zero)
+        RecordFixture.runCopies(&memory)
+        memory.pin(ids[1])
+        let (new, _) = try RecordFixture.recorded(&memory, request: 4, tokens: 9, finalRows: 0)
+        memory.offload([new], at: .zero)
+        RecordFixture.runCopies(&memory)
+        #expect(memory.records[new]?.refused == true && ids.allSatisfy { memory.records.isUsable($0) })
+    }
+
+    /// Records on the host give way to a sequence that is swapped out, if that suffices: with `drop` all but those in use
+    /// and on their way, with `stall` those that a newer record could take the place of.
+    @Test(arguments: RecordingConfiguration.Backpressure.allCases, RecordingConfiguration.HostEviction.allCases)
+    func recordsOnTheHostGiveWayToSequences(
+        backpressure: RecordingConfiguration.Backpressure, rule: RecordingConfiguration.HostEviction
+    ) throws {
+        var memory = RecordFixture.system(device: 20_000, host: 12 * RecordFixture.whole) {
+            $0.backpressure = backpressure
+            $0.hostEviction = rule
+        }
+        let ids = try (0..<3).map { try RecordFixture.recorded(&memory, request: $0, tokens: 4, finalRows: 0).id }
+        memory.offload(ids, at: .zero)
+        RecordFixture.runCopies(&memory)
+        memory.pin(ids[0])
+        memory.note(ids[1], need: .claimed)
+        memory.note(ids[2], need: .claimed)
+        #expect(memory.ledger.free(on: .host) == .zero)
+        // A block has 96 bytes, a record 696.
+        let opened = memory.openRequest(9, tokens: 64)
+        let blocks = try #require(opened)
+        let gives = backpressure == .drop || rule == .oldest
+        #expect(memory.swapOut(9, blocks: blocks, at: .zero) == false, "more than records can give")
+        #expect(ids.allSatisfy { memory.records.isUsable($0) } && memory.takeLosses() == [])
+        #expect(memory.swapOut(9, blocks: Array(blocks[..<7]), at: .zero) == gives)
+        let left = ids.map { memory.records.isUsable($0) }
+        #expect(left == [true, !gives || backpressure == .drop, !gives || backpressure == .stall])
+        #expect(memory.takeLosses().map(\.reason) == (gives ? [.evicted] : []))
+    }
+
     /// A record that is whole on the device loses only its copy on the host.
     @Test func evictionFromTheHostLeavesWhatTheDeviceHas() throws {
         var memory = RecordFixture.system(device: 20_000, host: 6 * RecordFixture.whole) {

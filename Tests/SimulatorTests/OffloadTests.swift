@@ -66,6 +66,47 @@ import Testing
         }
     }
 
+    /// What two slices of an iteration record leaves layer by layer: none waits for the end of the iteration because
+    /// another's last layer does.
+    @Test func layersOfAllSlicesLeaveAsTheyAreMade() throws {
+        var memory = RecordFixture.system(device: 10_000, host: 10_000)
+        let ids = try (0..<2).map { try RecordFixture.recorded(&memory, request: $0, tokens: 4, finalRows: 0).id }
+        memory.offload(ids, at: .zero, written: (.zero, SimTime(nanoseconds: 3000)))
+        var started: [[CopyJob]] = []
+        for (layer, ready) in [(0, 1000), (1, 2000), (2, 3000)] as [(Int, Int64)] {
+            for id in ids {
+                #expect(memory.startCopies(at: SimTime(nanoseconds: ready)).started.count == 1)
+                started.append(memory.finishCopy(.toHost)?.entry.jobs ?? [])
+                #expect(started.last == [CopyJob(chunk: id, layer: layer, part: .all)])
+            }
+            #expect(memory.startCopies(at: SimTime(nanoseconds: ready)).started.isEmpty)
+        }
+        #expect(memory.copiesAreIdle)
+    }
+
+    /// Under `headroom` records leave when little of the pool is left, too, however much of the device is free: as many as
+    /// that takes.
+    @Test func headroomIsKeptFreeInThePool() throws {
+        var memory = RecordFixture.system(device: 100_000, host: 100_000, kvBlocks: 6) {
+            $0.offload = .headroom
+            $0.headroom = .share(0.5)
+        }
+        var ids: [ChunkID] = []
+        for request in 0..<3 {
+            let (id, blocks) = try RecordFixture.recorded(&memory, request: request, tokens: 4)
+            memory.closeRequest(request, blocks: blocks)
+            ids.append(id)
+        }
+        memory.continueOffload(at: .zero)
+        #expect(memory.copiesAreIdle, "half of the pool is free")
+        let (last, blocks) = try RecordFixture.recorded(&memory, request: 3, tokens: 8)
+        memory.closeRequest(3, blocks: blocks)
+        memory.continueOffload(at: .zero)
+        RecordFixture.runCopies(&memory)
+        #expect((ids + [last]).map { memory.records[$0]?.onDevice.isEmpty } == [true, true, false, false])
+        #expect(memory.kv.liveBlocks == 3)
+    }
+
     /// Hedged copies stay until room is wanted; then the lowest layers of all chunks go first, and no more than needed.
     @Test func hedgedCopiesGoLayerByLayerWhenRoomIsWanted() throws {
         var memory = RecordFixture.system(device: 4_000, host: 10_000) { $0.offload = .hedged }

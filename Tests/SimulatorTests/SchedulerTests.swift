@@ -12,6 +12,67 @@ import Testing
         return MemorySystem(device: device, kvBlockTokens: blockTokens, sizes: sizes, kvBlocks: blocks)
     }
 
+    private static func run(_ scheduler: inout Scheduler, _ memory: inout MemorySystem) {
+        _ = scheduler.complete(ServingIteration(slices: scheduler.takeSlices(), version: 0), &memory)
+    }
+
+    /// The first in line asks for the blocks that it lacks, not for those that it finds others to hold.
+    @Test func whatOthersHoldNeedsNoRoom() {
+        let ids = (0..<20).map { Int32($0) }
+        let requests = [16, 20].map { length in
+            Request(
+                id: "", arrival: .zero, promptTokens: length, outputTokens: 4, prompt: Array(ids[..<length]),
+                output: nil)
+        }
+        var configuration = ServingConfiguration()
+        configuration.kvWatermark = 0
+        configuration.prefixCache = true
+        let prefixes = PrefixHashes(Trace(source: "", requests: requests), blockTokens: 4)
+        var scheduler = Scheduler(configuration: configuration, prefixes: prefixes)
+        var memory = Self.memory(blocks: 6)
+        let others = memory.openRequest(9, tokens: 4)
+        #expect(others != nil)
+        scheduler.enqueue(request: 0, promptTokens: 16, outputTokens: 4)
+        #expect(scheduler.newcomerCount == 1)
+        scheduler.beginIteration()
+        #expect(scheduler.plan(&memory) == .planned && scheduler.newcomerCount == 0)
+        Self.run(&scheduler, &memory)
+        scheduler.enqueue(request: 1, promptTokens: 20, outputTokens: 4)
+        scheduler.beginIteration()
+        // Four of its five blocks are those of the first, which has taken the last free one to decode.
+        #expect(scheduler.plan(&memory) == .full(blocks: 1) && scheduler.newcomerCount == 1)
+    }
+
+    /// Sequences that have had their first turn and gave way wait, but not for the first time; nobody is admitted while
+    /// any that was short of blocks has not got them.
+    @Test func newcomersAndThoseInNeed() {
+        var configuration = ServingConfiguration()
+        configuration.kvWatermark = 0
+        var scheduler = Scheduler(configuration: configuration)
+        var memory = Self.memory(blocks: 7)
+        for request in 0..<3 { scheduler.enqueue(request: request, promptTokens: 8, outputTokens: 4) }
+        scheduler.beginIteration()
+        #expect(scheduler.plan(&memory) == .planned && scheduler.newcomerCount == 0)
+        Self.run(&scheduler, &memory)
+        scheduler.beginIteration()
+        // One block for the first; the others are short of theirs and passed over.
+        for _ in 0..<2 {
+            #expect(scheduler.plan(&memory) == .short(blocks: 1))
+            scheduler.passOver()
+        }
+        #expect(scheduler.plan(&memory) == .planned)
+        Self.run(&scheduler, &memory)
+        scheduler.beginIteration()
+        #expect(scheduler.plan(&memory) == .short(blocks: 1))
+        let preemption = scheduler.preemptLast(for: 1, &memory)
+        #expect(preemption?.request == 2)
+        #expect(scheduler.plan(&memory) == .planned)
+        Self.run(&scheduler, &memory)
+        #expect(scheduler.waitingCount == 1 && scheduler.newcomerCount == 0)
+        scheduler.enqueue(request: 3, promptTokens: 1, outputTokens: 1)
+        #expect(scheduler.waitingCount == 2 && scheduler.newcomerCount == 1)
+    }
+
     /// A scheduler under random load with ample memory, checked iteration by iteration against what was asked of it.
     @Test(arguments: 0..<60) func keepsItsPolicy(seed: Int) {
         var stream = RandomStream(seed: UInt64(seed), name: "scheduler")

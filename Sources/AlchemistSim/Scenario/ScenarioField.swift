@@ -177,7 +177,8 @@ extension ScenarioField {
             "recording.backpressure", "What happens to records when device, link or host do not suffice for them.",
             \.base.recording.backpressure),
         choice(
-            "recording.host_eviction", "Records that a full host gives up for newer ones.",
+            "recording.host_eviction",
+            "Records that a full host gives up for newer ones and, under `stall`, for swapped requests.",
             \.base.recording.hostEviction),
         choice(
             "recording.pause",
@@ -187,6 +188,9 @@ extension ScenarioField {
             "recording.on_prefix_hit",
             "Prompt tokens that the prefix cache has share the record of those who computed them; where there is none they "
                 + "stay without, or are prefilled again.", \.base.recording.onPrefixHit),
+        flag(
+            "recording.evicts_prefix_cache", "Whether blocks that only the prefix cache holds give way to new records.",
+            \.base.recording.evictsPrefixCache),
         duration(
             "recording.keep_for", "How long after its request a record waits for feedback.", \.base.recording.keepFor),
         integer(

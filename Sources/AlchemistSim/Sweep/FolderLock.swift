@@ -55,16 +55,17 @@ public final class FolderLock {
             throw .system(action: "write in this folder", path: folder.path, code: errno)
         }
         self.lock = lock
-        let deadline = Date(timeIntervalSinceNow: patience)
+        var waited = 0.0
         var isTold = false
         while !(try lock.take(mode == .alone ? .alone : .shared, holder: holder)) {
-            guard Date() < deadline else { throw .locked(path: folder.path, holder: lock.holder) }
+            guard waited < patience else { throw .locked(path: folder.path, holder: lock.holder) }
             // Most are gone at once, which is not worth a word.
-            if !isTold, deadline.timeIntervalSinceNow < patience - 0.5 {
+            if !isTold, waited > 0.5 {
                 isTold = true
                 waiting(lock.holder)
             }
             usleep(Self.pause)
+            waited += Double(Self.pause) * 1e-6
         }
     }
 

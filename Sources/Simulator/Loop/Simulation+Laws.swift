@@ -49,9 +49,19 @@ extension Simulation {
                 sequence.state == .onHost || sequence.kvBlocks.count >= pool.blockCount(for: sequence.computed),
                 "request \(sequence.request) has \(sequence.computed) tokens in \(sequence.kvBlocks.count) blocks")
         }
+        var held = [RecordHold](repeating: [], count: known)
         for (_, chunk) in memory.records.chunks where chunk.holdsBlocks {
-            for id in chunk.kvBlocks { holders[id].records += 1 }
+            for id in chunk.kvBlocks {
+                holders[id].records += 1
+                held[id].formUnion(chunk.hold)
+            }
         }
+        let recordOnly = held.indices.filter { holders[$0].sequences == 0 && holders[$0].records > 0 }
+        try law(
+            recordOnly.count { !held[$0].contains(.firm) } == pool.hedgedBlocks
+                && recordOnly.count { !held[$0].contains(.fixed) } == pool.yieldingBlocks
+                && recordOnly.count { !held[$0].contains(.staying) } == pool.leavingBlocks,
+            "\(pool.hedgedBlocks), \(pool.yieldingBlocks) and \(pool.leavingBlocks) blocks of records can go")
         let idle = Set(pool.cache.idleBlocks)
         var states = (sequences: 0, records: 0)
         for (id, found) in holders.enumerated() {
@@ -84,10 +94,20 @@ extension Simulation {
     /// its room there, and nothing that may be read has gone.
     private func checkRecords() throws(SimulationError) {
         var leaving = Bytes.zero
+        var yielding = Bytes.zero
+        var onHost = Bytes.zero
         var oldest: Int?
         for (id, chunk) in memory.records.chunks {
             let going = chunk.onDevice.intersection(chunk.queued.union(chunk.copying))
             leaving += memory.records.bytes(of: chunk, going, part: .activations)
+            if chunk.canGiveWay {
+                for layer in chunk.onDevice.subtracting(chunk.copying) {
+                    yielding += memory.records.bytes(of: chunk, layer: layer, part: .activations)
+                }
+                for layer in chunk.hostRoom where chunk.copying.isEmpty {
+                    onHost += memory.records.bytes(of: chunk, layer: layer, part: .all)
+                }
+            }
             oldest = min(oldest ?? chunk.versions.lowerBound, chunk.versions.lowerBound)
             let hasRoom = chunk.hostRoom.isSuperset(of: chunk.copying.union(chunk.onHost))
             let isCopied = chunk.onDevice.isSuperset(of: chunk.copying.union(chunk.queued))
@@ -96,7 +116,9 @@ extension Simulation {
                 throw .brokenLaw("at \(now), \(id) of request \(chunk.request) is in no state that can be: \(chunk)")
             }
         }
-        guard leaving == memory.records.leavingBytes, oldest == memory.records.oldestVersion else {
+        guard leaving == memory.records.leavingBytes, oldest == memory.records.oldestVersion,
+            yielding == memory.records.yieldingBytes, onHost == memory.records.yieldingHostBytes
+        else {
             throw .brokenLaw("at \(now), the sums over records differ from those over their chunks")
         }
     }

@@ -86,7 +86,9 @@ extension Simulation {
         let needed = slices.lazy.compactMap(plan(of:)).reduce(Bytes.zero) {
             $0 + memory.records.sizes.deviceBytes(tokens: $1.capacity, finalRows: $1.finalRows)
         }
-        guard needed > .zero, !memory.hasRoom(for: needed) else { return false }
+        guard needed > .zero,
+            !memory.hasRoom(for: needed, evictingCache: configuration.recording.evictsPrefixCache)
+        else { return false }
         if servingHeldSince == nil { servingHeldSince = now }
         return true
     }
@@ -97,8 +99,8 @@ extension Simulation {
         for index in slices.indices where isRecorded(slices[index]) { beginRecord(of: &slices[index]) }
     }
 
-    /// Whether the next iteration records nothing because requests wait.
-    private var pausesRecording: Bool { configuration.recording.pause == .waiting && scheduler.waitingCount > 0 }
+    /// Whether the next iteration records nothing because requests wait for their first turn.
+    private var pausesRecording: Bool { configuration.recording.pause == .waiting && scheduler.newcomerCount > 0 }
 
     private mutating func skipRecords(of slices: [ServingSlice]) {
         for slice in slices where isRecorded(slice) {
@@ -161,12 +163,10 @@ extension Simulation {
     /// Queues the copies that start while the iteration runs that begins now.
     mutating func startedRecording(_ slices: [ServingSlice], until end: SimTime) {
         guard copiesAtOnce, configuration.recording.granule == .layer else { return }
-        for slice in slices {
-            guard let id = slice.record, let chunk = memory.records[id], chunk.tokens.count == chunk.capacity else {
-                continue
-            }
-            memory.offload([id], at: now, written: (now, end))
+        let ids = slices.compactMap { slice in
+            slice.record.flatMap { id in memory.records[id].map { $0.tokens.count == $0.capacity } == true ? id : nil }
         }
+        if !ids.isEmpty { memory.offload(ids, at: now, written: (now, end)) }
     }
 
     /// The iteration has written the slice's record.
@@ -249,13 +249,13 @@ extension Simulation {
     /// nobody's cost, for running requests to end.
     mutating func recordsGiveWay(to blocks: Int, waits: Bool) -> Bool {
         let mayDrop = configuration.recording.backpressure == .drop || !waits && !memory.copiesMakeRoom
-        return mayDrop && memory.recordsCanMakeRoom(for: blocks) && memory.giveUpOneRecord()
+        return mayDrop && memory.recordsCanGiveWay(to: blocks) && memory.giveUpOneRecord(for: blocks)
     }
 
     /// Whether a running request waits until copies under way have made room for its KV blocks.
     func isMakingRoom(for blocks: Int) -> Bool {
         configuration.recording.backpressure == .stall && memory.copiesMakeRoom
-            && memory.recordsCanMakeRoom(for: blocks)
+            && memory.recordsHoldRoom(for: blocks)
     }
 
     /// Whether the next request in line waits, and records are why.

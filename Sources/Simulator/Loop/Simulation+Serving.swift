@@ -75,7 +75,7 @@ extension Simulation {
                 return scheduler.takeSlices()
             case .full(let blocks):
                 guard !giveWay(for: blocks, waits: scheduler.runningCount > 0) else { continue }
-                isHeldByRecords = memory.recordsCanMakeRoom(for: blocks)
+                isHeldByRecords = memory.recordsHoldRoom(for: blocks)
                 scheduler.closeAdmission()
             case .short(let blocks):
                 guard !giveWay(for: blocks, waits: false) else { continue }

@@ -45,7 +45,8 @@ public enum CopyWork: Sendable, Hashable {
     case sequence(request: Int)
 }
 
-/// One direction of the host link: transfers run one after the other, in the order in which they were asked for.
+/// One direction of the host link: transfers run one after the other, those of sequences before those of records, each
+/// kind in the order in which they were asked for. What is under way is not interrupted.
 public struct CopyEngine: Sendable {
     /// One transfer.
     public struct Entry: Sendable {
@@ -73,7 +74,10 @@ public struct CopyEngine: Sendable {
     public let bandwidth: Double
     /// Fixed cost of each transfer.
     public let latency: SimDuration
+    /// Pieces of records.
     private var queue = Deque<Entry>()
+    /// Sequences, which somebody waits for.
+    private var sequences = Deque<Entry>()
     /// The transfer under way.
     public private(set) var current: Entry?
 
@@ -83,9 +87,9 @@ public struct CopyEngine: Sendable {
         self.latency = latency
     }
 
-    public var isIdle: Bool { current == nil && queue.isEmpty }
+    public var isIdle: Bool { current == nil && queue.isEmpty && sequences.isEmpty }
     /// Whether a transfer may start when it is next asked for.
-    var mayStart: Bool { current == nil && !queue.isEmpty }
+    var mayStart: Bool { current == nil && !(queue.isEmpty && sequences.isEmpty) }
 
     /// - Parameter ready: when what it copies exists; at once if it is not given.
     public mutating func enqueue(_ jobs: [CopyJob], at now: SimTime, ready: SimTime? = nil) {
@@ -94,7 +98,7 @@ public struct CopyEngine: Sendable {
 
     /// Queues the copy of a request's K and V. It is always wanted.
     public mutating func enqueue(request: Int, bytes: Bytes, at now: SimTime) {
-        queue.append(Entry(work: .sequence(request: request), bytes: bytes, queued: now, ready: now))
+        sequences.append(Entry(work: .sequence(request: request), bytes: bytes, queued: now, ready: now))
     }
 
     /// Starts the next transfer if the engine is free. What nobody wants any more is left out, and a transfer of nothing
@@ -104,6 +108,7 @@ public struct CopyEngine: Sendable {
     /// - Returns: the transfer and how long it takes: `latency + bytes / bandwidth`, rounded up to a nanosecond.
     public mutating func startNext(at now: SimTime, bytes: (CopyJob) -> Bytes) -> Start {
         guard current == nil else { return .nothing }
+        if let entry = sequences.popFirst() { return start(entry) }
         while var entry = queue.first {
             guard entry.ready <= now else { return .waits(entry.ready) }
             queue.removeFirst()
@@ -116,11 +121,15 @@ public struct CopyEngine: Sendable {
                 guard !wanted.isEmpty else { continue }
                 entry.work = .pieces(wanted)
             }
-            current = entry
-            let moving = (Double(entry.bytes.count) * 1e9 / bandwidth).rounded(.up)
-            return .started(entry, SimDuration(nanoseconds: latency.nanoseconds + Int64(moving)))
+            return start(entry)
         }
         return .nothing
+    }
+
+    private mutating func start(_ entry: Entry) -> Start {
+        current = entry
+        let moving = (Double(entry.bytes.count) * 1e9 / bandwidth).rounded(.up)
+        return .started(entry, SimDuration(nanoseconds: latency.nanoseconds + Int64(moving)))
     }
 
     /// Ends the transfer under way.

@@ -22,6 +22,8 @@ public enum DataMovement: Sendable, Equatable {
     case shareBlocks(Int, blocks: [Int])
     /// The first rows of a block are copied into another: the request would write the rest of a block that it shares.
     case copyBlock(from: Int, to: Int, tokens: Int)
+    /// The request no longer needs its blocks after the first `blocks`.
+    case shrinkRequest(Int, blocks: Int)
     /// The request no longer needs its blocks; those that others hold stay.
     case closeRequest(Int)
     case freeBlocks([Int])

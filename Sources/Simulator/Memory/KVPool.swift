@@ -9,6 +9,10 @@ public struct KVPool: Sendable {
     private struct Block: Sendable {
         var sequences: Int32 = 0
         var records: Int32 = 0
+        // Of these records, how many hold it in each way.
+        var firm: Int32 = 0
+        var fixed: Int32 = 0
+        var staying: Int32 = 0
     }
 
     /// Tokens of one block.
@@ -24,6 +28,12 @@ public struct KVPool: Sendable {
     public private(set) var liveBlocks = 0
     /// Live blocks that only records refer to.
     public private(set) var recordOnlyBlocks = 0
+    /// Of these, the ones that records can let go at no loss.
+    public private(set) var hedgedBlocks = 0
+    /// Those that records can let go at once, at a loss or without.
+    public private(set) var yieldingBlocks = 0
+    /// Those that copies to the host, queued or under way, will have let go.
+    public private(set) var leavingBlocks = 0
 
     /// - Parameter capacity: most blocks that may exist at a time; `nil` leaves it to the books.
     public init(blockTokens: Int, bytesPerToken: Bytes, capacity: Int? = nil) {
@@ -42,14 +52,18 @@ public struct KVPool: Sendable {
     /// Blocks that can be taken without anybody giving way, if `spare` bytes besides are free.
     private func unclaimed(_ ledger: Ledger, besides spare: Bytes = .zero) -> Int {
         let free = ledger.free(on: .device) + spare
-        return min(capacity - liveBlocks - cache.idleCount, free.count / max(blockBytes.count, 1))
+        return min(unclaimedSlots, free.count / max(blockBytes.count, 1))
     }
 
-    /// Blocks that can be taken: those that nobody holds, and those that only the prefix cache does.
+    /// Blocks that the pool's own limit leaves.
+    public var unclaimedSlots: Int { capacity - liveBlocks - cache.idleCount }
+
+    /// Blocks that can be taken without a loss: those that nobody holds, those that only the prefix cache does, and those of
+    /// records that the host has, too.
     ///
     /// - Parameter spare: bytes of others that can be freed.
     public func available(_ ledger: Ledger, besides spare: Bytes = .zero) -> Int {
-        unclaimed(ledger, besides: spare) + cache.idleCount
+        unclaimed(ledger, besides: spare) + cache.idleCount + hedgedBlocks
     }
 
     // MARK: Sequences
@@ -85,7 +99,7 @@ public struct KVPool: Sendable {
     public mutating func share(_ id: Int, ledger: inout Ledger) {
         if blocks[id].sequences == 0 {
             if blocks[id].records > 0 {
-                recordOnlyBlocks -= 1
+                count(id, -1)
                 ledger.move(blockBytes, from: .recordedKV, to: .kv, on: .device)
             } else {
                 cache.wake(id)
@@ -99,6 +113,20 @@ public struct KVPool: Sendable {
     /// Whether only the prefix cache holds a block.
     public func isIdle(_ id: Int) -> Bool { blocks[id].sequences == 0 && blocks[id].records == 0 }
 
+    /// Whether records alone hold a block, and can let it go at no loss.
+    func isHedged(_ id: Int) -> Bool { isRecordOnly(id) && blocks[id].firm == 0 }
+
+    /// Whether records alone hold a block, and can let it go, but not without one of them being given up.
+    func yields(_ id: Int) -> Bool { isRecordOnly(id) && blocks[id].fixed == 0 && blocks[id].firm > 0 }
+
+    /// Whether a block can be taken at no loss.
+    func isSpare(_ id: Int) -> Bool { isIdle(id) || isHedged(id) }
+
+    /// Whether a block can be taken, or could be if records gave way.
+    func canBeTaken(_ id: Int) -> Bool { isIdle(id) || isRecordOnly(id) && blocks[id].fixed == 0 }
+
+    private func isRecordOnly(_ id: Int) -> Bool { blocks[id].sequences == 0 && blocks[id].records > 0 }
+
     /// A sequence no longer refers to `ids`. Returns the blocks that this frees.
     ///
     /// The last goes first, so that of one sequence's cached blocks the later give way before those they build upon.
@@ -111,6 +139,7 @@ public struct KVPool: Sendable {
             guard blocks[id].sequences == 0 else { continue }
             if blocks[id].records > 0 {
                 kept.records += 1
+                count(id, 1)
             } else if cache.contains(id) {
                 cache.rest(id)
                 kept.cache += 1
@@ -120,7 +149,6 @@ public struct KVPool: Sendable {
             }
         }
         liveBlocks -= kept.cache + freed.count
-        recordOnlyBlocks += kept.records
         ledger.move(blockBytes * kept.records, from: .kv, to: .recordedKV, on: .device)
         ledger.move(blockBytes * kept.cache, from: .kv, to: .cachedKV, on: .device)
         ledger.release(blockBytes * freed.count, of: .kv, on: .device)
@@ -129,19 +157,45 @@ public struct KVPool: Sendable {
 
     // MARK: Records
 
-    /// A record refers to `ids`, too.
+    /// A record refers to `ids`, too, which a sequence holds.
     public mutating func retain(_ ids: ArraySlice<Int>) {
-        for id in ids { blocks[id].records += 1 }
+        for id in ids {
+            precondition(blocks[id].sequences > 0, "KV block \(id) is recorded but no sequence writes it")
+            blocks[id].records += 1
+        }
+    }
+
+    /// A record that refers to `ids` holds them in another way.
+    mutating func change(_ ids: ArraySlice<Int>, from old: RecordHold, to new: RecordHold) {
+        func change(_ way: RecordHold) -> Int32 { (new.contains(way) ? 1 : 0) - (old.contains(way) ? 1 : 0) }
+        let (firm, fixed, staying) = (change(.firm), change(.fixed), change(.staying))
+        for id in ids {
+            count(id, -1)
+            blocks[id].firm += firm
+            blocks[id].fixed += fixed
+            blocks[id].staying += staying
+            count(id, 1)
+        }
+    }
+
+    /// Counts a block, or no longer, among those that records alone hold.
+    private mutating func count(_ id: Int, _ sign: Int) {
+        guard isRecordOnly(id) else { return }
+        recordOnlyBlocks += sign
+        if blocks[id].firm == 0 { hedgedBlocks += sign }
+        if blocks[id].fixed == 0 { yieldingBlocks += sign }
+        if blocks[id].staying == 0 { leavingBlocks += sign }
     }
 
     /// A record no longer refers to `ids`. Returns the blocks that this frees.
     public mutating func releaseFromRecord(_ ids: ArraySlice<Int>, ledger: inout Ledger) -> [Int] {
         ids.filter { id in
+            count(id, -1)
             blocks[id].records -= 1
             precondition(blocks[id].records >= 0, "KV block \(id) released by more records than retained it")
+            count(id, 1)
             guard blocks[id].records == 0, blocks[id].sequences == 0 else { return false }
             liveBlocks -= 1
-            recordOnlyBlocks -= 1
             guard !cache.contains(id) else {
                 cache.rest(id)
                 ledger.move(blockBytes, from: .recordedKV, to: .cachedKV, on: .device)

@@ -33,6 +33,13 @@ public struct LayerSet: Sendable, Hashable, Sequence {
     public mutating func subtract(_ other: LayerSet) { bits &= ~other.bits }
     public func isSuperset(of other: LayerSet) -> Bool { other.bits & ~bits == 0 }
 
+    /// The layers, if none is missing between the lowest and the highest; of an empty set an empty range.
+    public var range: Range<Int>? {
+        guard bits != 0 else { return 0..<0 }
+        let (first, end) = (bits.trailingZeroBitCount, Self.limit - bits.leadingZeroBitCount)
+        return end - first == bits.nonzeroBitCount ? first..<end : nil
+    }
+
     /// The layers in ascending order.
     public struct Iterator: IteratorProtocol {
         fileprivate var bits: UInt128

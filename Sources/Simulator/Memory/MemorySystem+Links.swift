@@ -61,7 +61,7 @@ extension MemorySystem {
                 guard !own.isEmpty else { continue }
                 if let last = links.last, last.chunk == part.chunk {
                     links[links.count - 1].tokens = last.tokens.lowerBound..<own.upperBound
-                } else if canLink(part.chunk), records.link(part.chunk) {
+                } else if canLink(part.chunk), records.link(part.chunk, pool: &kv) {
                     links.append(RecordReference(chunk: part.chunk, tokens: own))
                 }
             }

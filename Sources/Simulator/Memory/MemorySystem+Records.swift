@@ -7,7 +7,8 @@ extension MemorySystem {
         blocks: [Int]
     ) -> ChunkID? {
         let rows = capacity ?? tokens.count
-        _ = makeRoom(for: records.sizes.deviceBytes(tokens: rows, finalRows: finalRows))
+        let bytes = records.sizes.deviceBytes(tokens: rows, finalRows: finalRows)
+        guard makeRoom(for: bytes, evictingCache: recording.evictsPrefixCache) else { return nil }
         let used = tokens.lowerBound / kv.blockTokens..<kv.blockCount(for: tokens.lowerBound + rows)
         // An array of its own: a slice of the sequence's table would have the table copied when it grows.
         let id = records.begin(
@@ -17,18 +18,20 @@ extension MemorySystem {
         return id
     }
 
-    public mutating func extendRecord(_ id: ChunkID, version: Int) { records.extend(id, version: version) }
+    public mutating func extendRecord(_ id: ChunkID, version: Int) {
+        records.extend(id, version: version, pool: &kv)
+    }
 
     /// The iteration that wrote to the chunk has ended.
-    public mutating func endWriting(_ id: ChunkID) { records.endWriting(id) }
+    public mutating func endWriting(_ id: ChunkID) { records.endWriting(id, pool: &kv) }
 
     /// Nothing is added to a growing chunk any more.
-    public mutating func sealRecord(_ id: ChunkID) { records.seal(id, ledger: &ledger) }
+    public mutating func sealRecord(_ id: ChunkID) { records.seal(id, pool: &kv, ledger: &ledger) }
 
     /// Another request's record refers to the chunk, too; false when it can not be shared any more.
-    public mutating func link(_ id: ChunkID) -> Bool { records.link(id) }
+    public mutating func link(_ id: ChunkID) -> Bool { records.link(id, pool: &kv) }
 
-    public mutating func note(_ id: ChunkID, need: RecordChunk.Need) { records.note(id, need: need) }
+    public mutating func note(_ id: ChunkID, need: RecordChunk.Need) { records.note(id, need: need, pool: &kv) }
 
     /// A request or sample no longer refers to the chunk.
     public mutating func release(_ id: ChunkID, count: Int = 1, because reason: LossReason? = nil) {
@@ -47,17 +50,22 @@ extension MemorySystem {
 
     // MARK: Giving way
 
-    /// Gives records up until `bytes` are free. False when that can not be; then as few as can be told are lost for it.
+    /// Gives records up until `bytes` are free. False, with nothing given up, when that can not be.
     public mutating func giveUpRecords(for bytes: Bytes) -> Bool {
-        while !makeRoom(for: bytes) {
-            guard canGain(bytes), giveUpOneRecord() else { return false }
+        guard canGain(bytes) else { return false }
+        while !hasRoom(for: bytes) {
+            guard giveUpOneRecord() else { return false }
         }
-        return true
+        return makeRoom(for: bytes)
     }
 
-    /// Gives up the record that is needed least; false when there is none that may go.
-    public mutating func giveUpOneRecord() -> Bool {
-        guard let id = records.firstToGiveWay, let chunk = records[id] else { return false }
+    /// Gives up the record that is needed least among those that let bytes go, or KV blocks where sequences want these and
+    /// the pool is at its own limit; false when there is none. What the host has, too, is not given up for that.
+    ///
+    /// - Parameter blocks: KV blocks that are wanted.
+    public mutating func giveUpOneRecord(for blocks: Int = 0) -> Bool {
+        let wantsBlocks = blocks > kv.capacity - kv.liveBlocks + kv.hedgedBlocks
+        guard let id = records.firstToGiveWay(blocks: wantsBlocks, kv), let chunk = records[id] else { return false }
         let isLeaving = !chunk.queued.union(chunk.copying).isEmpty
         drop(id, because: isLeaving ? .link : chunk.refused ? .hostFull : .deviceFull)
         return true
@@ -67,30 +75,40 @@ extension MemorySystem {
 
     /// Queues the copies of chunks to the host in forward order, in transfers of the configured granule.
     ///
-    /// - Parameter written: the iteration that writes them. The copies of a layer start when it is through the layer, as
-    ///   far as equal shares of its time tell: the first of L layers after 1 / L. Without it all of them can start.
+    /// - Parameter written: the iteration that writes them all. The copies of a layer, of every chunk, start when it is
+    ///   through the layer, as far as equal shares of its time tell: the first of L layers after 1 / L. Without it all of
+    ///   them can start, chunk after chunk.
     public mutating func offload(_ ids: [ChunkID], at now: SimTime, written: (start: SimTime, end: SimTime)? = nil) {
         let layers = records.sizes.layers
         switch recording.granule {
         case .layer:
-            for id in ids {
-                for layer in 0...layers {
-                    let job = CopyJob(chunk: id, layer: layer, part: .all)
-                    guard records.queueCopy(job) else { continue }
-                    toHost.enqueue([job], at: now, ready: written.map { Self.time(of: layer, of: layers, in: $0) })
+            guard let written else {
+                for id in ids {
+                    for layer in 0...layers { offload(id, layer: layer, at: now, ready: now) }
                 }
+                return
+            }
+            // What is ready first is queued first, or the last layer of one chunk would hold the first of the next up.
+            for layer in 0...layers {
+                let ready = Self.time(of: layer, of: layers, in: written)
+                for id in ids { offload(id, layer: layer, at: now, ready: ready) }
             }
         case .chunk:
             for id in ids {
                 let job = CopyJob(chunk: id, layers: 0..<layers + 1, part: .all)
-                if records.queueCopy(job) { toHost.enqueue([job], at: now, ready: written?.end) }
+                if records.queueCopy(job, pool: &kv) { toHost.enqueue([job], at: now, ready: written?.end) }
             }
         case .request:
             let jobs = ids.map { CopyJob(chunk: $0, layers: 0..<layers + 1, part: .all) }.filter {
-                records.queueCopy($0)
+                records.queueCopy($0, pool: &kv)
             }
             if !jobs.isEmpty { toHost.enqueue(jobs, at: now, ready: written?.end) }
         }
+    }
+
+    private mutating func offload(_ id: ChunkID, layer: Int, at now: SimTime, ready: SimTime) {
+        let job = CopyJob(chunk: id, layer: layer, part: .all)
+        if records.queueCopy(job, pool: &kv) { toHost.enqueue([job], at: now, ready: ready) }
     }
 
     private static func time(of layer: Int, of layers: Int, in iteration: (start: SimTime, end: SimTime)) -> SimTime {
@@ -106,7 +124,7 @@ extension MemorySystem {
     public mutating func continueOffload(at now: SimTime) {
         if recording.offload == .headroom {
             let headroom = recording.headroom.bytes(of: ledger.capacity(of: .device))
-            while ledger.free(on: .device) + records.leavingBytes < headroom,
+            while ledger.free(on: .device) + records.leavingBytes < headroom || isShortOfBlocks(headroom),
                 let slot = records.unqueued.first(in: 0)
             {
                 offload([records.id(of: slot)], at: now)
@@ -117,6 +135,13 @@ extension MemorySystem {
         {
             offload([records.id(of: slot)], at: now)
         }
+    }
+
+    /// Whether less of the pool's blocks are left to sequences than the same share that `headroom` is of the device.
+    private func isShortOfBlocks(_ headroom: Bytes) -> Bool {
+        guard kv.capacity < .max else { return false }
+        let share = Double(headroom.count) / Double(max(1, ledger.capacity(of: .device).count))
+        return Double(kv.capacity - kv.liveBlocks + kv.leavingBlocks) < share * Double(kv.capacity)
     }
 
     /// Whether copies are queued or under way that will let device memory go.
@@ -130,20 +155,20 @@ extension MemorySystem {
     // MARK: Training
 
     /// Keeps the device copies of the chunk where they are, for a micro-batch that holds `uses` of its references.
-    public mutating func pin(_ id: ChunkID, uses: Int = 1) { records.pin(id, uses: uses) }
+    public mutating func pin(_ id: ChunkID, uses: Int = 1) { records.pin(id, uses: uses, pool: &kv) }
 
     public mutating func unpin(_ id: ChunkID) { records.unpin(id, pool: &kv, ledger: &ledger) }
 
     /// Queues the copy of a part of a piece back to the device, into room that the trainer has reserved.
     public mutating func reload(_ job: CopyJob, at now: SimTime) {
         toDevice.enqueue([job], at: now)
-        records.beginReload(job)
+        records.beginReload(job, pool: &kv)
     }
 
     /// Backward is through with a layer: the piece goes, or only what was staged of it if others refer to the chunk.
     public mutating func consume(_ id: ChunkID, layer: Int) {
         guard let chunk = records[id] else { return }
-        if chunk.consuming { discard(id, layer: layer) } else { records.unstage(id, layer: layer) }
+        if chunk.consuming { discard(id, layer: layer) } else { records.unstage(id, layer: layer, pool: &kv) }
     }
 
     public mutating func discard(_ id: ChunkID, layer: Int) {
@@ -179,12 +204,14 @@ extension MemorySystem {
         _ job: CopyJob, _ records: inout RecordStore, _ kv: inout KVPool, _ ledger: inout Ledger
     ) -> Bytes {
         while true {
-            switch records.startLeaving(job, ledger: &ledger) {
+            switch records.startLeaving(job, pool: &kv, ledger: &ledger) {
             case .unwanted: return .zero
             case .starts(let bytes): return bytes
             case .noRoom(let bytes):
-                guard bytes <= ledger.capacity(of: .host), records.evictFromHost(pool: &kv, ledger: &ledger) else {
-                    records.cancelQueued(job.chunk, refused: true, ledger: &ledger)
+                guard bytes <= ledger.free(on: .host) + records.evictableHostBytes,
+                    records.evictFromHost(pool: &kv, ledger: &ledger)
+                else {
+                    records.cancelQueued(job.chunk, refused: true, pool: &kv, ledger: &ledger)
                     return .zero
                 }
             }
@@ -199,7 +226,7 @@ extension MemorySystem {
         for job in entry.jobs {
             switch direction {
             case .toHost: records.arrivedOnHost(job, pool: &kv, ledger: &ledger)
-            case .toDevice: records.arrivedOnDevice(job)
+            case .toDevice: records.arrivedOnDevice(job, pool: &kv)
             }
         }
         return (entry, request)

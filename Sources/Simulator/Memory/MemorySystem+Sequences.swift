@@ -4,7 +4,10 @@ extension MemorySystem {
     public mutating func extend(_ request: Int, _ table: inout [Int], by count: Int) -> Bool {
         let first = table.count
         var evicted: [Int] = []
-        dropHedges(for: kv.blockBytes * count)
+        if recording.offload == .hedged {
+            guard count <= availableBlocks else { return false }
+            dropHedges(for: kv.blockBytes * count, blocks: count)
+        }
         guard kv.allocate(count, to: &table, ledger: &ledger, freed: &evicted) else { return false }
         if !evicted.isEmpty { note(.freeBlocks(evicted)) }
         note(.extendRequest(request, blocks: Array(table[first...])))
@@ -41,6 +44,15 @@ extension MemorySystem {
         free(blocks)
     }
 
+    /// A sequence gives back the blocks after its first `count`, which hold nothing yet.
+    public mutating func shrink(_ request: Int, _ table: inout [Int], to count: Int) {
+        guard count < table.count else { return }
+        let surplus = Array(table[count...])
+        table.removeLast(surplus.count)
+        note(.shrinkRequest(request, blocks: count))
+        free(surplus)
+    }
+
     private mutating func free(_ blocks: [Int]) {
         let freed = kv.releaseFromRequest(blocks, ledger: &ledger)
         if !freed.isEmpty { note(.freeBlocks(freed)) }
@@ -50,10 +62,15 @@ extension MemorySystem {
     /// make room for that the host has, too.
     public var availableBlocks: Int { kv.available(ledger, besides: records.hedgedBytes) }
 
-    /// Whether records that give way can make room for `count` blocks: not where the pool is at its own limit and records
-    /// hold too few blocks by themselves.
-    public func recordsCanMakeRoom(for count: Int) -> Bool {
-        kv.capacity - kv.liveBlocks + kv.recordOnlyBlocks >= count && canGain(kv.blockBytes * count)
+    /// Whether records that give way now make room for `count` blocks.
+    public func recordsCanGiveWay(to count: Int) -> Bool {
+        kv.capacity - kv.liveBlocks + kv.yieldingBlocks >= count && canGain(kv.blockBytes * count)
+    }
+
+    /// Whether there is room for `count` blocks but for what records hold, those included that can not give way now.
+    public func recordsHoldRoom(for count: Int) -> Bool {
+        let bytes = ledger.free(on: .device) + recordedBytes + ledger.level(of: .cachedKV, on: .device)
+        return kv.capacity - kv.liveBlocks + kv.recordOnlyBlocks >= count && kv.blockBytes * count <= bytes
     }
 
     // MARK: Prefix cache
@@ -86,13 +103,28 @@ extension MemorySystem {
 
     // MARK: Swapping
 
-    /// Queues the copy of a sequence's blocks to the host; false, with nothing changed, when the host has no room. The
-    /// blocks stay until the copy is done.
+    /// Queues the copy of a sequence's blocks to the host; false, with nothing changed, when the host has no room and
+    /// records can not make it. The blocks stay until the copy is done.
     public mutating func swapOut(_ request: Int, blocks: [Int], at now: SimTime) -> Bool {
         let bytes = kv.blockBytes * blocks.count
-        guard ledger.reserve(bytes, for: .kv, on: .host) else { return false }
+        guard makeRoomOnHost(for: bytes), ledger.reserve(bytes, for: .kv, on: .host) else { return false }
         note(.swapsOut(request))
         toHost.enqueue(request: request, bytes: bytes, at: now)
+        return true
+    }
+
+    /// Has records on the host give way to a sequence: under `drop` all that can, otherwise those that the host's rule
+    /// gives up for newer ones. False, with nothing changed, when that does not suffice.
+    private mutating func makeRoomOnHost(for bytes: Bytes) -> Bool {
+        let drops = recording.backpressure == .drop
+        let gained = drops ? records.yieldingHostBytes : records.evictableHostBytes
+        guard bytes <= ledger.free(on: .host) + gained else { return false }
+        while ledger.free(on: .host) < bytes {
+            let isGone =
+                drops
+                ? records.yieldOnHost(pool: &kv, ledger: &ledger) : records.evictFromHost(pool: &kv, ledger: &ledger)
+            guard isGone else { return false }
+        }
         return true
     }
 

@@ -71,37 +71,54 @@ public struct MemorySystem: Sendable {
     // MARK: Room on the device
 
     /// Makes room on the device that serves: device copies of pieces that the host has go first, then blocks that only
-    /// the prefix cache holds. False if that does not suffice. Another tier has nothing that could go.
-    public mutating func makeRoom(for bytes: Bytes, on tier: MemoryTier = .device) -> Bool {
+    /// the prefix cache holds. False, with nothing changed, if that does not suffice. Another tier has nothing that could
+    /// go.
+    ///
+    /// - Parameter evictingCache: whether the prefix cache gives way.
+    public mutating func makeRoom(
+        for bytes: Bytes, on tier: MemoryTier = .device, evictingCache: Bool = true
+    ) -> Bool {
         guard tier == .device else { return ledger.free(on: tier) >= bytes }
+        guard hasRoom(for: bytes, evictingCache: evictingCache) else { return false }
         dropHedges(for: bytes)
-        while ledger.free(on: .device) < bytes {
-            guard let id = kv.evictOldest(ledger: &ledger) else { return false }
-            note(.freeBlocks([id]))
+        var evicted: [Int] = []
+        while evictingCache, ledger.free(on: .device) < bytes, let id = kv.evictOldest(ledger: &ledger) {
+            evicted.append(id)
         }
-        return true
+        if !evicted.isEmpty { note(.freeBlocks(evicted)) }
+        return ledger.free(on: .device) >= bytes
     }
 
-    /// Drops device copies of pieces that the host has, as far as they are in the way of `bytes`. Nothing is dropped when
-    /// neither that nor giving records and cached blocks up would suffice.
-    mutating func dropHedges(for bytes: Bytes) {
-        guard recording.offload == .hedged, ledger.free(on: .device) < bytes, canGain(bytes) else { return }
-        records.dropHedges(until: bytes, pool: &kv, ledger: &ledger)
+    /// Whether `bytes` are free, or would be without what gives way at no loss: device copies that the host has, too, and
+    /// cached blocks.
+    public func hasRoom(for bytes: Bytes, evictingCache: Bool = true) -> Bool {
+        let gained = ledger.free(on: .device) + records.hedgedBytes
+        guard bytes > gained else { return true }
+        guard evictingCache else {
+            // Which of the blocks that hedges hold would stay in the cache is not counted.
+            return kv.cache.count == 0 && bytes <= gained + kv.blockBytes * kv.hedgedBlocks
+        }
+        return bytes <= gained + kv.blockBytes * kv.hedgedBlocks + ledger.level(of: .cachedKV, on: .device)
     }
 
-    /// Whether `bytes` would be free if neither records nor the prefix cache were on the device.
+    /// Drops device copies of pieces that the host has, as far as they are in the way of `bytes`, or of KV blocks of the
+    /// pool.
+    mutating func dropHedges(for bytes: Bytes, blocks: Int = 0) {
+        guard recording.offload == .hedged else { return }
+        if blocks > kv.unclaimedSlots, kv.hedgedBlocks > 0 {
+            records.dropHedges(blocks: blocks - kv.unclaimedSlots, pool: &kv, ledger: &ledger)
+        }
+        if ledger.free(on: .device) < bytes { records.dropHedges(until: bytes, pool: &kv, ledger: &ledger) }
+    }
+
+    /// Whether `bytes` would be free if all records gave way that can, and the prefix cache.
     func canGain(_ bytes: Bytes) -> Bool {
-        bytes <= ledger.free(on: .device) + recordedBytes + ledger.level(of: .cachedKV, on: .device)
+        let gained = ledger.free(on: .device) + ledger.level(of: .cachedKV, on: .device) + records.yieldingBytes
+        return bytes <= gained + kv.blockBytes * kv.yieldingBlocks
     }
 
     /// Bytes on the device that only records hold.
     public var recordedBytes: Bytes {
         ledger.level(of: .recorded, on: .device) + ledger.level(of: .recordedKV, on: .device)
-    }
-
-    /// Whether `bytes` are free, or would be without what gives way at no loss: device copies that the host has, too, and
-    /// cached blocks.
-    public func hasRoom(for bytes: Bytes) -> Bool {
-        bytes <= ledger.free(on: .device) + records.hedgedBytes + ledger.level(of: .cachedKV, on: .device)
     }
 }

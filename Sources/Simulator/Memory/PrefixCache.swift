@@ -5,7 +5,7 @@
 public struct PrefixCache: Sendable {
     /// What blocks must have in common, besides tokens, to be the same.
     public struct Scope: Sendable, Equatable {
-        /// The adapter that computed them; 0 is the arm's own.
+        /// The adapter that computed them; reserved: an arm has one, and it is 0.
         public var adapter = 0
         /// The weights that computed them; `nil` shares across versions.
         public var version: Int?

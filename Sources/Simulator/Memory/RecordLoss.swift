@@ -6,7 +6,7 @@ public enum LossReason: Int, Sendable, CaseIterable {
     case link
     /// The host tier had no room for the copy.
     case hostFull
-    /// The host tier gave the record up for a newer one.
+    /// The host tier gave the record up for a newer one, or for a sequence that was swapped out.
     case evicted
     /// No feedback came in time.
     case expired

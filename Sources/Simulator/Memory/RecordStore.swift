@@ -7,12 +7,24 @@ public struct RecordStore: Sendable {
     private struct Slot: Sendable {
         var generation: Int32 = 0
         var chunk: RecordChunk?
+        var sums = Sums()
+    }
+
+    /// What a chunk adds to the sums over all.
+    private struct Sums: Sendable {
+        var leaving = Bytes.zero
+        var hedged = Bytes.zero
+        var yielding = Bytes.zero
+        var yieldingOnHost = Bytes.zero
+        var evictable = Bytes.zero
     }
 
     public let sizes: RecordSizes
     /// Whether pieces keep their device copy when they have arrived on the host.
     let keepsDeviceCopies: Bool
     let hostEviction: RecordingConfiguration.HostEviction
+    /// By layer: bytes of the activations of a token, and of a final row besides, in all layers before it.
+    private let bytesBefore: [RecordSizes.Layer]
     private var slots: [Slot] = []
     private var unused: [Int32] = []
     private var versions = VersionCounts()
@@ -21,13 +33,23 @@ public struct RecordStore: Sendable {
     public private(set) var leavingBytes = Bytes.zero
     /// Activations on the device that can go at once, because the host has them.
     public private(set) var hedgedBytes = Bytes.zero
-    /// Chunks that can give way, with pieces on the device, by need.
+    /// Activations on the device that can go at once, those among them, if records are given up.
+    public private(set) var yieldingBytes = Bytes.zero
+    /// Bytes on the host that can go at once: of chunks that training does not read, with no copy under way.
+    public private(set) var yieldingHostBytes = Bytes.zero
+    /// Bytes on the host that the rule lets go for newer records.
+    public private(set) var evictableHostBytes = Bytes.zero
+    /// Chunks that can give way, with pieces on the device that are lost then, by need.
     private(set) var onDevice = SlotLists(count: RecordChunk.Need.allCases.count)
     /// Chunks that can give way, on the host alone or not, with no copy queued or under way, by need; in one list where
     /// need does not count.
     private(set) var onHost = SlotLists(count: RecordChunk.Need.allCases.count)
+    /// The same with copies queued or not, by need.
+    private(set) var yieldingOnHost = SlotLists(count: RecordChunk.Need.allCases.count)
     /// Chunks whose device copies can go, by the lowest layer of these.
     private(set) var hedged: SlotLists
+    /// Chunks that can let their KV blocks go because the host has all that they hold these for, by need.
+    private(set) var hedgedBlocks = SlotLists(count: RecordChunk.Need.allCases.count)
     /// Complete chunks of which nothing has been queued for the host; those that the host refused are in a list apart.
     private(set) var unqueued = SlotLists(count: 2)
     /// Decisions about bytes that the backend has not been told yet.
@@ -41,6 +63,14 @@ public struct RecordStore: Sendable {
         keepsDeviceCopies = configuration.offload == .hedged
         hostEviction = configuration.hostEviction
         hedged = SlotLists(count: sizes.layers + 1)
+        var sums = [RecordSizes.Layer(perToken: .zero)]
+        for (before, layer) in zip(0..., sizes.activations) {
+            sums.append(
+                RecordSizes.Layer(
+                    perToken: sums[before].perToken + layer.perToken,
+                    perFinalRow: sums[before].perFinalRow + layer.perFinalRow))
+        }
+        bytesBefore = sums
     }
 
     public subscript(id: ChunkID) -> RecordChunk? {
@@ -65,7 +95,21 @@ public struct RecordStore: Sendable {
 
     /// Bytes of one part of some pieces.
     public func bytes(of chunk: RecordChunk, _ pieces: LayerSet, part: CopyJob.Part) -> Bytes {
-        pieces.reduce(.zero) { $0 + bytes(of: chunk, layer: $1, part: part) }
+        // Nearly always all layers from one to another.
+        guard let range = pieces.range else {
+            return pieces.reduce(.zero) { $0 + bytes(of: chunk, layer: $1, part: part) }
+        }
+        let final = range.upperBound > sizes.layers ? bytes(of: chunk, layer: sizes.layers, part: part) : .zero
+        let layers = range.clamped(to: 0..<sizes.layers)
+        let (first, end) = (bytesBefore[layers.lowerBound], bytesBefore[layers.upperBound])
+        let activations =
+            (end.perToken - first.perToken) * chunk.capacity + (end.perFinalRow - first.perFinalRow) * chunk.finalRows
+        let kv = sizes.kvPerToken * (chunk.capacity * layers.count)
+        return switch part {
+        case .activations: final + activations
+        case .kv: final + kv
+        case .all: final + activations + kv
+        }
     }
 
     /// Bytes of one part of a piece.
@@ -120,13 +164,14 @@ public struct RecordStore: Sendable {
                 DataMovement.Record(
                     first: tokens.lowerBound, rows: capacity, finalRows: finalRows, grows: capacity > tokens.count,
                     blocks: Array(kvBlocks))))
-        update(id) { _ in }
+        pool.change(kvBlocks, from: [], to: chunk.hold)
+        update(id, &pool) { _ in }
         return id
     }
 
     /// Adds the next token to a chunk that has room for it.
-    public mutating func extend(_ id: ChunkID, version: Int) {
-        update(id) { chunk in
+    public mutating func extend(_ id: ChunkID, version: Int, pool: inout KVPool) {
+        update(id, &pool) { chunk in
             precondition(chunk.tokens.count < chunk.capacity, "\(id) is full")
             chunk.tokens = chunk.tokens.lowerBound..<chunk.tokens.upperBound + 1
             chunk.versions = chunk.versions.lowerBound...max(chunk.versions.upperBound, version)
@@ -135,14 +180,14 @@ public struct RecordStore: Sendable {
     }
 
     /// The iteration that wrote to it has ended.
-    public mutating func endWriting(_ id: ChunkID) { update(id) { $0.writing = false } }
+    public mutating func endWriting(_ id: ChunkID, pool: inout KVPool) { update(id, &pool) { $0.writing = false } }
 
     /// Nothing is added to a growing chunk any more: its room for further tokens is given back.
-    public mutating func seal(_ id: ChunkID, ledger: inout Ledger) {
+    public mutating func seal(_ id: ChunkID, pool: inout KVPool, ledger: inout Ledger) {
         guard let chunk = self[id], !chunk.dead, chunk.tokens.count < chunk.capacity else { return }
         precondition(!chunk.writing && chunk.finalRows == chunk.capacity, "\(id) does not grow, or is being written")
         let before = bytes(of: chunk, chunk.onDevice, part: .activations)
-        update(id) {
+        update(id, &pool) {
             $0.capacity = $0.tokens.count
             $0.finalRows = $0.tokens.count
         }
@@ -161,9 +206,9 @@ public struct RecordStore: Sendable {
 
     /// Another request's record has the same tokens at the same positions: it refers to the chunk, too. Returns false, and
     /// changes nothing, when the chunk is going or not all there.
-    public mutating func link(_ id: ChunkID) -> Bool {
+    public mutating func link(_ id: ChunkID, pool: inout KVPool) -> Bool {
         guard canLink(id) else { return false }
-        update(id) {
+        update(id, &pool) {
             $0.references += 1
             $0.need = max($0.need, .serving)
         }
@@ -171,14 +216,14 @@ public struct RecordStore: Sendable {
     }
 
     /// What the chunk is kept for has changed. A shared one keeps its strongest need.
-    public mutating func note(_ id: ChunkID, need: RecordChunk.Need) {
+    public mutating func note(_ id: ChunkID, need: RecordChunk.Need, pool: inout KVPool) {
         guard let chunk = self[id], !chunk.dead else { return }
-        update(id) { $0.need = chunk.references > 1 ? max(chunk.need, need) : need }
+        update(id, &pool) { $0.need = chunk.references > 1 ? max(chunk.need, need) : need }
     }
 
     /// Keeps the device copies of the chunk where they are, for a micro-batch that holds `uses` of its references.
-    public mutating func pin(_ id: ChunkID, uses: Int = 1) {
-        update(id) {
+    public mutating func pin(_ id: ChunkID, uses: Int = 1, pool: inout KVPool) {
+        update(id, &pool) {
             $0.pinned = true
             $0.consuming = uses >= $0.references
         }
@@ -186,7 +231,7 @@ public struct RecordStore: Sendable {
 
     public mutating func unpin(_ id: ChunkID, pool: inout KVPool, ledger: inout Ledger) {
         guard let chunk = self[id] else { return }
-        update(id) {
+        update(id, &pool) {
             $0.pinned = false
             $0.consuming = false
         }
@@ -200,49 +245,77 @@ public struct RecordStore: Sendable {
     ) {
         guard let chunk = self[id], !chunk.dead else { return }
         precondition(chunk.references >= count, "\(id) has \(chunk.references) references, \(count) are given back")
-        update(id) { $0.references -= count }
+        update(id, &pool) { $0.references -= count }
         if chunk.references == count, !chunk.pinned { drop(id, because: reason, pool: &pool, ledger: &ledger) }
     }
 
     // MARK: Changing
 
     /// Changes a chunk and keeps sums and lists, in a time that does not depend on how many chunks there are.
-    mutating func update(_ id: ChunkID, _ change: (inout RecordChunk) -> Void) {
+    mutating func update(_ id: ChunkID, _ pool: inout KVPool, _ change: (inout RecordChunk) -> Void) {
         precondition(slots[Int(id.slot)].generation == id.generation, "\(id) is gone")
         guard var chunk = slots[Int(id.slot)].chunk else { preconditionFailure("\(id) is gone") }
-        let (leaving, hedged) = goingBytes(chunk)
+        let hold = chunk.hold
         slots[Int(id.slot)].chunk = nil
         change(&chunk)
-        let (nowLeaving, nowHedged) = goingBytes(chunk)
-        leavingBytes += nowLeaving - leaving
-        hedgedBytes += nowHedged - hedged
+        let now = sums(of: chunk)
+        let before = slots[Int(id.slot)].sums
+        leavingBytes += now.leaving - before.leaving
+        hedgedBytes += now.hedged - before.hedged
+        yieldingBytes += now.yielding - before.yielding
+        yieldingHostBytes += now.yieldingOnHost - before.yieldingOnHost
+        evictableHostBytes += now.evictable - before.evictable
         list(id.slot, chunk)
+        let holdNow = chunk.hold
+        if hold != holdNow { pool.change(chunk.kvBlocks, from: hold, to: holdNow) }
         slots[Int(id.slot)].chunk = chunk
+        slots[Int(id.slot)].sums = now
     }
 
-    private func goingBytes(_ chunk: RecordChunk) -> (leaving: Bytes, hedged: Bytes) {
+    private func sums(of chunk: RecordChunk) -> Sums {
+        var sums = Sums()
         let leaving = chunk.onDevice.intersection(chunk.queued.union(chunk.copying))
-        return (
-            bytes(of: chunk, leaving, part: .activations),
-            keepsDeviceCopies && chunk.canGiveWay ? bytes(of: chunk, chunk.hedged, part: .activations) : .zero
-        )
+        sums.leaving = bytes(of: chunk, leaving, part: .activations)
+        guard chunk.canGiveWay else { return sums }
+        if keepsDeviceCopies { sums.hedged = bytes(of: chunk, chunk.hedged, part: .activations) }
+        sums.yielding = bytes(of: chunk, chunk.onDevice.subtracting(chunk.copying), part: .activations)
+        guard chunk.copying.isEmpty else { return sums }
+        sums.yieldingOnHost = bytes(of: chunk, chunk.hostRoom, part: .all)
+        if chunk.queued.isEmpty, mayEvict(chunk) { sums.evictable = sums.yieldingOnHost }
+        return sums
+    }
+
+    /// Whether the host's rule lets the chunk go for a newer one.
+    private func mayEvict(_ chunk: RecordChunk) -> Bool {
+        switch hostEviction {
+        case .none: false
+        case .oldest: true
+        case .expiring: chunk.need != .claimed
+        }
     }
 
     private mutating func list(_ slot: Int32, _ chunk: RecordChunk) {
         let can = chunk.canGiveWay
-        onDevice.move(slot, to: can && !chunk.onDevice.isEmpty ? chunk.need.rawValue : nil)
-        let isSettled = can && !chunk.hostRoom.isEmpty && chunk.queued.isEmpty && chunk.copying.isEmpty
+        let kept = keepsDeviceCopies ? chunk.copying.union(chunk.onHost) : chunk.copying
+        let canBeLost = can && !chunk.onDevice.subtracting(kept).isEmpty
+        onDevice.move(slot, to: canBeLost ? chunk.need.rawValue : nil)
+        let isOnHost = can && !chunk.hostRoom.isEmpty && chunk.copying.isEmpty
+        yieldingOnHost.move(slot, to: isOnHost ? chunk.need.rawValue : nil)
+        let isSettled = isOnHost && chunk.queued.isEmpty
         onHost.move(slot, to: isSettled ? (hostEviction == .expiring ? chunk.need.rawValue : 0) : nil)
         hedged.move(slot, to: keepsDeviceCopies && can ? chunk.hedged.first : nil)
+        let hasHedgedBlocks = keepsDeviceCopies && can && chunk.holdsBlocks && !chunk.hold.contains(.firm)
+        hedgedBlocks.move(slot, to: hasHedgedBlocks ? chunk.need.rawValue : nil)
         let isUnqueued = can && chunk.isComplete && chunk.queued.isEmpty && chunk.hostRoom.isEmpty
         unqueued.move(slot, to: isUnqueued && !chunk.onDevice.isEmpty ? (chunk.refused ? 1 : 0) : nil)
     }
 
     /// The slot is free once nothing of its chunk is left.
-    mutating func forgetIfGone(_ id: ChunkID) {
+    mutating func forgetIfGone(_ id: ChunkID, pool: inout KVPool) {
         guard let chunk = self[id], chunk.live.isEmpty else { return }
-        update(id) { $0.dead = true }
+        update(id, &pool) { $0.dead = true }
         slots[Int(id.slot)].chunk = nil
+        slots[Int(id.slot)].sums = Sums()
         versions.remove(chunk.versions.lowerBound)
         unused.append(id.slot)
         liveChunks -= 1

@@ -50,7 +50,7 @@ public struct RecordingConfiguration: Sendable, Equatable {
         /// cache, and prefills and records its tokens.
         case reprefill
     }
-    /// Which records a full host gives up for a new one.
+    /// Which records a full host gives up for a new one, and, under `stall`, for a swapped sequence.
     public enum HostEviction: String, Sendable, CaseIterable {
         /// None: the new record is refused.
         case none
@@ -85,6 +85,8 @@ public struct RecordingConfiguration: Sendable, Equatable {
     public var headroom = Headroom.share(0.1)
     public var hostEviction = HostEviction.none
     public var onPrefixHit = PrefixHit.link
+    /// Whether blocks that only the prefix cache holds give way to new records.
+    public var evictsPrefixCache = false
     public var pause = Pause.never
     /// How long after a request's end its record waits for feedback before it is thrown away.
     public var keepFor = SimDuration.milliseconds(30_000)

@@ -24,6 +24,12 @@ struct SlotLists: Sendable {
     func first(in list: Int) -> Int32? { ends[list].first == Self.none ? nil : ends[list].first }
     func last(in list: Int) -> Int32? { ends[list].last == Self.none ? nil : ends[list].last }
 
+    /// The slot behind, or before, this one in its list.
+    func next(after slot: Int32) -> Int32? { links[Int(slot)].next == Self.none ? nil : links[Int(slot)].next }
+    func previous(before slot: Int32) -> Int32? {
+        links[Int(slot)].previous == Self.none ? nil : links[Int(slot)].previous
+    }
+
     /// Puts the slot at the end of `list`, out of the list that it was in. It keeps its place if it is in that list.
     mutating func move(_ slot: Int32, to list: Int?) {
         while links.count <= Int(slot) { links.append(Link()) }

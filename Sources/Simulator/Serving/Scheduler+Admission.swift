@@ -1,12 +1,6 @@
 internal import HeapModule
 
 extension Scheduler {
-    /// Blocks that must be available for a waiting sequence to be admitted, without what the prefix cache may have of it.
-    func blocksToAdmit(_ slot: Int, _ memory: MemorySystem) -> Int {
-        let whole = memory.kv.blockCount(for: max(sequences[slot].prefillEnd, sequences[slot].computed))
-        return max(whole, sequences[slot].hostBlocks) + promised + watermark(memory)
-    }
-
     /// Blocks that must be left when a sequence is admitted beside others.
     private func watermark(_ memory: MemorySystem) -> Int {
         guard !running.isEmpty, memory.kv.capacity < .max else { return 0 }
@@ -18,30 +12,33 @@ extension Scheduler {
     }
 
     /// Admits the first in line if its prompt fits; its blocks come as it is computed.
-    mutating func admit(_ slot: Int, _ memory: inout MemorySystem) -> Bool {
+    ///
+    /// - Returns: `nil` if it is admitted; otherwise how many blocks would have to be available for it, those included that
+    ///   the prefix cache has of it and that could be taken.
+    mutating func admit(_ slot: Int, _ memory: inout MemorySystem) -> Int? {
         switch sequences[slot].state {
-        case .leaving, .running, .returning: return false
+        case .leaving, .running, .returning: return 0
         case .onHost:
             let blocks = sequences[slot].hostBlocks
             let whole = max(blocks, memory.kv.blockCount(for: sequences[slot].prefillEnd))
-            guard fits(whole, beside: 0, memory) else { return false }
             let request = sequences[slot].request
-            guard memory.swapIn(request, blocks: blocks, to: &sequences[slot].kvBlocks, at: memory.ledger.now) else {
-                return false
-            }
+            guard fits(whole, beside: 0, memory),
+                memory.swapIn(request, blocks: blocks, to: &sequences[slot].kvBlocks, at: memory.ledger.now)
+            else { return whole + promised + watermark(memory) }
             sequences[slot].state = .returning
             promise(slot, whole - blocks)
         case .waiting:
-            guard takePrefix(slot, &memory) else { return false }
+            if let lacking = takePrefix(slot, &memory) { return lacking }
             sequences[slot].state = .running
             promise(slot, memory.kv.blockCount(for: sequences[slot].prefillEnd) - sequences[slot].kvBlocks.count)
         }
         _ = waiting.popMin()
+        noteTurn(of: slot)
         let rank = sequences[slot].rank
         var place = running.count
         while place > 0, rank < sequences[running[place - 1]].rank { place -= 1 }
         running.insert(slot, at: place)
-        return true
+        return nil
     }
 
     private mutating func promise(_ slot: Int, _ blocks: Int) {
@@ -49,11 +46,13 @@ extension Scheduler {
         promised += blocks
     }
 
-    /// Takes the blocks that the prefix cache has of a sequence; false, with nothing changed, when the rest of what it
-    /// prefills does not fit.
+    /// Takes the blocks that the prefix cache has of a sequence; nothing is changed when the rest of what it prefills does
+    /// not fit.
+    ///
+    /// - Returns: `nil` if it fits; otherwise how many blocks would have to be available.
     ///
     /// The last token is always computed. When the cache has its block, too, the sequence gets a copy to write it in.
-    private mutating func takePrefix(_ slot: Int, _ memory: inout MemorySystem) -> Bool {
+    private mutating func takePrefix(_ slot: Int, _ memory: inout MemorySystem) -> Int? {
         let end = sequences[slot].prefillEnd
         let needed = memory.kv.blockCount(for: end)
         var hits = knownBlocks(of: slot, memory)
@@ -68,11 +67,15 @@ extension Scheduler {
             copied = hits.popLast()
             if memory.kv.blockTokens == 1 { copied = nil }
         }
-        let idle = hits.count { memory.kv.isIdle($0) }
-        if let id = copied, !fits(needed - hits.count, beside: idle + (memory.kv.isIdle(id) ? 1 : 0), memory) {
+        // Found blocks count as available until they are taken.
+        let spare = hits.count { memory.kv.isSpare($0) }
+        if let id = copied, !fits(needed - hits.count, beside: spare + (memory.kv.isSpare(id) ? 1 : 0), memory) {
             copied = nil
         }
-        guard fits(needed - hits.count, beside: idle, memory) else { return false }
+        guard fits(needed - hits.count, beside: spare, memory) else {
+            let taken = hits.count { memory.kv.canBeTaken($0) }
+            return needed - hits.count + taken + promised + watermark(memory)
+        }
         let request = sequences[slot].request
         if !hits.isEmpty {
             memory.share(hits, with: request, &sequences[slot].kvBlocks)
@@ -87,7 +90,7 @@ extension Scheduler {
         }
         sequences[slot].oldestKV = hits.map { memory.kv.cache.oldestVersion(of: $0) }.min()
         noteAdmission(slot, &memory)
-        return true
+        return nil
     }
 
     private mutating func noteAdmission(_ slot: Int, _ memory: inout MemorySystem) {

@@ -15,7 +15,7 @@ extension Scheduler {
     /// The stretch that begins now; nil unless every sequence that has arrived runs, decodes and has its place in the next
     /// iteration.
     func decodingStretch() -> DecodingStretch? {
-        guard waiting.isEmpty, !running.isEmpty, running.count <= configuration.tokenBudget, starving < 0 else {
+        guard waiting.isEmpty, !running.isEmpty, running.count <= configuration.tokenBudget, starving.isEmpty else {
             return nil
         }
         var requests: [Int32] = []

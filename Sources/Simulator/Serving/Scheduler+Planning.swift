@@ -61,12 +61,12 @@ extension Scheduler {
             cursor += 1
         }
         // Who has just given way does not come back in the same iteration, nor does anybody pass ahead.
-        while budget > 0, !hasPreempted, !isClosed, starving < 0, running.count < configuration.maxBatch,
+        while budget > 0, !hasPreempted, !isClosed, starving.isEmpty, running.count < configuration.maxBatch,
             let next = waiting.min
         {
-            guard admit(next.slot, &memory) else {
+            if let lacking = admit(next.slot, &memory) {
                 guard sequences[next.slot].state != .leaving else { return .planned }
-                return .full(blocks: blocksToAdmit(next.slot, memory))
+                return .full(blocks: lacking)
             }
             if sequences[next.slot].state == .running {
                 let progress = planChunk(next.slot, &memory)
@@ -102,10 +102,10 @@ extension Scheduler {
 
     mutating func extend(_ slot: Int, by count: Int, _ memory: inout MemorySystem) -> Bool {
         guard memory.extend(sequences[slot].request, &sequences[slot].kvBlocks, by: count) else {
-            starving = slot
+            starving.insert(slot)
             return false
         }
-        if starving == slot { starving = -1 }
+        if !starving.isEmpty { starving.remove(slot) }
         let kept = min(sequences[slot].promised, count)
         sequences[slot].promised -= kept
         promised -= kept

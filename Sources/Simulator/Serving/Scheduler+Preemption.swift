@@ -21,7 +21,7 @@ extension Scheduler {
 
     private mutating func preempt(_ slot: Int, at place: Int, _ memory: inout MemorySystem) -> Preemption {
         hasPreempted = true
-        if starving == slot { starving = -1 }
+        starving.remove(slot)
         running.remove(at: place)
         if place < cursor { cursor -= 1 }
         let request = sequences[slot].request
@@ -33,6 +33,7 @@ extension Scheduler {
         sequences[slot].promised = 0
         // Only blocks that hold something are worth a copy.
         let used = memory.kv.blockCount(for: sequences[slot].computed)
+        if configuration.preemption == .swap, used > 0 { memory.shrink(request, &sequences[slot].kvBlocks, to: used) }
         let isSwapped =
             configuration.preemption == .swap && used > 0
             && memory.swapOut(request, blocks: sequences[slot].kvBlocks, at: memory.ledger.now)

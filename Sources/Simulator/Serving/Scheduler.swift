@@ -73,9 +73,9 @@ public struct Scheduler: Sendable {
     var cursor = 0
     var hasPreempted = false
     var isClosed = false
-    /// Slot of the running sequence that was last short of blocks and has not got them yet. Until then nobody is admitted,
-    /// or those who gave way could take the blocks back before it has had its turn.
-    var starving = -1
+    /// Slots of running sequences that were short of blocks and have not got them yet. Until then nobody is admitted, or
+    /// those who gave way could take the blocks back before these have had their turn.
+    var starving: Set<Int> = []
 
     /// - Parameter prefixes: what blocks hold, where they are to be found again.
     public init(configuration: ServingConfiguration, prefixes: PrefixHashes? = nil) {
@@ -84,6 +84,8 @@ public struct Scheduler: Sendable {
     }
 
     public var waitingCount: Int { waiting.count }
+    /// Those of the waiting that have never been admitted.
+    public private(set) var newcomerCount = 0
     public var runningCount: Int { running.count }
     public var isEmpty: Bool { waiting.isEmpty && running.isEmpty }
 
@@ -116,6 +118,7 @@ public struct Scheduler: Sendable {
     ) {
         let rank = configuration.admission.rank(priority: priority, arrival: arrivals)
         arrivals += 1
+        newcomerCount += 1
         let sequence = Sequence(
             request: request, promptTokens: promptTokens, outputTokens: outputTokens, rank: rank,
             onPrefixHit: onPrefixHit)
@@ -141,6 +144,13 @@ public struct Scheduler: Sendable {
 
     /// The sequence of a request that has arrived and is not finished.
     public func sequence(of request: Int) -> Sequence? { slot(of: request).map { sequences[$0] } }
+
+    /// A sequence is admitted, for the first time or again.
+    mutating func noteTurn(of slot: Int) {
+        guard sequences[slot].isNew else { return }
+        sequences[slot].isNew = false
+        newcomerCount -= 1
+    }
 
     public mutating func takeAdmissions() -> [Admission] {
         defer { admissions.removeAll(keepingCapacity: true) }
@@ -178,6 +188,7 @@ public struct Scheduler: Sendable {
         for sequence in finished {
             if let slot = slot(of: sequence.request) {
                 promised -= sequences[slot].promised
+                if !starving.isEmpty { starving.remove(slot) }
                 sequences[slot].kvBlocks = []
                 sequences[slot].hashes = nil
                 unusedSlots.append(slot)

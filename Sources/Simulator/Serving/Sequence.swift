@@ -20,6 +20,8 @@ extension Scheduler {
         /// What becomes of prompt tokens that the prefix cache has; `nil` if the request is not recorded.
         let onPrefixHit: RecordingConfiguration.PrefixHit?
         public internal(set) var state = State.waiting
+        /// It has never been admitted.
+        var isNew = true
         /// Positions whose K and V are in the cache.
         public internal(set) var computed = 0
         /// Output tokens that exist.

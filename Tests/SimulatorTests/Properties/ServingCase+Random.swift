@@ -50,6 +50,7 @@ extension ServingCase {
         drawn.staleness = [nil, nil, 0, 1][stream.below(4)]
         drawn.keepFor = [2_000, 1_000_000][stream.below(2)]
         drawn.drawTraining(&stream)
+        drawn.evictsCache = stream.below(2) == 0
         return drawn
     }
 
@@ -135,6 +136,7 @@ extension ServingCase {
             ($0.firstTokenObjective, $0.tokenObjective) = (0, 0)
         }
         add { $0.firstTokenObjective = 0 }
+        add { $0.evictsCache = false }
         for index in items.indices {
             add { $0.items[index].feedback = nil }
             add { ($0.items[index].kind, $0.items[index].other) = (.sft, 3) }

@@ -72,6 +72,7 @@ struct ServingCase: Equatable, CustomStringConvertible {
     enum Selection: CaseIterable { case all, half, predicted }
 
     var plans: SavePlans { SavePlans(checkpointing: checkpointing, recorded: LayerPlans(layers: plan)) }
+    var evictsCache = false
 
     var description: String {
         let defaults = ServingCase()
@@ -117,6 +118,7 @@ struct ServingCase: Equatable, CustomStringConvertible {
         add("sharing", \.sharing) { ".\($0)" }
         add("firstTokenObjective", \.firstTokenObjective) { "\($0)" }
         add("tokenObjective", \.tokenObjective) { "\($0)" }
+        add("evictsCache", \.evictsCache) { "\($0)" }
         return "ServingCase(" + parts.joined(separator: ", ") + ")"
     }
 
@@ -191,6 +193,7 @@ struct ServingCase: Equatable, CustomStringConvertible {
         configuration.recording.hostEviction = hostEviction
         configuration.recording.onPrefixHit = onPrefixHit
         configuration.recording.pause = pause
+        configuration.recording.evictsPrefixCache = evictsCache
         configuration.recording.keepFor = SimDuration(nanoseconds: Int64(keepFor))
         let least = MemoryRequirement(configuration: configuration, trace: trace, demand: demand)
         let largest = least.largestKV.count / least.kvBlock.count

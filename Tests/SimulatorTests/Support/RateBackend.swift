@@ -146,6 +146,12 @@ struct ByteBooks {
             for block in [source, target] where !liveBlocks.contains(block) {
                 problems.append("block \(block) is not there to be copied")
             }
+        case .shrinkRequest(let request, let count):
+            guard let blocks = requests[request], blocks.count > count else {
+                problems.append("request \(request) keeps \(count) blocks of fewer")
+                return
+            }
+            requests[request] = Array(blocks[..<count])
         case .closeRequest(let request):
             if requests.removeValue(forKey: request) == nil { problems.append("request \(request) closes twice") }
         case .freeBlocks(let blocks):

@@ -17,6 +17,7 @@ enum RecordFixture {
 
     static func system(
         device: Int, host: Int, blockTokens: Int = 4, latency: Int64 = 3, sizes: RecordSizes = sizes,
+        kvBlocks: Int? = nil,
         _ change: (inout RecordingConfiguration) -> Void = { _ in }
     ) -> MemorySystem {
         var configuration = DeviceConfiguration()
@@ -26,7 +27,9 @@ enum RecordFixture {
         configuration.linkLatency = SimDuration(nanoseconds: latency)
         var recording = RecordingConfiguration()
         change(&recording)
-        return MemorySystem(device: configuration, kvBlockTokens: blockTokens, sizes: sizes, recording: recording)
+        return MemorySystem(
+            device: configuration, kvBlockTokens: blockTokens, sizes: sizes, kvBlocks: kvBlocks,
+            recording: recording)
     }
 
     /// A complete record of the first tokens of a new request.
