@@ -15,7 +15,9 @@ struct AtomicityTests {
     func temporaryName() throws {
         let directory = try TemporaryDirectory()
         let writer = try ResultsWriter(creating: directory.file("run.h5"))
-        #expect(try directory.contents == [".run.h5.partial-\(ProcessInfo.processInfo.processIdentifier)"])
+        #expect(try directory.contents == [".run.h5.partial-\(StagedFile.writer)"])
+        #expect(StagedFile.writer.hasSuffix("-\(ProcessInfo.processInfo.processIdentifier)"))
+        #expect(StagedFile.writer.hasPrefix(ProcessInfo.processInfo.hostName.prefix { $0 != "." }))
         try writer.write(Fixture.run(), report: RunReport(Fixture.run()))
         #expect(try directory.contents == ["run.h5"])
     }

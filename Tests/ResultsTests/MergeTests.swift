@@ -45,6 +45,12 @@ struct MergeTests {
         let record = Self.record("a", 0.1 + 0.2, spread: 1e-9, speedup: 1.5)
         try record.write(to: path)
         #expect(try PointRecord(reading: path) == record)
+        var measured = record
+        measured.measured = .init(threads: 3, isSharing: true, processor: "Abacus (family 1, model 2)")
+        try measured.write(to: path)
+        #expect(try PointRecord(reading: path) == measured)
+        #expect(try PointRecord(reading: path, .figures)?.measured == measured.measured)
+        try record.write(to: path)
         #expect(try PointRecord(reading: path, .figures)?.figures == record.figures)
         #expect(try PointRecord(reading: directory.file("b.point")) == nil)
         #expect(try directory.contents == ["a.point"])

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Kills a sweep, one of its workers or, beside Slurm, slurmd, at random moments and with SIGKILL; resumes it each time; and
-demands that nothing whole is run again and that the merged file is that of a sweep nobody disturbed.
+demands that nothing whole is run again, neither what was whole at the kill nor what became whole after it, and that the sweep
+which ends well leaves the merged file of one that nobody disturbed.
 
     python3 Tests/Sweeps/kills.py --kills 50 [--seed 1]
     .ci/slurm python3 Tests/Sweeps/kills.py --kills 50
@@ -31,6 +32,11 @@ def workers(folder):
         if status != "Z" and str(folder).encode() in words and b"--points-file" in words:
             found.append(int(entry.name))
     return found
+
+
+def changed(before, now):
+    """What was whole and has gone or been written anew."""
+    return [name for name, mark in before.items() if now.get(name) != mark]
 
 
 def kill(process):
@@ -79,6 +85,9 @@ class Slurm(Local):
     def strike(self, target, sweep, folder):
         if target != "slurmd":
             return super().strike(target, sweep, folder)
+        # Only while tasks run does it matter.
+        if not workers(folder):
+            return False
         place = pathlib.Path(os.environ["SLURM_FOLDER"])
         hit = kill(int(place.joinpath("slurmd.pid").read_text()))
         time.sleep(random.uniform(0, 1.5))
@@ -107,12 +116,15 @@ def main():
     with tempfile.TemporaryDirectory(prefix="alchemist-kills-") as folder:
         folder = pathlib.Path(folder)
         grid = experiment(folder)
-        start = time.monotonic()
         run(*command(grid, folder / "undisturbed"))
-        duration = time.monotonic() - start
         reference = (folder / "undisturbed/merged.h5").read_bytes()
         points = len(records(folder / "undisturbed"))
         way = Slurm(grid) if "SLURM_CONF" in os.environ else Local(grid)
+        # The way itself, undisturbed, tells between which moments a kill may fall.
+        start = time.monotonic()
+        demand(way.start(folder / "timed").wait(timeout=600) == 0, "an undisturbed sweep failed")
+        duration = time.monotonic() - start
+        print(f"an undisturbed sweep takes {duration:.1f} s", flush=True)
         done, round_, struck = 0, 0, {}
         while done < options.kills:
             round_ += 1
@@ -124,20 +136,25 @@ def main():
                 demand(attempts < 60, "a sweep does not come to its end")
                 sweep = way.start(output)
                 if done < options.kills:
-                    time.sleep(random.uniform(0.02, 0.8) * max(duration, 0.5))
+                    time.sleep(random.uniform(0.02, 0.95) * duration)
                     target = random.choice(way.targets)
+                    # What is whole right before the kill must stay; what becomes whole meanwhile is seen below.
+                    at_kill = records(output)
+                    again = changed(before, at_kill)
+                    demand(not again, f"{len(again)} whole points were run again or lost before a kill: {again[:3]}")
+                    before = at_kill
                     if way.strike(target, sweep, output):
                         done += 1
                         struck[target] = struck.get(target, 0) + 1
                 way.settle(sweep, output)
-                now = records(output) if (output / "points").exists() else {}
-                again = [name for name, mark in before.items() if now.get(name) != mark]
+                now = records(output)
+                again = changed(before, now)
                 demand(not again, f"{len(again)} whole points were run again or lost: {again[:3]}")
                 before = now
                 if len(now) == points and sweep.returncode == 0:
                     break
-            # The merge of a sweep that was killed at the very end may be missing; asked for, it is what it should be.
-            run(*command(grid, output, "--merge"))
+            # The sweep that came to its end has merged, without being asked to.
+            demand((output / "merged.h5").exists(), f"round {round_}: no merged file")
             demand((output / "merged.h5").read_bytes() == reference, f"round {round_}: another merged file")
             listed = run(PROGRAM, "sweep", grid, "-o", output, "--list").stdout
             demand(listed.count("\twhole\t") == points, "the list does not show all points whole")

@@ -38,12 +38,32 @@ def main():
         merged["xargs"] = output
         print(f"xargs, two at a time: {time.monotonic() - start:.1f} s")
 
+        output = folder / "points-file"
+        listed = folder / "points.txt"
+        listed.write_text(run(PROGRAM, "sweep", grid, "-o", output, "--list").stdout)
+        start = time.monotonic()
+        workers = [
+            subprocess.Popen(
+                command(grid, output, "--points-file", listed, "--chunk", f"{index}/3"), stdout=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL)
+            for index in range(3)]
+        codes = [worker.wait(timeout=600) for worker in workers]
+        demand(codes == [0, 0, 0], f"workers with a points file ended with {codes}")
+        run(*command(grid, output, "--merge"))
+        merged["points file"] = output
+        print(f"a points file in three chunks: {time.monotonic() - start:.1f} s")
+
         if "SLURM_CONF" in os.environ:
             output = folder / "slurm"
             start = time.monotonic()
-            done = run(
-                *command(grid, output, "--slurm", "--points-per-task", 6, "--time", 10, "--wait"), timeout=400)
+            options = ["--slurm", "--points-per-task", 6, "--time", 10]
+            done = run(*command(grid, output, *options), timeout=400)
             print(done.stdout.strip())
+            # While its jobs are there, a second submission is refused, and one that waits follows them.
+            again = run(*command(grid, output, *options), expect=74)
+            demand("not over yet" in again.stderr, f"a second submission ended otherwise: {again.stderr}")
+            done = run(*command(grid, output, *options, "--wait"), timeout=400)
+            demand("following job" in done.stdout, f"nothing was followed: {done.stdout}")
             merged["Slurm"] = output
             print(f"Slurm: {time.monotonic() - start:.1f} s")
             before = records(output)

@@ -45,4 +45,11 @@ public enum Machine {
         let cores = ProcessInfo.processInfo.activeProcessorCount
         return "\(processor.name) (family \(processor.family), model \(processor.model), \(cores) cores)"
     }
+
+    /// The same without the number of cores, of which a process may be given some.
+    static var processorModel: String {
+        let processor = Processor.current
+        guard processor.family > 0 else { return processor.name }
+        return "\(processor.name) (family \(processor.family), model \(processor.model))"
+    }
 }

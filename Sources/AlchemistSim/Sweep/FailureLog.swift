@@ -8,15 +8,33 @@ struct FailureLog {
     /// When and by what command the point was run.
     let run: String
     let program: PointRecord.Program
+    /// The exit code that the failure stands for.
+    let code: Int32
     /// Whether the simulated memory is too small: that is the scenario's doing, and would be so again.
     let lacksMemory: Bool
 
+    private static let codeLine = "exit code "
     private static let memoryLine = "the simulated memory is too small, as program "
 
     func write(to path: String) throws(SweepError) {
-        var text = "\(message)\npoint \(point.id): \(point.name)\n\(run)\n"
+        var text = Self.text(message, point, code) + run + "\n"
         if lacksMemory { text += Self.memoryLine + program.sha256 + " found\n" }
         try SweepFolder.write(text, to: path)
+    }
+
+    /// Leaves no more than the reason, for a worker that is gone.
+    static func write(_ message: String, of point: SweepPoint, code: Int32, to path: String) throws(SweepError) {
+        try SweepFolder.write(text(message, point, code), to: path)
+    }
+
+    private static func text(_ message: String, _ point: SweepPoint, _ code: Int32) -> String {
+        "\(message)\npoint \(point.id): \(point.name)\n\(codeLine)\(code)\n"
+    }
+
+    /// The exit code; that of a fault of the program if none is told.
+    static func code(at path: String) -> Int32 {
+        let line = lines(of: path).first { $0.hasPrefix(codeLine) }
+        return line.flatMap { Int32($0.dropFirst(codeLine.count)) } ?? 70
     }
 
     /// The reason.

@@ -3,87 +3,84 @@ internal import Foundation
 /// Keeps two sweeps out of one folder: `flock` on `.lock` in it, which ends with the process that holds it, however it
 /// ends.
 ///
-/// A sweep holds it alone; workers that somebody else starts (Slurm, GNU parallel) share it among them.
+/// A sweep holds it alone; workers that somebody else starts (Slurm, GNU parallel) share it among them. Workers of a sweep
+/// share `.workers`, which a sweep that begins waits for: workers of one that was killed may still be at work.
 public final class FolderLock {
     public enum Mode: Sendable { case alone, shared }
 
-    private let descriptor: Int32
-    private let path: String
+    /// Between two tries.
+    private static let pause: useconds_t = 20_000
+
+    private let lock: FileLock
+
     /// Whether the file system can not lock, so that nothing is held.
-    public private(set) var isUnsupported = false
+    public var isUnsupported: Bool { lock.isUnsupported }
 
-    /// - Parameter holder: what others are told: `process 12 on node3, since ...`.
-    public convenience init(_ folder: SweepFolder, _ mode: Mode, holder: String) throws(SweepError) {
-        try self.init(Self.file(in: folder), in: folder, mode, holder: holder)
-    }
-
-    /// The lock of measured points on one machine, which another worker of the same sweep waits for in vain.
+    /// Takes the folder.
+    ///
+    /// - Parameters:
+    ///   - holder: what others are told: `process 12 on node3, since ...`.
+    ///   - patience: seconds to wait for others that are there.
+    ///   - waiting: told once whom it waits for.
     public convenience init(
-        measuringIn folder: SweepFolder, on machine: String, holder: String
+        _ folder: SweepFolder, _ mode: Mode, holder: String, patience: Double = 0,
+        waiting: (String) -> Void = { _ in }
     ) throws(SweepError) {
-        do {
-            try self.init(folder.path + "/.measured-" + machine, in: folder, .alone, holder: holder)
-        } catch .locked(_, let other) {
-            throw .sharing(holder: other)
-        }
+        try self.init(
+            Self.file(in: folder), in: folder, mode,
+            holder: mode == .alone ? holder : "workers, the last of them " + holder, patience: patience,
+            waiting: waiting)
     }
 
-    private init(_ path: String, in folder: SweepFolder, _ mode: Mode, holder: String) throws(SweepError) {
-        self.path = path
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else { throw .system(action: "write in this folder", path: folder.path, code: errno) }
-        while flock(descriptor, (mode == .alone ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0 {
-            switch errno {
-            case EINTR: continue
-            case EWOULDBLOCK:
-                let found = Self.text(descriptor)
-                close(descriptor)
-                throw .locked(path: folder.path, holder: found.isEmpty ? "which one is not known" : found)
-            case ENOLCK, ENOSYS, EOPNOTSUPP:
-                isUnsupported = true
-                return
-            default:
-                let code = errno
-                close(descriptor)
-                throw .system(action: "lock", path: path, code: code)
+    /// The lock of the workers that a sweep has started itself.
+    public convenience init(workersOf folder: SweepFolder, holder: String) throws(SweepError) {
+        try self.init(
+            folder.path + "/.workers", in: folder, .shared, holder: holder, patience: 0, waiting: { _ in })
+    }
+
+    /// Waits until no worker of an earlier sweep is at work in the folder, which nobody else may begin to use meanwhile.
+    public static func awaitWorkers(
+        of folder: SweepFolder, patience: Double, waiting: (String) -> Void
+    ) throws(SweepError) {
+        _ = try FolderLock(
+            folder.path + "/.workers", in: folder, .alone, holder: "", patience: patience,
+            waiting: { waiting("a worker of an earlier sweep, " + $0) })
+    }
+
+    private init(
+        _ path: String, in folder: SweepFolder, _ mode: Mode, holder: String, patience: Double,
+        waiting: (String) -> Void
+    ) throws(SweepError) {
+        guard let lock = FileLock(opening: path) else {
+            throw .system(action: "write in this folder", path: folder.path, code: errno)
+        }
+        self.lock = lock
+        var waited = 0.0
+        var isTold = false
+        while !(try lock.take(mode == .alone ? .alone : .shared, holder: holder)) {
+            guard waited < patience else { throw .locked(path: folder.path, holder: lock.holder) }
+            // Most are gone at once, which is not worth a word.
+            if !isTold, waited > 0.5 {
+                isTold = true
+                waiting(lock.holder)
             }
+            usleep(Self.pause)
+            waited += Double(Self.pause) * 1e-6
         }
-        // Who holds it is said as well as the disk allows.
-        _ = ftruncate(descriptor, 0)
-        let text = Array((mode == .alone ? holder : "workers, the last of them " + holder).utf8)
-        _ = text.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) }
     }
-
-    deinit { close(descriptor) }
 
     /// The file in a folder that is at work.
     static func file(in folder: SweepFolder) -> String { folder.path + "/.lock" }
 
     /// Whether the folder is still the one that was locked: it may have been removed, or its disk taken away.
-    public var isThere: Bool {
-        var (held, found) = (stat(), stat())
-        return fstat(descriptor, &held) == 0 && stat(path, &found) == 0 && held.st_ino == found.st_ino
-            && held.st_dev == found.st_dev
-    }
-
-    private static func text(_ descriptor: Int32) -> String {
-        var bytes = [UInt8](repeating: 0, count: 512)
-        let count = bytes.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress, $0.count, 0) }
-        return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self).safeExcerpt(200)
-    }
+    public var isThere: Bool { lock.isThere }
 
     /// Waits for the lock on a file, and holds it while `work` is done.
-    static func holding<Result>(_ path: String, _ work: () throws -> Result) throws -> Result {
+    public static func holding<Result>(_ path: String, _ work: () throws -> Result) throws -> Result {
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw SweepError.system(action: "write here", path: path, code: errno) }
         defer { close(descriptor) }
         while flock(descriptor, LOCK_EX) != 0, errno == EINTR {}
         return try work()
-    }
-}
-
-extension String {
-    fileprivate func safeExcerpt(_ limit: Int) -> String {
-        String(String.UnicodeScalarView(unicodeScalars.prefix(limit).filter { $0.value >= 0x20 }))
     }
 }

@@ -7,6 +7,8 @@ public enum PointStage: Sendable, Equatable {
     case whole(seconds: Double)
     /// It was run by another build.
     case outdated(program: String)
+    /// It was measured under other conditions: `was 2 threads, is 8`.
+    case measuredOtherwise(String)
     /// It ended with this message.
     case failed(String)
     /// It was whole, but its record can not be read any more, for this reason.
@@ -19,22 +21,46 @@ public struct PointInspector: Sendable {
     private let folder: SweepFolder
     private let keepsFiles: Bool
     private let program: PointRecord.Program?
+    private var conditions: MeasuredConditions
 
     /// - Parameters:
     ///   - keepsFiles: whether a point is whole only with its results file.
     ///   - program: the one whose points count; nil for those of any build.
-    public init(_ folder: SweepFolder, keepsFiles: Bool, program: PointRecord.Program?) {
+    ///   - conditions: those that measured points must have been run under, as far as they are known.
+    public init(
+        _ folder: SweepFolder, keepsFiles: Bool, program: PointRecord.Program?,
+        conditions: MeasuredConditions = .init()
+    ) {
+        self.conditions = conditions
         self.folder = folder
         self.keepsFiles = keepsFiles
         self.program = program
     }
 
-    public func stage(of point: SweepPoint) throws(ResultsError) -> PointStage { try find(point.id).stage }
+    public func stage(of point: SweepPoint) throws(ResultsError) -> PointStage { try find(point).stage }
+
+    /// The same, holding points that were measured to the conditions of most of them where those are not known.
+    func completed(by points: [SweepPoint]) throws(ResultsError) -> PointInspector {
+        var found: [(point: SweepPoint, record: PointRecord)] = []
+        for point in points where point.measuredThreads != nil {
+            if let record = try find(point).record { found.append((point, record)) }
+        }
+        var completed = self
+        completed.conditions = conditions.completed(by: found)
+        return completed
+    }
+
+    /// Why a point failed, and the exit code that it stands for.
+    public func failure(of point: SweepPoint) -> (message: String, code: Int32) {
+        let path = folder.log(of: point.id)
+        return (FailureLog.message(at: path), FailureLog.code(at: path))
+    }
 
     /// What became of a point, and its record if it is whole.
     ///
     /// - Throws: `ResultsError` if the disk fails; a record that is no use is no error.
-    func find(_ id: String) throws(ResultsError) -> (stage: PointStage, record: PointRecord?) {
+    func find(_ point: SweepPoint) throws(ResultsError) -> (stage: PointStage, record: PointRecord?) {
+        let id = point.id
         let path = folder.record(of: id)
         let (written, failed) = (Self.time(of: path), Self.time(of: folder.log(of: id)))
         // A failure after it was whole, when it had to be run again, is the last word.
@@ -53,6 +79,9 @@ public struct PointInspector: Sendable {
         if keepsFiles, record.file == nil || access(folder.results(of: id), F_OK) != 0 { return (.missing, nil) }
         if let program, record.program.sha256 != program.sha256 {
             return (.outdated(program: record.program.name), nil)
+        }
+        if let difference = conditions.difference(from: record, of: point) {
+            return (.measuredOtherwise(difference), nil)
         }
         return (.whole(seconds: record.seconds), record)
     }

@@ -10,6 +10,8 @@ public struct SweepPoint: Sendable, Equatable {
     public let cell: Int
     /// The value on each axis.
     public let coordinates: [PointRecord.Coordinate]
+    /// Threads of a point that is measured, 0 if its scenario leaves them open; nil if its times come from a model.
+    public var measuredThreads: Int?
 
     /// `trace_rate=2 seed=1`.
     public var name: String {
@@ -116,7 +118,8 @@ public final class PointResolver {
         }
         let identity = try identity(of: scenario, trace)
         let point = SweepPoint(
-            id: String(FileHash.sha256(ofText: identity).prefix(12)), cell: cell, coordinates: coordinates)
+            id: String(FileHash.sha256(ofText: identity).prefix(12)), cell: cell, coordinates: coordinates,
+            measuredThreads: scenario.backend == Scenario.measuredBackend ? scenario.threads : nil)
         return ResolvedPoint(point: point, scenario: scenario, trace: trace, identity: identity)
     }
 

@@ -14,6 +14,14 @@ public final class PointRunner {
         public var threads: Int?
         /// Seconds of some clock.
         public var clock: () -> Double
+        /// Whether measured points may run beside others on this machine.
+        public var isSharing = false
+        /// What others are told who wait to measure on this machine.
+        public var holder = "process \(getpid())"
+        /// Told who measures on this machine while a point waits for it.
+        public var waiting: (String) -> Void = { _ in }
+        /// The exit code that an error stands for, which is kept in the point's log.
+        public var exitCode: (any Error) -> Int32 = { _ in 70 }
 
         public init(
             commandLine: String, created: String, program: PointRecord.Program, threads: Int?,
@@ -66,6 +74,8 @@ public final class PointRunner {
         shouldStop: @escaping () -> Bool
     ) throws -> PointRecord {
         do {
+            let turn = try measuringTurn(resolved, shouldStop)
+            defer { withExtendedLifetime(turn) {} }
             let record = try execute(resolved, progress: progress, shouldStop: shouldStop)
             unlink(folder.log(of: resolved.point.id))
             return record
@@ -75,7 +85,8 @@ public final class PointRunner {
             // If the log can not be written either, the error itself goes to whoever asked.
             try? FailureLog(
                 message: "\(error)", point: resolved.point, run: "\(setting.created) \(setting.commandLine)",
-                program: setting.program, lacksMemory: Self.isLackOfMemory(error)
+                program: setting.program, code: setting.exitCode(error),
+                lacksMemory: Self.isLackOfMemory(error)
             ).write(to: folder.log(of: resolved.point.id))
             throw error
         }
@@ -108,14 +119,31 @@ public final class PointRunner {
             result = try self.result(of: resolved, progress: progress, shouldStop: shouldStop)
             report = try RunReport(result)
         }
-        let record = PointRecord(
+        var record = PointRecord(
             id: id, program: setting.program, coordinates: resolved.point.coordinates,
             seconds: setting.clock() - start, trace: result.trace.sha256, file: digest == nil ? nil : "\(id).h5",
             digest: digest, figures: PointRecord.Figures.all(of: report), identity: resolved.identity)
+        if resolved.point.measuredThreads != nil {
+            record.measured = .init(
+                threads: result.provenance.threads, isSharing: setting.isSharing, processor: Machine.processorModel)
+        }
         try checkFolder()
         try record.write(to: folder.record(of: id))
         return record
     }
+
+    /// Waits until no other point is measured on this machine; nil if that does not matter.
+    private func measuringTurn(_ resolved: ResolvedPoint, _ shouldStop: () -> Bool) throws -> MachineLock? {
+        guard resolved.point.measuredThreads != nil, !setting.isSharing else { return nil }
+        guard
+            let turn = try MachineLock.wait(
+                holder: setting.holder, shouldStop: shouldStop, waiting: setting.waiting)
+        else { throw Interrupted() }
+        return turn
+    }
+
+    /// What measured points are run under.
+    var conditions: MeasuredConditions { .here(threads: setting.threads, isSharing: setting.isSharing) }
 
     /// Writing would make folders anew that somebody took away, and leave a sweep in pieces.
     private func checkFolder() throws {
@@ -125,9 +153,15 @@ public final class PointRunner {
     }
 
     /// Runs a point and keeps nothing: what it takes, in seconds, and the share of it that was done.
-    public func time(_ point: SweepPoint, shouldStop: @escaping () -> Bool) throws -> (seconds: Double, share: Double) {
-        let start = setting.clock()
+    ///
+    /// - Parameter shouldStop: is given the seconds since the point began; other points may have been waited for before.
+    public func time(_ point: SweepPoint, shouldStop: @escaping (Double) -> Bool) throws -> (
+        seconds: Double, share: Double
+    ) {
         let resolved = try resolver.resolve(point.cell)
+        let turn = try measuringTurn(resolved, { shouldStop(0) })
+        defer { withExtendedLifetime(turn) {} }
+        let start = setting.clock()
         var share = 0.0
         do {
             let arms = max(1, resolved.scenario.arms.count)
@@ -141,7 +175,7 @@ public final class PointRunner {
                     share =
                         (Double(begun - 1) + Double(progress.finished) / Double(max(1, progress.requests)))
                         / Double(arms)
-                }, shouldStop: shouldStop)
+                }, shouldStop: { [clock = setting.clock] in shouldStop(clock() - start) })
             share = 1
         } catch is Interrupted {}
         return (setting.clock() - start, share)

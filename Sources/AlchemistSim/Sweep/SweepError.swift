@@ -9,10 +9,10 @@ public enum SweepError: Error, Sendable, CustomStringConvertible {
     case noSuchPoint(String)
     /// A mistake on the command line.
     case usage(String)
-    /// Measured points would share this machine's processors.
-    case sharing(holder: String)
     /// A call of the operating system failed with this `errno`.
     case system(action: String, path: String, code: Int32)
+    /// A template of a job's script that would not do what it should.
+    case template(path: String, line: Int?, problem: String)
     /// A file of the sweep's could not be written.
     case results(ResultsError)
     /// A program of the cluster could not be run, or refused.
@@ -21,7 +21,7 @@ public enum SweepError: Error, Sendable, CustomStringConvertible {
     public var isInputOutput: Bool {
         switch self {
         case .system, .results, .locked, .slurm: true
-        case .noSuchPoint, .usage, .sharing: false
+        case .noSuchPoint, .usage, .template: false
         }
     }
 
@@ -33,9 +33,7 @@ public enum SweepError: Error, Sendable, CustomStringConvertible {
             "there is no point `\(id.safeExcerpt)` in this experiment, expected an id that --list shows; was the "
                 + "experiment changed since?"
         case .usage(let problem): problem
-        case .sharing(let holder):
-            "measured points of this sweep run on this machine already: \(holder); expected one worker at a time, or "
-                + "--allow-sharing"
+        case .template(let path, let line, let problem): path + (line.map { ":\($0)" } ?? "") + ": " + problem
         case .system(let action, let path, let code): "\(path): cannot \(action): \(String(cString: strerror(code)))"
         case .results(let error): error.description
         case .slurm(let problem): problem

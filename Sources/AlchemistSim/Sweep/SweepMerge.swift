@@ -13,14 +13,15 @@ public struct SweepMerge: Sendable {
     ) throws {
         var sweep = MergedSweep(axes: experiment.mergedAxes)
         var damages: [String] = []
+        let inspector = try inspector.completed(by: points)
         for cell in 0..<sweep.cells { sweep.mark(cell, .excluded) }
         for point in points {
-            let (stage, record) = try inspector.find(point.id)
+            let (stage, record) = try inspector.find(point)
             switch stage {
             case .whole: if let record { sweep.add(record, at: point.cell) }
             case .missing: sweep.mark(point.cell, .missing, id: point.id)
             case .failed: sweep.mark(point.cell, .failed, id: point.id)
-            case .outdated: sweep.mark(point.cell, .outdated, id: point.id)
+            case .outdated, .measuredOtherwise: sweep.mark(point.cell, .outdated, id: point.id)
             case .damaged(let reason):
                 sweep.mark(point.cell, .missing, id: point.id)
                 damages.append(reason)

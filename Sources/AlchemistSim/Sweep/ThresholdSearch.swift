@@ -57,7 +57,8 @@ public final class ThresholdSearch {
         self.runner = runner
         self.folder = folder
         self.program = program
-        inspector = PointInspector(folder, keepsFiles: resolver.experiment.keepsFiles, program: program)
+        inspector = PointInspector(
+            folder, keepsFiles: resolver.experiment.keepsFiles, program: program, conditions: runner.conditions)
         self.request = request
         arms = resolver.experiment.base.arms.map(\.name)
         if let arm = request.arm, !arms.contains(arm) {
@@ -127,7 +128,7 @@ public final class ThresholdSearch {
     private func trial(_ value: Double, _ cell: SweepPoint, _ shouldStop: @escaping () -> Bool) throws -> Trial {
         let text = request.text(of: value)
         let resolved = try resolver.resolve(cell.cell, setting: (request.field, text))
-        let found = try inspector.find(resolved.point.id)
+        let found = try inspector.find(resolved.point)
         var record = found.record
         // What does not fit the simulated memory meets no objective; anything else is a mistake.
         var problem: String?

@@ -112,9 +112,9 @@ public final class WorkerPool {
             event(.whole(point, seconds: taken))
             return
         }
-        try? SweepFolder.write("\(end.text)\npoint \(point.id): \(point.name)\n", to: folder.log(of: point.id))
         // A worker that could not even begin would not the next time.
         let code = end.code == Self.inputOutput ? end.code : 70
+        try? FailureLog.write(end.text, of: point, code: code, to: folder.log(of: point.id))
         event(.failed(point, code: code, message: end.text))
         if end.code != 0 { stop(signal: nil) }
     }

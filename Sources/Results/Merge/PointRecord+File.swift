@@ -19,6 +19,7 @@ extension PointRecord {
         for coordinate in coordinates { text += "coordinate\t\(coordinate.name)\t\(coordinate.value)\n" }
         text += "seconds\t\(seconds)\n"
         text += "trace\t\(trace)\n"
+        if let measured { text += measured.fields.joined(separator: "\t") + "\n" }
         if let file { text += "file\t\(file)\n" }
         if let digest { text += "digest\t\(digest)\n" }
         for group in figures {
@@ -113,6 +114,9 @@ extension PointRecord {
             case ("coordinate", 3): coordinates.append(Coordinate(name: fields[1], value: fields[2]))
             case ("seconds", 2): seconds = Double(fields[1]) ?? .nan
             case ("trace", 2): trace = fields[1]
+            case ("measured", 4):
+                guard let measured = Measured(fields: fields) else { throw RecordProblem() }
+                self.measured = measured
             case ("file", 2): file = fields[1]
             case ("digest", 2): digest = fields[1]
             case ("arm", 2), ("comparison", 3), ("paired", 3):

@@ -56,6 +56,8 @@ public struct PointRecord: Sendable, Equatable {
     public var seconds: Double
     /// SHA-256 of the trace's bytes.
     public var trace: String
+    /// Under which conditions it was measured; nil if its times come from a model.
+    public var measured: Measured?
     /// The results file's name in the same folder; nil if only this record was kept.
     public var file: String?
     /// The digest of all that the run found.

@@ -2,7 +2,7 @@ internal import Glibc
 
 /// A file that appears under its name only when it is whole.
 ///
-/// It is written as `.NAME.partial-PID` beside its target and renamed by `commit`. Unless committed it is removed; what
+/// It is written as `.NAME.partial-HOST-PID` beside its target and renamed by `commit`. Unless committed it is removed; what
 /// a killed process leaves behind is recognised by that name.
 package struct StagedFile: ~Copyable {
     package let target: String
@@ -28,7 +28,7 @@ package struct StagedFile: ~Copyable {
         try Self.makeDirectory(directory)
         self.target = target
         self.directory = directory
-        temporary = directory + "/.\(name).partial-\(getpid())"
+        temporary = directory + "/.\(name).partial-\(Self.writer)"
     }
 
     /// Brings the file to the disk and gives it its name.
@@ -40,6 +40,14 @@ package struct StagedFile: ~Copyable {
         committed = true
         try Self.synchronise(directory)
     }
+
+    /// What tells the temporary files of one process from those of another, also on another machine: host and process.
+    package static let writer: String = {
+        var name = utsname()
+        uname(&name)
+        let host = withUnsafeBytes(of: name.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        return "\(host)-\(getpid())"
+    }()
 
     deinit {
         if !committed { unlink(temporary) }

@@ -35,7 +35,8 @@ struct SearchCommand: ParsableCommand {
     }
 
     private func search() throws {
-        let session = try SweepSession(options, quiet: true)
+        var session = try SweepSession(options, quiet: true)
+        session.conditions = .here(threads: nil, isSharing: false)
         try session.folder.make()
         let lock = try session.lock(.alone)
         defer { withExtendedLifetime(lock) {} }

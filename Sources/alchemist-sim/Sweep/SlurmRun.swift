@@ -4,12 +4,7 @@ import Results
 
 /// A sweep on a cluster: submits it, and follows it if asked to.
 struct SlurmRun {
-    /// Between two questions to Slurm.
-    private static let seconds = 1.0
-    /// How long Slurm may give no answer.
-    private static let patience = 600.0
-
-    private let session: SweepSession
+    private var session: SweepSession
     private let options: SlurmOptions
     private let threads: Int?
     private let allowsSharing: Bool
@@ -22,8 +17,54 @@ struct SlurmRun {
     }
 
     func run(_ points: [SweepPoint]) throws {
-        if options.printTemplate { return try Terminal.print(SlurmArray.template + "\n") }
+        let processors = try processors(for: points)
+        var run = self
+        // On which processors tasks will run is not known here.
+        run.session.conditions = .init(threads: threads ?? processors, isSharing: allowsSharing)
+        try run.submit(points, processors: processors)
+    }
+
+    /// What came of the attempt to submit.
+    private enum Submitted {
+        case nothingLeft
+        case earlier(SlurmSubmission)
+        case now(SlurmSubmission, points: Int)
+    }
+
+    private func submit(_ points: [SweepPoint], processors: Int) throws {
         try session.folder.make()
+        try FileManager.default.createDirectory(atPath: absoluteFolder.slurm, withIntermediateDirectories: true)
+        // One submission at a time. The tasks need the folder's own lock as soon as they start.
+        let submitted = try FolderLock.holding(absoluteFolder.slurm + "/.lock") {
+            try submitAlone(points, processors: processors)
+        }
+        switch submitted {
+        case .nothingLeft: try session.mergeLocked(points)
+        case .earlier(let submission):
+            guard options.wait else {
+                throw Failure(
+                    "\(session.folder.path): job \(submission.array) of an earlier submission is not over yet; --wait "
+                        + "follows it, scancel \(submission.words) ends it", .inputOutput)
+            }
+            try Terminal.print("following job \(submission.array), which was submitted before\n")
+            try SlurmFollowing(session, absoluteFolder).follow(submission, points)
+        case .now(let submission, let count):
+            try Terminal.print(
+                "submitted job \(submission.array) with \(submission.tasks) tasks for \(count) points, and job "
+                    + "\(submission.merge ?? 0) that merges\n")
+            if options.wait { try SlurmFollowing(session, absoluteFolder).follow(submission, points) }
+        }
+    }
+
+    private func submitAlone(_ points: [SweepPoint], processors: Int) throws -> Submitted {
+        if let last = try SlurmSubmission.last(in: absoluteFolder) {
+            guard let states = try last.states() else {
+                throw Failure(
+                    "squeue does not answer whether job \(last.array) of an earlier submission is over; expected an "
+                        + "answer before more is submitted", .inputOutput)
+            }
+            if !states.isEmpty { return .earlier(last) }
+        }
         let remaining: [SweepPoint]
         do {
             let lock = try session.lock(.alone)
@@ -34,31 +75,42 @@ struct SlurmRun {
             try session.describe(state)
             remaining = state.remaining
         }
-        guard !remaining.isEmpty else { return try session.merge(points) }
-        let array = SlurmArray(
-            name: "sweep-" + session.experiment.name, points: remaining.count, request, template: try template(),
-            in: absoluteFolder, directory: FileManager.default.currentDirectoryPath, worker: worker, merge: merge)
-        let jobs = try array.submit(remaining, in: absoluteFolder)
-        try Terminal.print(
-            "submitted job \(jobs.array) with \(array.tasks) tasks for \(remaining.count) points, and job \(jobs.merge) "
-                + "that merges\n")
-        if options.wait { try follow([jobs.array, jobs.merge], points) }
+        guard !remaining.isEmpty else { return .nothingLeft }
+        let place = try SlurmSubmission.newPlace(in: absoluteFolder)
+        let array = try SlurmArray(
+            name: "sweep-" + session.experiment.name, points: remaining.count, request(processors: processors),
+            template: try template(), at: place, directory: FileManager.default.currentDirectoryPath,
+            worker: worker(processors: processors), merge: merge(processors: processors))
+        return .now(try array.submit(remaining), points: remaining.count)
     }
 
-    private var request: SlurmArray.Request {
+    /// Processors of a task: as many as its points have threads.
+    private func processors(for points: [SweepPoint]) throws -> Int {
+        let asked = points.compactMap { point in point.measuredThreads.map { $0 > 0 ? $0 : threads ?? 0 } }.max() ?? 0
+        let processors = options.processorsOfTask ?? max(1, asked)
+        guard processors >= asked else {
+            throw Failure(
+                "--processors \(processors): points of this experiment are measured with \(asked) threads, expected at "
+                    + "least as many processors", .usage)
+        }
+        return processors
+    }
+
+    private func request(processors: Int) -> SlurmArray.Request {
         var request = SlurmArray.Request()
         request.partition = options.partition ?? ""
         request.time = options.time ?? ""
         request.memory = options.memory ?? ""
-        request.processors = options.processors
+        request.processors = processors
         request.pointsPerTask = options.pointsPerTask
+        request.isExclusive = session.experiment.isMeasured && !allowsSharing
         return request
     }
 
-    private func template() throws -> String {
-        guard let path = options.template else { return SlurmArray.template }
+    private func template() throws -> (text: String, path: String) {
+        guard let path = options.template else { return (SlurmArray.template, "the standard template") }
         do {
-            return try String(contentsOfFile: path, encoding: .utf8)
+            return (try String(contentsOfFile: path, encoding: .utf8), path)
         } catch {
             throw Failure("\(path): cannot read the template: \(error.localizedDescription)", .inputOutput)
         }
@@ -68,52 +120,16 @@ struct SlurmRun {
         SweepFolder(URL(fileURLWithPath: session.folder.path).standardizedFileURL.path)
     }
 
-    private var program: [String] {
+    private func program(processors: Int) -> [String] {
         let path =
             (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
         return [path] + session.options.arguments(in: absoluteFolder.path)
             + (session.trusted == nil ? ["--any-build"] : [])
-    }
-
-    private var worker: [String] {
-        let threads = threads ?? (session.experiment.isMeasured ? options.processors : nil)
-        return program + (threads.map { ["--threads", "\($0)"] } ?? [])
+            + (session.experiment.isMeasured ? ["--threads", "\(threads ?? processors)"] : [])
             + (allowsSharing ? ["--allow-sharing"] : [])
-            + ["--points-file", SlurmArray.pointsFile(in: absoluteFolder)]
     }
 
-    private var merge: [String] { program + ["--merge"] }
+    private func worker(processors: Int) -> [String] { program(processors: processors) }
 
-    /// Waits for the jobs, then says how they went.
-    private func follow(_ jobs: [Int], _ points: [SweepPoint]) throws {
-        let clock = SweepSession.clock
-        var lastAnswer = 0.0
-        var shown = ""
-        while true {
-            if Interrupt.isRequested {
-                throw Failure(
-                    "interrupted; jobs \(jobs[0]) and \(jobs[1]) go on without this (scancel ends them)", .interrupted)
-            }
-            if let states = try SlurmArray.states(of: jobs) {
-                lastAnswer = clock()
-                if states.isEmpty { break }
-                let text = states.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key.lowercased())" }
-                    .joined(separator: ", ")
-                if text != shown, !session.quiet { Terminal.warn("\(text)\n") }
-                shown = text
-            } else if clock() - lastAnswer > Self.patience {
-                throw Failure(
-                    "Slurm has not answered for \(Int(Self.patience)) s; the jobs may still go on", .inputOutput)
-            }
-            Thread.sleep(forTimeInterval: Self.seconds)
-        }
-        let state = try session.state(of: points)
-        let log = "\(absoluteFolder.slurm)/\(jobs[1])_merge.log"
-        if let text = try? String(contentsOfFile: log, encoding: .utf8) { try Terminal.print(text) }
-        guard state.whole == points.count else {
-            throw Failure(
-                "\(points.count - state.whole) of \(points.count) points are not whole; \(absoluteFolder.slurm)/ and "
-                    + "\(session.folder.path)/points/ID.log say why", state.failed > 0 ? .badData : .inputOutput)
-        }
-    }
+    private func merge(processors: Int) -> [String] { program(processors: processors) + ["--merge"] }
 }

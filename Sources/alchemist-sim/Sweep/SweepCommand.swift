@@ -71,7 +71,8 @@ struct SweepCommand: ParsableCommand {
 
     private func act() throws {
         if cluster.printTemplate { return try Terminal.print(SlurmArray.template + "\n") }
-        let session = try SweepSession(sweep, anyBuild: anyBuild, quiet: quiet)
+        var session = try SweepSession(sweep, anyBuild: anyBuild, quiet: quiet)
+        session.conditions = .init(threads: threads, isSharing: allowSharing ? true : nil)
         if !work.point.isEmpty || work.pointsFile != nil {
             return try SweepWorker(session, work, threads: threads, allowsSharing: allowSharing).run()
         }
@@ -80,13 +81,15 @@ struct SweepCommand: ParsableCommand {
         if instead.dryRun {
             let jobs = try resolvedJobs(session)
             let threads = LocalSweep.threads(threads, of: session.experiment, jobs: jobs)
+            session.conditions = .here(threads: threads, isSharing: allowSharing)
             return try SweepEstimate(session, points, jobs: jobs, threads: threads).show()
         }
         if instead.merge { return try session.mergeAlone(points) }
         if cluster.slurm {
             return try SlurmRun(session, cluster, threads: threads, allowsSharing: allowSharing).run(points)
         }
-        try LocalSweep(session, jobs: try resolvedJobs(session), threads: threads).run(points)
+        try LocalSweep(session, jobs: try resolvedJobs(session), threads: threads, allowsSharing: allowSharing).run(
+            points)
     }
 
     /// How many workers there are; measured points get one unless the user says that they may disturb each other.
@@ -188,7 +191,9 @@ struct SlurmOptions: ParsableArguments {
     @Option(help: "Memory of a task, as Slurm has it.")
     var memory: String?
 
-    @Option(name: .customLong("processors"), help: "Processors of a task. (default: 1)")
+    @Option(
+        name: .customLong("processors"),
+        help: "Processors of a task. (default: the threads of its measured points, or 1)")
     var processorsOfTask: Int?
 
     @Option(help: "A template of the array's script instead of the standard one, which --print-template shows.")
@@ -196,8 +201,6 @@ struct SlurmOptions: ParsableArguments {
 
     @Flag(help: "Print the standard template, and do nothing else.")
     var printTemplate = false
-
-    var processors: Int { processorsOfTask ?? 1 }
 
     /// Options that say how to submit, and whether they were given.
     var given: [(String, Bool)] {

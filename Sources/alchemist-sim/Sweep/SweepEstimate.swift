@@ -56,10 +56,9 @@ struct SweepEstimate {
         var failures: [String] = []
         var isCut = false
         for index in Self.samples(of: remaining.count) where seconds.count < Self.mostTimed {
-            let clock = SweepSession.clock
             let timed: (seconds: Double, share: Double)
             do {
-                timed = try runner.time(remaining[index]) { Interrupt.isRequested || clock() > Self.limit }
+                timed = try runner.time(remaining[index]) { Interrupt.isRequested || $0 > Self.limit }
             } catch {
                 let failure = Failure(error)
                 // Of a disk that fails there is nothing to be learnt from others.

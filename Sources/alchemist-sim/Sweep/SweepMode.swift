@@ -38,7 +38,7 @@ enum SweepMode: String {
     private static func modes(of option: String) -> [SweepMode] {
         switch option {
         case "--jobs": [.local, .dryRun]
-        case "--threads", "--allow-sharing": [.local, .dryRun, .points, .pointsFile, .slurm]
+        case "--threads", "--allow-sharing": [.local, .list, .dryRun, .merge, .points, .pointsFile, .slurm]
         case "--any-build": [.local, .list, .dryRun, .merge, .points, .pointsFile, .slurm]
         case "--chunk": [.pointsFile]
         default: [.slurm]

@@ -12,6 +12,11 @@ struct SweepSession {
     /// The program whose points count; nil for any.
     let trusted: PointRecord.Program?
     let quiet: Bool
+    /// What measured points must have been run under to count, as far as it is known here.
+    var conditions = MeasuredConditions()
+
+    /// Seconds that workers of a sweep that was killed have for their end.
+    static let patience = 10.0
 
     init(_ options: SweepOptions, anyBuild: Bool = false, quiet: Bool) throws {
         self.options = options
@@ -33,32 +38,54 @@ struct SweepSession {
         "process \(getpid()) on \(ProcessInfo.processInfo.hostName), since \(Date().ISO8601Format())"
     }
 
-    func lock(_ mode: FolderLock.Mode) throws -> FolderLock {
-        let lock = try FolderLock(folder, mode, holder: Self.holder)
+    /// Takes the folder. Alone in it, this waits for workers of a sweep that was killed.
+    ///
+    /// - Parameter patience: seconds to wait for others that are there.
+    func lock(_ mode: FolderLock.Mode, patience: Double = 0) throws -> FolderLock {
+        let waiting = { (holder: String) in
+            Terminal.warn("alchemist-sim: \(folder.path): waiting for \(holder)\n")
+        }
+        let lock = try FolderLock(folder, mode, holder: Self.holder, patience: patience, waiting: waiting)
         resolver.keepHashes()
         if lock.isUnsupported {
             Terminal.warn(
                 "alchemist-sim: \(folder.path): this file system can not lock; let one sweep at a time work in it\n")
         }
+        if mode == .alone {
+            try FolderLock.awaitWorkers(of: folder, patience: Self.patience, waiting: waiting)
+        }
         return lock
     }
 
     func runner(in folder: SweepFolder, threads: Int?) -> PointRunner {
-        PointRunner(
-            resolver, in: folder,
-            .init(
-                commandLine: "alchemist-sim " + options.arguments(in: folder.path).joined(separator: " "),
-                created: Date().ISO8601Format(), program: program, threads: threads, clock: Self.clock))
+        var setting = PointRunner.Setting(
+            commandLine: "alchemist-sim " + options.arguments(in: folder.path).joined(separator: " "),
+            created: Date().ISO8601Format(), program: program, threads: threads, clock: Self.clock)
+        setting.isSharing = conditions.isSharing ?? false
+        setting.holder = Self.holder
+        setting.waiting = Self.warnOfMeasuring
+        setting.exitCode = { Failure($0).code.rawValue }
+        return PointRunner(resolver, in: folder, setting)
+    }
+
+    /// Says for whom measured points wait.
+    static func warnOfMeasuring(_ holder: String) {
+        Terminal.warn(
+            "alchemist-sim: waiting for \(holder), which measures on this machine (with --allow-sharing a sweep does not wait)\n"
+        )
     }
 
     private var inspector: PointInspector {
-        PointInspector(folder, keepsFiles: experiment.keepsFiles, program: trusted)
+        PointInspector(folder, keepsFiles: experiment.keepsFiles, program: trusted, conditions: conditions)
     }
 
     func state(of points: [SweepPoint]) throws -> SweepState { try SweepState(of: points, inspector) }
 
     /// What became of a single point.
     func state(ofOne point: SweepPoint) throws -> PointStage { try inspector.stage(of: point) }
+
+    /// Why a point failed, and the exit code that it stands for.
+    func failure(of point: SweepPoint) -> (message: String, code: Int32) { inspector.failure(of: point) }
 
     func list(_ points: [SweepPoint]) throws {
         let state = try state(of: points)
@@ -68,7 +95,7 @@ struct SweepSession {
                 switch stage {
                 case .missing: "missing"
                 case .whole: "whole"
-                case .outdated: "outdated"
+                case .outdated, .measuredOtherwise: "outdated"
                 case .failed: "failed"
                 case .damaged: "damaged"
                 }
@@ -84,6 +111,13 @@ struct SweepSession {
                 "\(folder.path): none of the \(points.count) points is whole, so there is nothing to merge; is this the "
                     + "folder that they were run in (-o)?", .badData)
         }
+        try mergeLocked(points)
+    }
+
+    /// Merges while nobody else is at work in the folder. The last workers of a cluster may be about to end.
+    func mergeLocked(_ points: [SweepPoint]) throws {
+        let lock = try lock(.alone, patience: Self.patience)
+        defer { withExtendedLifetime(lock) {} }
         try merge(points)
     }
 
@@ -114,6 +148,10 @@ struct SweepSession {
             Terminal.warn(
                 "  \(other.points) of them were run by another build, \(other.program); this is \(program.name), so they "
                     + "are run again (--any-build counts them)\n")
+        }
+        for other in state.otherConditions {
+            Terminal.warn(
+                "  \(other.points) of them were measured otherwise (\(other.difference)), so they are run again\n")
         }
         warn(of: state.damages, "is run again")
         let strange = try StrangePoints(in: folder, besides: state.points, resolver)

@@ -8,27 +8,18 @@ struct SweepWorker {
     private let session: SweepSession
     private let options: WorkerOptions
     private let threads: Int?
-    private let allowsSharing: Bool
 
     init(_ session: SweepSession, _ options: WorkerOptions, threads: Int?, allowsSharing: Bool) {
-        self.allowsSharing = allowsSharing
+        var session = session
+        session.conditions = .here(threads: threads, isSharing: allowsSharing)
         self.session = session
         self.options = options
         self.threads = threads
     }
 
     func run() throws {
-        var locks: [FolderLock] = []
-        if options.parent == nil {
-            try session.folder.make()
-            locks.append(try session.lock(.shared))
-            if session.experiment.isMeasured, !allowsSharing {
-                let machine = ProcessInfo.processInfo.hostName
-                locks.append(
-                    try FolderLock(measuringIn: session.folder, on: machine, holder: SweepSession.holder))
-            }
-        }
-        defer { withExtendedLifetime(locks) {} }
+        let lock = try lock()
+        defer { withExtendedLifetime(lock) {} }
         let finder = PointFinder(session.resolver, in: session.folder)
         let runner = session.runner(in: session.folder, threads: threads)
         var failures: [(id: String, failure: Failure)] = []
@@ -52,6 +43,14 @@ struct SweepWorker {
         else { return }
         throw Failure(
             "\(failures.count) points failed; point \(worst.id): \(worst.failure.message)", worst.failure.code)
+    }
+
+    /// The sweep that this works for holds the folder; its workers are told apart, because they may outlive it. If it is
+    /// gone by now, that is noticed before anything is done.
+    private func lock() throws -> FolderLock {
+        if options.parent != nil { return try FolderLock(workersOf: session.folder, holder: SweepSession.holder) }
+        try session.folder.make()
+        return try session.lock(.shared)
     }
 
     /// The seconds that the point took, if it is whole already.

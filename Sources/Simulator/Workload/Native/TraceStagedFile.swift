@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// A trace being written: a file `.NAME.partial-PID` beside its target, renamed by `commit`, removed otherwise.
+/// A trace being written: a file `.NAME.partial-HOST-PID` beside its target, renamed by `commit`, removed otherwise.
 struct TraceStagedFile: ~Copyable {
     private let target: String
     private let directory: String
@@ -16,7 +16,7 @@ struct TraceStagedFile: ~Copyable {
         let name = slash.map { target[target.index(after: $0)...] } ?? target[...]
         guard !name.isEmpty else { throw TraceError(path: path, problem: .notRegular) }
         let directory = slash.map { $0 == target.startIndex ? "/" : String(target[..<$0]) } ?? "."
-        let temporary = "\(directory)/.\(name).partial-\(getpid())"
+        let temporary = "\(directory)/.\(name).partial-\(Self.writer)"
         try Self.makeDirectory(directory)
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw Self.failure("write here", path: path) }
@@ -25,6 +25,14 @@ struct TraceStagedFile: ~Copyable {
         self.temporary = temporary
         self.descriptor = descriptor
     }
+
+    /// Host and process: processes of two machines, whose numbers may be the same, write beside each other.
+    private static let writer: String = {
+        var name = utsname()
+        uname(&name)
+        let host = withUnsafeBytes(of: name.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        return "\(host)-\(getpid())"
+    }()
 
     deinit {
         close(descriptor)
