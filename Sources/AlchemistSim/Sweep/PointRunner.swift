@@ -111,7 +111,7 @@ public final class PointRunner {
         switch experiment.kept {
         case .full:
             // A folder that can not be written to is known before the work is done.
-            let writer = try ResultsWriter(creating: folder.results(of: id))
+            let writer = try writer(to: folder.results(of: id))
             result = try self.result(of: resolved, progress: progress, shouldStop: shouldStop)
             report = try RunReport(result)
             digest = try writer.write(result, report: report)
@@ -144,6 +144,16 @@ public final class PointRunner {
 
     /// What measured points are run under.
     var conditions: MeasuredConditions { .here(threads: setting.threads, isSharing: setting.isSharing) }
+
+    /// What a failing disk left of an earlier results file may be none any more.
+    private func writer(to path: String) throws -> ResultsWriter {
+        do throws(ResultsError) {
+            return try ResultsWriter(creating: path)
+        } catch {
+            guard case .wouldOverwrite = error, unlink(path) == 0 else { throw error }
+            return try ResultsWriter(creating: path)
+        }
+    }
 
     /// Writing would make folders anew that somebody took away, and leave a sweep in pieces.
     private func checkFolder() throws {

@@ -60,8 +60,7 @@ public struct SlurmArray: Sendable {
         name: String, points: Int, _ request: Request, template: (text: String, path: String), at place: String,
         directory: String, worker: [String], merge: [String]
     ) throws(SweepError) {
-        let size = max(request.pointsPerTask ?? 1, (points + Self.mostTasks - 1) / Self.mostTasks, 1)
-        tasks = max(1, (points + size - 1) / size)
+        tasks = Self.tasks(for: points, pointsEach: request.pointsPerTask)
         self.place = place
         let worker = worker + ["--points-file", Self.pointsFile(at: place)]
         let values = [
@@ -75,6 +74,12 @@ public struct SlurmArray: Sendable {
         let merging = values.merging(["merge": merge.map(Self.quoted).joined(separator: " ")]) { old, _ in old }
         self.merge = try SlurmTemplate(Self.mergeTemplate, path: "the template of the merge").filled(
             with: merging, requiring: ["merge"])
+    }
+
+    /// Tasks that so many points make.
+    public static func tasks(for points: Int, pointsEach: Int?) -> Int {
+        let size = max(pointsEach ?? 1, (points + mostTasks - 1) / mostTasks, 1)
+        return max(1, (points + size - 1) / size)
     }
 
     /// A word as the shell takes it.

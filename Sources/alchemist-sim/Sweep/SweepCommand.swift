@@ -79,10 +79,19 @@ struct SweepCommand: ParsableCommand {
         let points = try session.resolver.points()
         if instead.list { return try session.list(points) }
         if instead.dryRun {
-            let jobs = try resolvedJobs(session)
-            let threads = LocalSweep.threads(threads, of: session.experiment, jobs: jobs)
-            session.conditions = .here(threads: threads, isSharing: allowSharing)
-            return try SweepEstimate(session, points, jobs: jobs, threads: threads).show()
+            let layout: SweepEstimate.Layout
+            var threads = threads
+            if cluster.slurm {
+                layout = .tasks(pointsEach: cluster.pointsPerTask)
+                threads = threads ?? cluster.processorsOfTask
+                session.conditions = .init(threads: threads, isSharing: allowSharing)
+            } else {
+                let jobs = try resolvedJobs(session)
+                layout = .jobs(jobs)
+                threads = LocalSweep.threads(threads, of: session.experiment, jobs: jobs)
+                session.conditions = .here(threads: threads, isSharing: allowSharing)
+            }
+            return try SweepEstimate(session, points, layout, threads: threads).show()
         }
         if instead.merge { return try session.mergeAlone(points) }
         if cluster.slurm {
@@ -145,7 +154,8 @@ struct InsteadOptions: ParsableArguments {
     @Flag(help: "Print the points: id, what became of it, where it stands, and its cell, between tabs.")
     var list = false
 
-    @Flag(help: "Say how many points are left and what they would take; write nothing.")
+    @Flag(
+        help: "Say how many points are left and what they would take here or, with --slurm, a task; write nothing.")
     var dryRun = false
 
     @Flag(help: "Merge what there is, and run nothing.")

@@ -12,14 +12,22 @@ struct SweepEstimate {
 
     private let session: SweepSession
     private let points: [SweepPoint]
-    private let jobs: Int
+    private let layout: Layout
     private let threads: Int?
 
+    /// Where points are run.
+    enum Layout {
+        /// In so many processes on this machine.
+        case jobs(Int)
+        /// In tasks of an array, with so many points each if that is said.
+        case tasks(pointsEach: Int?)
+    }
+
     /// - Parameter threads: of each measured point, as its worker would have; nil leaves them to the scenario.
-    init(_ session: SweepSession, _ points: [SweepPoint], jobs: Int, threads: Int?) {
+    init(_ session: SweepSession, _ points: [SweepPoint], _ layout: Layout, threads: Int?) {
         self.session = session
         self.points = points
-        self.jobs = jobs
+        self.layout = layout
         self.threads = threads
     }
 
@@ -31,12 +39,26 @@ struct SweepEstimate {
             + "\(state.failed) failed before, \(remaining.count) to run\n"
         if !remaining.isEmpty {
             let (seconds, basis) = try basis(state.times, remaining)
-            let whole = seconds * Double(remaining.count)
             text +=
-                "about \(Self.time(whole / Double(min(jobs, remaining.count)))) with \(jobs) \(jobs == 1 ? "job" : "jobs"), \(Self.time(whole)) of "
-                + "work: \(Self.time(seconds)) a point, \(basis)\n"
+                "about \(spread(remaining.count, of: seconds)), \(Self.time(seconds * Double(remaining.count))) of work: "
+                + "\(Self.time(seconds)) a point, \(basis)\n"
         }
         try Terminal.print(text)
+    }
+
+    /// How long points of so many seconds keep whoever runs them.
+    private func spread(_ points: Int, of seconds: Double) -> String {
+        switch layout {
+        case .jobs(let jobs):
+            let time = Self.time(seconds * Double(points) / Double(min(jobs, points)))
+            return "\(time) with \(jobs) \(jobs == 1 ? "job" : "jobs")"
+        case .tasks(let pointsEach):
+            let tasks = SlurmArray.tasks(for: points, pointsEach: pointsEach)
+            let most = (points + tasks - 1) / tasks
+            return
+                "\(Self.time(seconds * Double(most))) a task, in \(tasks) \(tasks == 1 ? "task" : "tasks") of at most "
+                + "\(most) \(most == 1 ? "point" : "points")"
+        }
     }
 
     private func basis(_ times: [Double], _ remaining: [SweepPoint]) throws -> (Double, String) {

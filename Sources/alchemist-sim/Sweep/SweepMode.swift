@@ -9,12 +9,15 @@ enum SweepMode: String {
     case points = "--point"
     case pointsFile = "--points-file"
     case slurm = "--slurm"
+    case slurmDryRun = "--slurm --dry-run"
     case template = "--print-template"
 
     init(_ instead: InsteadOptions, _ work: WorkerOptions, _ cluster: SlurmOptions) throws {
         let modes: [(SweepMode, Bool)] = [
-            (.list, instead.list), (.dryRun, instead.dryRun), (.merge, instead.merge),
-            (.slurm, cluster.slurm && !cluster.printTemplate), (.template, cluster.printTemplate),
+            (.list, instead.list), (.merge, instead.merge),
+            (.dryRun, instead.dryRun && !cluster.slurm), (.slurmDryRun, instead.dryRun && cluster.slurm),
+            (.slurm, cluster.slurm && !instead.dryRun && !cluster.printTemplate),
+            (.template, cluster.printTemplate),
             (.points, !work.point.isEmpty), (.pointsFile, work.pointsFile != nil),
         ]
         let chosen = modes.filter(\.1).map(\.0)
@@ -38,9 +41,10 @@ enum SweepMode: String {
     private static func modes(of option: String) -> [SweepMode] {
         switch option {
         case "--jobs": [.local, .dryRun]
-        case "--threads", "--allow-sharing": [.local, .list, .dryRun, .merge, .points, .pointsFile, .slurm]
-        case "--any-build": [.local, .list, .dryRun, .merge, .points, .pointsFile, .slurm]
+        case "--threads", "--allow-sharing", "--any-build":
+            [.local, .list, .dryRun, .merge, .points, .pointsFile, .slurm, .slurmDryRun]
         case "--chunk": [.pointsFile]
+        case "--points-per-task", "--processors": [.slurm, .slurmDryRun]
         default: [.slurm]
         }
     }
