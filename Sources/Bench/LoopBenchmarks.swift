@@ -72,8 +72,7 @@ enum LoopBenchmarks {
 private struct ConstantBackend: ExecutionBackend {
     let model = ModelShape(
         name: "32 layers", layers: 32, hidden: 64, heads: 4, kvHeads: 1, headSize: 16, intermediate: 128,
-        vocabulary: 512,
-        maxContext: 4096, tiedHead: true)
+        vocabulary: 512, maxContext: 4096, tiedHead: true)
     let footprint: Footprint
 
     init() { footprint = Footprint(model: model, tuning: .lora(rank: 1, alpha: 1, targets: [.query])) }
