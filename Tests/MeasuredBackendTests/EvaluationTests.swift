@@ -12,12 +12,13 @@ import Testing
             change(&$0)
         }
         let engine = EngineContext(MeasuredSimulationTests.model, pool: ThreadPool(width: 2))
-        let profile = try MeasuredSimulationTests.profile(for: configuration, engine)
         var options = MeasuredOptions(configuration)
         options.heldOut = HeldOutTexts(vocabulary: 512, tokens: 512, shift: 0.5)
         let backend = MeasuredBackend(
-            engine: engine, profile: profile, tokens: MeasuredSimulationTests.Tokens(trace), options: options)
-        var simulation = try Simulation(configuration: configuration, trace: trace, backend: backend)
+            engine: engine, profile: .paced, tokens: MeasuredSimulationTests.Tokens(trace), options: options)
+        let paced = PacedBackend(
+            backend, demand: MeasuredDemand(MeasuredSimulationTests.model, options, threads: engine.pool.width))
+        var simulation = try Simulation(configuration: configuration, trace: trace, backend: paced)
         return try simulation.run()
     }
 

@@ -22,16 +22,14 @@ import Testing
         configuration.serving.tokenBudget = 64
         change(&configuration)
         let engine = EngineContext(MeasuredSimulationTests.model, pool: ThreadPool(width: 2))
-        let calibrator = Calibrator(
-            engine, training: configuration.training, serving: configuration.serving, effort: .quick)
-        let origin = HardwareProfile.Origin(
-            cpu: "", kernel: "", threads: 2, date: "", model: MeasuredSimulationTests.model.name)
+        let options = MeasuredOptions(configuration)
         let backend = MeasuredBackend(
-            engine: engine, profile: try calibrator.run(origin: origin), tokens: MeasuredSimulationTests.Tokens(trace),
-            options: MeasuredOptions(configuration))
+            engine: engine, profile: .paced, tokens: MeasuredSimulationTests.Tokens(trace), options: options)
         let observed = Observed()
         backend.logitsObserver = { observed.logits[Place(request: $0, position: $1)] = $2 }
-        var simulation = try Simulation(configuration: configuration, trace: trace, backend: backend)
+        let paced = PacedBackend(
+            backend, demand: MeasuredDemand(MeasuredSimulationTests.model, options, threads: engine.pool.width))
+        var simulation = try Simulation(configuration: configuration, trace: trace, backend: paced)
         simulation.checksEveryEvent = true
         let log = try simulation.run()
         #expect(backend.arenaIsEmpty)

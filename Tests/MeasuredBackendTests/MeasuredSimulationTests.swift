@@ -1,7 +1,6 @@
 import Engine
 import MeasuredBackend
 import Simulator
-import Synchronization
 import Testing
 
 /// Whole arms on a real, very small transformer: every gradient that comes out of reuse is audited.
@@ -68,30 +67,13 @@ import Testing
     static func run(
         _ configuration: ArmConfiguration, _ trace: Trace
     ) throws -> (log: ArmLog, backend: MeasuredBackend) {
-        let engine = EngineContext(model, pool: ThreadPool(width: 2))
+        let options = MeasuredOptions(configuration)
         let backend = MeasuredBackend(
-            engine: engine, profile: try profile(for: configuration, engine), tokens: Tokens(trace),
-            options: MeasuredOptions(configuration))
-        var simulation = try Simulation(configuration: configuration, trace: trace, backend: backend)
+            engine: EngineContext(model, pool: ThreadPool(width: 2)), profile: .paced, tokens: Tokens(trace),
+            options: options)
+        let paced = PacedBackend(backend, demand: MeasuredDemand(model, options, threads: 2))
+        var simulation = try Simulation(configuration: configuration, trace: trace, backend: paced)
         return (try simulation.run(), backend)
-    }
-
-    private struct ProfileKey: Hashable {
-        var tuning: Tuning
-        var tokenBudget: Int
-    }
-    private static let profiles = Mutex<[ProfileKey: HardwareProfile]>([:])
-
-    /// What estimates are made from: measured once for all arms that tune and serve alike.
-    static func profile(for configuration: ArmConfiguration, _ engine: EngineContext) throws -> HardwareProfile {
-        let key = ProfileKey(tuning: configuration.training.tuning, tokenBudget: configuration.serving.tokenBudget)
-        if let known = profiles.withLock({ $0[key] }) { return known }
-        let origin = HardwareProfile.Origin(cpu: "", kernel: "", threads: 2, date: "", model: model.name)
-        let profile = try Calibrator(
-            engine, training: configuration.training, serving: configuration.serving, effort: .quick
-        ).run(origin: origin)
-        profiles.withLock { $0[key] = profile }
-        return profile
     }
 
     /// Leaves KV memory for little more than the longest request.
@@ -289,6 +271,29 @@ import Testing
         let losses = log.steps.compactMap(\.loss)
         #expect(losses.count == log.steps.count && losses.allSatisfy { $0.isFinite && $0 > 0 })
         #expect(log.steps.allSatisfy { ($0.gradientNorm ?? 0) > 0 })
+    }
+
+    /// By the machine's own clock nothing says which way records go, only that every way is exact and all time is told.
+    @Test(arguments: [false, true]) func gradientsAreExactByTheRealClock(isFull: Bool) throws {
+        let configuration = Self.configuration {
+            if isFull { $0.training.tuning = .full }
+            $0.training.learningRate = 1e-3
+            $0.recording.offload = .hedged
+            $0.serving.prefixCache = true
+        }
+        let trace = try Self.trace(requests: 24)
+        let backend = MeasuredBackend(
+            engine: EngineContext(Self.model, pool: ThreadPool(width: 2)), profile: .paced, tokens: Self.Tokens(trace),
+            options: MeasuredOptions(configuration))
+        var simulation = try Simulation(configuration: configuration, trace: trace, backend: backend)
+        let log = try simulation.run()
+        let audits = log.steps.compactMap(\.audit)
+        #expect(audits.count == log.steps.count && !audits.isEmpty)
+        #expect(audits.allSatisfy { $0.roundingError <= 1e-5 })
+        #expect(log.quanta.allSatisfy { $0.duration > .zero && $0.probe != nil })
+        #expect(log.quanta.contains { $0.duration != $0.predicted })
+        #expect(backend.arenaIsEmpty)
+        Self.expectRealBytes(log)
     }
 
     /// What is really held is what the books say, to the byte: KV blocks and records on either tier. Room for reloads is
