@@ -60,7 +60,8 @@ test: setup
 	$(SWIFT) build -c release --product alchemist-sim
 	$(SWIFT) test -c release --skip-build
 
-.PHONY: test-sweeps test-slurm test-kills sweep-speed many-points
+.PHONY: test-sweeps test-slurm test-kills sweep-speed many-points test-faults test-long test-fuzz test-run-kills soak
+.PHONY: test-readme coverage
 SWEEPS := ALCHEMIST_SIM=$(abspath $(PROGRAM)) PYTHONDONTWRITEBYTECODE=1
 
 ## Sweeps beyond one process and one machine: the same grid by every way, Slurm among them, then a few kills, the faults
@@ -99,6 +100,36 @@ sanitize: setup
 	    $(SWIFT) build $$flags --build-tests; \
 	    $(SWIFT) test $$flags --skip-build --disable-xctest --filter EngineTests; \
 	done
+
+## Some fifty hand-made faults, all in one build of a copy of the sources; each must be caught by the tests that are named
+## for it: a quarter of an hour.
+test-faults: setup
+	PYTHONDONTWRITEBYTECODE=1 timeout 7200 python3 Tests/Faults/run.py
+
+## What takes long: FUZZ_CASES cases for every reader, 200 kills of runs, memory over a long run, every command of the README,
+## the sanitizers, the hand-made faults. Cases that a reader does not take well stay in results/fuzzing.
+FUZZ_CASES ?= 100000
+FUZZ_TESTS := TraceMutationTests|TraceFuzzTests|YAMLFuzzTests|CheckpointMutationTests|ResultsFuzzTests
+test-long: test-fuzz test-run-kills soak test-readme sanitize test-faults
+test-fuzz: setup
+	$(SWIFT) build -c release --build-tests
+	mkdir -p results/fuzzing
+	ALCHEMIST_FUZZ_CASES=$(FUZZ_CASES) ALCHEMIST_FUZZ_CORPUS=$(abspath results/fuzzing) \
+	  $(SWIFT) test -c release --skip-build --disable-xctest --filter '$(FUZZ_TESTS)'
+
+test-run-kills: build
+	$(SWEEPS) python3 Tests/Runs/kills.py --kills 200
+
+soak: build
+	$(SWEEPS) python3 Tests/Runs/soak.py
+
+## Every command of README.md, some ten minutes; `make bench` among them.
+test-readme: build
+	$(SWEEPS) python3 Tests/Runs/readme.py
+
+## The lines of Sources that the tests run, the built program's among them: at least 85 %. In a build folder of its own.
+coverage: setup
+	PYTHONDONTWRITEBYTECODE=1 python3 Tests/Runs/coverage.py --least 85
 
 ## Format, and the direction of references between the folders of the simulator.
 check:
@@ -240,4 +271,4 @@ tokenizer: .venv-tokenize/made
 	touch $@
 
 clean:
-	rm -rf .build .build-asan .build-tsan results
+	rm -rf .build .build-asan .build-tsan .build-coverage results

@@ -160,6 +160,7 @@ public struct Experiment {
         var provenance = provenance(commandLine: commandLine, created: created)
         switch execution {
         case .measured:
+            if let bytes = BLAS.missingBuffers(threads: threads) { throw ExperimentError.noBuffers(Bytes(bytes)) }
             let pool = ThreadPool(width: threads)
             watcher.tell(.loading, finished: 0)
             let loaded = try model.load(pool: pool)
@@ -272,14 +273,9 @@ public struct Experiment {
         } catch {
             throw ExperimentError.arm(arm.name, error)
         }
-        do {
-            return try simulation.run(
-                progress: { finished, _ in watcher.tell(stage, finished: finished) }, shouldStop: watcher.shouldStop)
-        } catch let error as SimulationError {
-            throw ExperimentError.arm(arm.name, error)
-        } catch let error as PricingError {
-            throw ExperimentError.pricing(arm.name, error)
-        }
+        return try simulation.run(
+            arm: arm.name, progress: { finished, _ in watcher.tell(stage, finished: finished) },
+            shouldStop: watcher.shouldStop)
     }
 
     /// Every arm that trains without reuse is a baseline of every arm that reuses, and of those that share prompts where
@@ -307,6 +303,9 @@ public enum ExperimentError: Error, CustomStringConvertible {
     case arm(String, SimulationError)
     case profile(ProfileError)
     case pricing(String, PricingError)
+    case brokenLaw(BrokenLaw)
+    /// The system does not give the process what matrix products need.
+    case noBuffers(Bytes)
 
     public var description: String {
         switch self {
@@ -317,6 +316,9 @@ public enum ExperimentError: Error, CustomStringConvertible {
         case .arm(let name, let error): "arm \(name): \(error)"
         case .profile(let error): error.description
         case .pricing(let name, let error): "arm \(name): \(error)"
+        case .brokenLaw(let broken): broken.description
+        case .noBuffers(let bytes):
+            "the system does not give this process the \(bytes) of address space that matrix products need: see ulimit -v"
         }
     }
 }

@@ -18,6 +18,19 @@ public enum BLAS {
     /// processors only get in each other's way.
     static func useCallingThreadOnly() { openblas_set_num_threads(1) }
 
+    /// Address space that OpenBLAS takes for each thread that multiplies: its `BUFFER_SIZE` on x86-64, in bytes.
+    private static let bufferSize = 32 << 22
+
+    /// What `threads` threads need of address space to multiply, in bytes, if the process can not get it; nil if it can.
+    /// OpenBLAS itself would ask for it again and again, for ever, as under `ulimit -v`.
+    public static func missingBuffers(threads: Int) -> Int? {
+        let size = threads * bufferSize
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+        guard let room = mmap(nil, size, PROT_READ | PROT_WRITE, flags, -1, 0), room != MAP_FAILED else { return size }
+        munmap(room, size)
+        return nil
+    }
+
     /// Starts the program again with other matrix kernels when those that OpenBLAS chose do not suit the processor.
     ///
     /// OpenBLAS takes processors that it does not know for older ones, or for wider ones: Debian's 0.3.21 runs a Zen 5 with

@@ -1,0 +1,89 @@
+import AlchemistSim
+import Foundation
+import Results
+import Simulator
+import Testing
+
+/// What the machine can do to a run: too little memory, closed streams, a trace that somebody writes to.
+@Suite(.serialized) struct TroubleTests {
+    private static let small = ["--arms", "serve-only,reuse", "--set", "model=nano", "--quiet"]
+
+    private static func trace(_ folder: borrowing Folder, _ name: String = "trace.jsonl", seed: UInt64 = 1) throws
+        -> String
+    {
+        var options = TraceGeneratorOptions()
+        options.requests = 20
+        options.scale = 0.1
+        options.maxContext = 160
+        options.language.vocabulary = 512
+        options.arrivals = .poisson(rate: 100)
+        options.seed = seed
+        options.feedback = TraceGeneratorOptions.FeedbackModel(rate: 0.8, meanDelay: 0.02)
+        let path = folder.path(name)
+        try TraceWriter.write(TraceGenerator(options).generate(), to: path)
+        return path
+    }
+
+    /// Address space from less than the program takes to load its libraries to more than it needs.
+    @Test(.timeLimit(.minutes(5)), arguments: [100, 160, 200, 260, 330, 420, 600, 4000])
+    func memoryThatRunsOutLeavesEarlierResultsAlone(mebibytes: Int) throws {
+        let folder = try Folder()
+        let trace = try Self.trace(folder)
+        let arguments = ["run", trace, "-o", folder.path("r.h5")] + Self.small
+        #expect(try Program.run(arguments).status == 0)
+        let before = FileManager.default.contents(atPath: folder.path("r.h5"))
+        // A run that waits for memory, or asks for it again and again, is ended by its processor time.
+        let outcome = try Program.run(
+            arguments, environment: ["SWIFT_BACKTRACE": "enable=no"],
+            shell: "ulimit -c 0; ulimit -t 30; ulimit -v \(mebibytes << 10)")
+        if outcome.status == 0 {
+            let digest = try ResultsFile(reading: folder.path("r.h5")).verifyDigest()
+            #expect(digest.written == digest.found)
+        } else {
+            #expect(!outcome.errors.isEmpty, "it ended with \(outcome.status) and without a word")
+            #expect(outcome.status != 128 + SIGXCPU && outcome.status != 128 + SIGKILL, "it did not end by itself")
+            #expect(FileManager.default.contents(atPath: folder.path("r.h5")) == before)
+        }
+        let known = folder.names.filter { $0 != "r.h5" && $0 != "trace.jsonl" }
+        #expect(known.allSatisfy { $0.hasPrefix(".r.h5.partial-") }, "\(known)")
+        if mebibytes >= 4000 { #expect(outcome.status == 0, "\(outcome.errors)") }
+    }
+
+    @Test(arguments: [">&-", "2>&-", "<&-", "<&- >&-", "<&- >&- 2>&-"])
+    func closedStreamsAreNoPlaceForFiles(closing: String) throws {
+        let folder = try Folder()
+        let trace = try Self.trace(folder)
+        let text = FileManager.default.contents(atPath: trace)
+        let outcome = try Program.run(
+            ["run", trace, "-o", folder.path("r.h5")] + Self.small, environment: ["OPENBLAS_CORETYPE": "Haswell"],
+            shell: "exec \(closing)")
+        #expect(outcome.status == (closing.contains(">&-") && !closing.hasPrefix("2") ? 74 : 0))
+        let file = try ResultsFile(reading: folder.path("r.h5"))
+        #expect(try file.status == .complete)
+        let digest = try file.verifyDigest()
+        #expect(digest.written == digest.found)
+        #expect(FileManager.default.contents(atPath: trace) == text)
+        #expect(folder.names == ["r.h5", "trace.jsonl"])
+    }
+
+    @Test func aTraceThatChangesDuringTheRunIsTheOneThatWasRead() throws {
+        let folder = try Folder()
+        let trace = try Self.trace(folder)
+        let other = try Self.trace(folder, "other.jsonl", seed: 2)
+        let requests = try TraceReader.read(path: trace)
+        let outcome = try Program.run(
+            ["run", trace, "-o", folder.path("r.h5"), "--repeats", "3"] + Self.small,
+            meanwhile: { _ in
+                for _ in 0..<3000 where !folder.names.contains(where: { $0.contains("partial") }) { usleep(5000) }
+                // In place, as an editor or a logger does.
+                guard let handle = FileHandle(forWritingAtPath: trace) else { return }
+                try? handle.truncate(atOffset: 0)
+                try? handle.write(contentsOf: FileManager.default.contents(atPath: other) ?? Data())
+                try? handle.close()
+            })
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let file = try ResultsFile(reading: folder.path("r.h5"))
+        #expect(try file.attribute("trace_sha256", of: "/") == requests.sha256)
+        #expect(try file.values(at: "/trace/id") == .text(requests.requests.map(\.id)))
+    }
+}
