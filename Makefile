@@ -148,7 +148,7 @@ effect: build
 validate: build
 	$(PROGRAM) trace generate --requests 120 --turns 1 --scale 0.3 --target-p 0.8 --rate 2 --feedback-rate 0.7 --seed 11 \
 	  -o results/validate.jsonl
-	$(PROGRAM) validate experiments/validate.yaml results/validate.jsonl
+	$(PROGRAM) validate experiments/validate.yaml results/validate.jsonl --again
 
 ## What each policy for records does to serving and training under bursts on a tight device: minutes, priced by formulas.
 burst: build
@@ -237,7 +237,7 @@ figures-full: build plots
 	$(MAKE) -f experiments/figures/figures.mk SEEDS=5
 
 ## The paper's claims beside what is measured here and modelled: a table with intervals and verdicts, on the terminal and in
-## results/reproduction.md. The full form runs five seeds, a quarter of an hour on an otherwise idle machine, and writes
+## results/reproduction.md. The full form runs five seeds, some minutes on an otherwise idle machine, and writes
 ## docs/reproduction.md.
 reproduce: build plots
 	$(MAKE) -f experiments/figures/figures.mk SEEDS=2 REPRODUCTION=results/reproduction.md reproduce
