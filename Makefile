@@ -61,7 +61,7 @@ test: setup
 	$(SWIFT) test -c release --skip-build
 
 .PHONY: test-sweeps test-slurm test-kills sweep-speed many-points test-faults test-long test-fuzz test-run-kills soak
-.PHONY: test-readme coverage
+.PHONY: test-readme test-extending coverage
 SWEEPS := ALCHEMIST_SIM=$(abspath $(PROGRAM)) PYTHONDONTWRITEBYTECODE=1
 
 ## Sweeps beyond one process and one machine: the same grid by every way, Slurm among them, then a few kills, the faults
@@ -110,7 +110,7 @@ test-faults: setup
 ## the sanitizers, the hand-made faults. Cases that a reader does not take well stay in results/fuzzing.
 FUZZ_CASES ?= 100000
 FUZZ_TESTS := TraceMutationTests|TraceFuzzTests|YAMLFuzzTests|CheckpointMutationTests|ResultsFuzzTests
-test-long: test-fuzz test-run-kills soak test-readme sanitize test-faults
+test-long: test-fuzz test-run-kills soak test-readme test-extending sanitize test-faults
 test-fuzz: setup
 	$(SWIFT) build -c release --build-tests
 	mkdir -p results/fuzzing
@@ -126,6 +126,10 @@ soak: build
 ## Every command of README.md, some ten minutes; `make bench` among them.
 test-readme: build
 	$(SWEEPS) python3 Tests/Runs/readme.py
+
+## The change of docs/extending.md, applied to a copy of the sources and built there: some minutes.
+test-extending: setup
+	PYTHONDONTWRITEBYTECODE=1 python3 Tests/Runs/extending.py
 
 ## The lines of Sources that the tests run, the built program's among them: at least 85 %. In a build folder of its own.
 coverage: setup
