@@ -1,4 +1,5 @@
 import AlchemistSim
+import Crypto
 import Foundation
 import Results
 import Simulator
@@ -7,6 +8,8 @@ import Testing
 /// What the machine can do to a run: too little memory, closed streams, a trace that somebody writes to.
 @Suite(.serialized) struct TroubleTests {
     private static let small = ["--arms", "serve-only,reuse", "--set", "model=nano", "--quiet"]
+    /// Takes no time to speak of.
+    private static let priced = ["--set", "backend=a100-80g", "--set", "model=llama-3-8b"]
 
     private static func trace(_ folder: borrowing Folder, _ name: String = "trace.jsonl", seed: UInt64 = 1) throws
         -> String
@@ -25,12 +28,12 @@ import Testing
     }
 
     /// Address space from less than the program takes to load its libraries to more than it needs.
-    @Test(.timeLimit(.minutes(5)), arguments: [100, 160, 200, 260, 330, 420, 600, 4000])
+    @Test(.timeLimit(.minutes(5)), arguments: [100, 200, 330, 4000])
     func memoryThatRunsOutLeavesEarlierResultsAlone(mebibytes: Int) throws {
         let folder = try Folder()
         let trace = try Self.trace(folder)
         let arguments = ["run", trace, "-o", folder.path("r.h5")] + Self.small
-        #expect(try Program.run(arguments).status == 0)
+        #expect(try Program.run(arguments + Self.priced).status == 0)
         let before = FileManager.default.contents(atPath: folder.path("r.h5"))
         // A run that waits for memory, or asks for it again and again, is ended by its processor time.
         let outcome = try Program.run(
@@ -55,8 +58,7 @@ import Testing
         let trace = try Self.trace(folder)
         let text = FileManager.default.contents(atPath: trace)
         let outcome = try Program.run(
-            ["run", trace, "-o", folder.path("r.h5")] + Self.small, environment: ["OPENBLAS_CORETYPE": "Haswell"],
-            shell: "exec \(closing)")
+            ["run", trace, "-o", folder.path("r.h5")] + Self.small + Self.priced, shell: "exec \(closing)")
         #expect(outcome.status == (closing.contains(">&-") && !closing.hasPrefix("2") ? 74 : 0))
         let file = try ResultsFile(reading: folder.path("r.h5"))
         #expect(try file.status == .complete)
@@ -71,6 +73,7 @@ import Testing
         let trace = try Self.trace(folder)
         let other = try Self.trace(folder, "other.jsonl", seed: 2)
         let requests = try TraceReader.read(path: trace)
+        let hash = SHA256.hash(data: FileManager.default.contents(atPath: trace) ?? Data())
         let outcome = try Program.run(
             ["run", trace, "-o", folder.path("r.h5"), "--repeats", "3"] + Self.small,
             meanwhile: { _ in
@@ -83,7 +86,7 @@ import Testing
             })
         #expect(outcome.status == 0, "\(outcome.errors)")
         let file = try ResultsFile(reading: folder.path("r.h5"))
-        #expect(try file.attribute("trace_sha256", of: "/") == requests.sha256)
+        #expect(try file.attribute("trace_sha256", of: "/") == hash.map { String(format: "%02x", $0) }.joined())
         #expect(try file.values(at: "/trace/id") == .text(requests.requests.map(\.id)))
     }
 }

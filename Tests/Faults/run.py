@@ -107,7 +107,7 @@ def make_switches(copy):
 def build(copy):
     start = time.monotonic()
     subprocess.run(
-        ["swift", "build", "-c", "release", "--build-tests"], cwd=copy, check=True, stdout=subprocess.DEVNULL)
+        ["swift", "build", "-c", "release", "--ignore-lock", "--build-tests"], cwd=copy, check=True, stdout=subprocess.DEVNULL)
     print(f"built in {time.monotonic() - start:.0f} s", flush=True)
 
 
@@ -119,7 +119,7 @@ def test(copy, tests, number=None, limit=600):
         environment["ALCHEMIST_FAULT"] = str(number)
     try:
         run = subprocess.run(
-            ["swift", "test", "-c", "release", "--skip-build", "--disable-xctest", "--filter", tests], cwd=copy,
+            ["swift", "test", "-c", "release", "--ignore-lock", "--skip-build", "--disable-xctest", "--filter", tests], cwd=copy,
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit)
     except subprocess.TimeoutExpired:
         return "hangs", "", 0
@@ -132,7 +132,7 @@ def test(copy, tests, number=None, limit=600):
     if names:
         return "fails", next(iter(names)).strip('"'), 0
     trap = re.search(r"Fatal error: (.+)", text)
-    if trap or re.search(r"signal|crash", text):
+    if trap or re.search(r"signal|crash|^. Test run started", text, re.M):
         return "traps", trap.group(1).strip() if trap else "", 0
     raise Wrong(f"`swift test --filter {tests}` ended with {run.returncode} and without a failed test:\n{text[-2000:]}")
 
@@ -197,8 +197,9 @@ def main():
             found = result in ("fails", "traps", "hangs")
             caught += found
             print(f"{'caught ' if found else 'MISSED '} {fault.name}: {result} {what}", flush=True)
-            by = {"fails": f"`{what}`", "traps": f"a precondition: {what}", "hangs": "the time limit"}.get(result, "nothing")
-            rows.append(f"| `{fault.name}` | {fault.says} | `{fault.tests}` | {by} |\n")
+            by = {"fails": f"`{what}`", "traps": "the process ends", "hangs": "the time limit"}.get(result, "nothing")
+            tests = fault.tests.replace("|", "\\|")
+            rows.append(f"| `{fault.name}` | {fault.says} | `{tests}` | {by} |\n")
     finally:
         if not options.copy:
             shutil.rmtree(copy, ignore_errors=True)

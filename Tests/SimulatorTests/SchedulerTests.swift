@@ -43,29 +43,6 @@ import Testing
         #expect(scheduler.plan(&memory) == .full(blocks: 1) && scheduler.newcomerCount == 1)
     }
 
-    @Test("What is promised to one prompt that is computed in chunks is not given to the next")
-    func promisedBlocks() {
-        var configuration = ServingConfiguration()
-        configuration.kvWatermark = 0
-        configuration.tokenBudget = 8
-        var scheduler = Scheduler(configuration: configuration)
-        var memory = Self.memory(blocks: 6)
-        // Five blocks, of which the first iteration takes two.
-        scheduler.enqueue(request: 0, promptTokens: 20, outputTokens: 1)
-        scheduler.beginIteration()
-        #expect(scheduler.plan(&memory) == .planned)
-        Self.run(&scheduler, &memory)
-        configuration.tokenBudget = 100
-        scheduler.enqueue(request: 1, promptTokens: 8, outputTokens: 1)
-        scheduler.beginIteration()
-        #expect(scheduler.plan(&memory) == .planned)
-        Self.run(&scheduler, &memory)
-        scheduler.beginIteration()
-        // The last chunk leaves room in the budget, but one block of the pool.
-        #expect(scheduler.plan(&memory) == .full(blocks: 2))
-        #expect(scheduler.takeSlices().map(\.tokens) == [16..<20])
-    }
-
     /// Sequences that have had their first turn and gave way wait, but not for the first time; nobody is admitted while
     /// any that was short of blocks has not got them.
     @Test func newcomersAndThoseInNeed() {
