@@ -165,6 +165,10 @@ extension ScenarioField {
             s.base.recording.plan = LayerPlans(layers: plans)
         },
         choice(
+            "recording.precision",
+            "What values of records are rounded to: `own`, as wide as the backend computes them, 32 bits on a CPU and 16 on "
+                + "an accelerator; the others where they are narrower than that.", \.base.recording.precision),
+        choice(
             "recording.offload", "When records are copied to the host and their device copies freed.",
             \.base.recording.offload),
         ScenarioField(

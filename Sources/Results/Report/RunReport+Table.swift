@@ -182,6 +182,8 @@ private struct Row {
             training("feedback to first token, p50", Figure.duration) { $0.learningLag?.p50 },
             training("reload stall", Figure.duration) { $0.stall.seconds },
             training("gradient rounding error", Figure.number, \.roundingError),
+            precision("gradient precision error", \.precisionError),
+            precision("gradient precision cosine", \.precisionCosine),
             training("gradient staleness error", Figure.number) { $0.stalenessError?.median },
         ]
     }
@@ -190,6 +192,19 @@ private struct Row {
     private static func perDevice(_ label: String, _ value: @escaping (TrainingSummary) -> Double?) -> Row {
         var row = training(label, Figure.rate("tok"), value)
         row.isShown = { $0.contains { $0.repeats.contains { ($0.training?.devices ?? 1) > 1 } } }
+        return row
+    }
+
+    /// Of runs with records that are rounded.
+    private static func precision(_ label: String, _ value: @escaping (TrainingSummary) -> Spread?) -> Row {
+        var row = training(label, Figure.number) { value($0)?.median }
+        row.isShown = { arms in
+            arms.contains { arm in
+                arm.repeats.contains { run in
+                    run.training?.audits.contains { $0.precisionError != $0.roundingError } == true
+                }
+            }
+        }
         return row
     }
 

@@ -6,6 +6,8 @@ import Simulator
 final class PacedBackend: ExecutionBackend {
     let work: MeasuredBackend
     private let pace: ModelledBackend<MeasuredDemand>
+    /// Told each plan before it is executed.
+    var willExecute: (StepPlan) -> Void = { _ in }
 
     init(_ work: MeasuredBackend, demand: MeasuredDemand) {
         self.work = work
@@ -21,6 +23,7 @@ final class PacedBackend: ExecutionBackend {
 
     func estimate(_ plan: StepPlan) -> SimDuration { pace.estimate(plan) }
     func execute(_ plan: StepPlan) throws -> StepOutcome {
+        willExecute(plan)
         var outcome = try work.execute(plan)
         let paced = try pace.execute(plan)
         outcome.duration = paced.duration

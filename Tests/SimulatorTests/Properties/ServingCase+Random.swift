@@ -51,6 +51,7 @@ extension ServingCase {
         drawn.keepFor = [2_000, 1_000_000][stream.below(2)]
         drawn.drawTraining(&stream)
         drawn.evictsCache = stream.below(2) == 0
+        drawn.precision = PiecePrecision.allCases[stream.below(4)]
         return drawn
     }
 
@@ -137,6 +138,7 @@ extension ServingCase {
         }
         add { $0.firstTokenObjective = 0 }
         add { $0.evictsCache = false }
+        add { $0.precision = .own }
         for index in items.indices {
             add { $0.items[index].feedback = nil }
             add { ($0.items[index].kind, $0.items[index].other) = (.sft, 3) }

@@ -71,8 +71,13 @@ struct ServingCase: Equatable, CustomStringConvertible {
 
     enum Selection: CaseIterable { case all, half, predicted }
 
-    var plans: SavePlans { SavePlans(checkpointing: checkpointing, recorded: LayerPlans(layers: plan)) }
+    var plans: SavePlans {
+        SavePlans(
+            checkpointing: checkpointing, recorded: LayerPlans(layers: plan), precision: precision,
+            copiesKV: offload != .none)
+    }
     var evictsCache = false
+    var precision = PiecePrecision.own
 
     var description: String {
         let defaults = ServingCase()
@@ -119,6 +124,7 @@ struct ServingCase: Equatable, CustomStringConvertible {
         add("firstTokenObjective", \.firstTokenObjective) { "\($0)" }
         add("tokenObjective", \.tokenObjective) { "\($0)" }
         add("evictsCache", \.evictsCache) { "\($0)" }
+        add("precision", \.precision) { ".\($0)" }
         return "ServingCase(" + parts.joined(separator: ", ") + ")"
     }
 
@@ -185,6 +191,7 @@ struct ServingCase: Equatable, CustomStringConvertible {
         configuration.recording.scope = trains && reuses ? scope : .none
         configuration.recording.selection = selection.meaning
         configuration.recording.plan = plans.recorded
+        configuration.recording.precision = precision
         configuration.recording.prefetchLayers = prefetch
         configuration.recording.offload = offload
         configuration.recording.backpressure = backpressure
