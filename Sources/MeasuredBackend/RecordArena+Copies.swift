@@ -17,7 +17,8 @@ extension RecordArena {
                     run.block.bytes(layer: layer, rows: rows),
                     to: kv.bytes(layer: 0, rows: run.first..<run.first + run.count))
             case .narrow(let kv):
-                rounding = rounding + measured { kv.store(run.block, layer: layer, rows: rows, at: run.first, pool: pool) }
+                rounding =
+                    rounding + measured { kv.store(run.block, layer: layer, rows: rows, at: run.first, pool: pool) }
             }
         }
     }

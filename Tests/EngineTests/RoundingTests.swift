@@ -44,7 +44,9 @@ struct RoundingTests {
         return planes
     }
 
-    @Test("every row comes back as the nearest values that can be stored", arguments: NarrowPrecision.allCases, SavePlan.allCases)
+    @Test(
+        "every row comes back as the nearest values that can be stored", arguments: NarrowPrecision.allCases,
+        SavePlan.allCases)
     func roundTrip(precision: NarrowPrecision, plan: SavePlan) {
         for (rows, queryRows) in [(1, 1), (7, 7), (9, 2), (5, 0)] {
             let source = ActivationBlock(Self.config, rows: rows, queryRows: queryRows, plan: plan)
@@ -70,7 +72,9 @@ struct RoundingTests {
                         let expected = largest < 1e-36 ? 0 : Self.nearest(x, largest: largest, precision)
                         let step = precision == .bf16 ? Double(abs(x)) / 128 : Double(largest) / 127
                         // The quotient is a float, so a value half-way between two may go to either.
-                        #expect(abs(Double(y) - expected) <= 1e-5 * step || abs(abs(Double(y) - Double(x)) - step / 2) <= 1e-4 * step)
+                        #expect(
+                            abs(Double(y) - expected) <= 1e-5 * step
+                                || abs(abs(Double(y) - Double(x)) - step / 2) <= 1e-4 * step)
                     }
                 }
             }
@@ -99,7 +103,9 @@ struct RoundingTests {
     func ties() {
         let source = FinalBlock(Self.config, rows: 3)
         // 1 + 1/256 lies half-way between two bfloat16, 1 + 3/256 as well; of 127 steps, 2.5 half-way between 2 and 3.
-        for (index, value) in [1 + 0x1p-8, 1 + 0x3p-8, -1 - 0x1p-8].enumerated() { source.buffer.base[index] = Float(value) }
+        for (index, value) in [1 + 0x1p-8, 1 + 0x3p-8, -1 - 0x1p-8].enumerated() {
+            source.buffer.base[index] = Float(value)
+        }
         for (index, value) in [127, 2.5, -3.5, -127].enumerated() { source.buffer.base[48 + index] = Float(value) }
         source.buffer.base[96] = .nan
         let target = FinalBlock(Self.config, rows: 3)
@@ -171,7 +177,8 @@ struct RoundingTests {
         let transformer = Transformer(config, pool: pool)
         let parameters = TestModels.parameters(config, .full, seed: 3)
         for lengths in [[20], [20, 13]] {
-            func serve(_ record: (Int, Int, Int) -> Stored<ActivationBlock>, _ final: Stored<FinalBlock>) -> SliceRecord {
+            func serve(_ record: (Int, Int, Int) -> Stored<ActivationBlock>, _ final: Stored<FinalBlock>) -> SliceRecord
+            {
                 let slices = lengths.enumerated().map { number, length in
                     ServingSlice(
                         tokens: ServingTests.text(length, config.vocabulary), start: 0,
@@ -179,7 +186,9 @@ struct RoundingTests {
                         record: number > 0
                             ? nil
                             : SliceRecord(
-                                stored: (0..<config.layers).map { record($0, length, $0 + 1 < config.layers ? length : 3) },
+                                stored: (0..<config.layers).map {
+                                    record($0, length, $0 + 1 < config.layers ? length : 3)
+                                },
                                 final: final), wantsLogits: true)
                 }
                 _ = transformer.forward(slices, parameters)

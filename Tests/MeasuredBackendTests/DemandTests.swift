@@ -81,7 +81,8 @@ import Testing
                     let block = NarrowLayout.activations(
                         config, rows: rows, queryRows: layer < config.layers - 1 ? rows : finalRows,
                         plan: Engine.SavePlan(plan[layer]), narrow)
-                    #expect(sizes.activations(layer: layer, tokens: rows, finalRows: finalRows).count == block.byteCount)
+                    #expect(
+                        sizes.activations(layer: layer, tokens: rows, finalRows: finalRows).count == block.byteCount)
                 }
             }
         }

@@ -69,11 +69,15 @@ extension NarrowBlock {
     package func settle(_ x: UnsafeMutablePointer<Float>, plane number: Int, row: Int, slack: Float) {
         let columns = layout.planes[number].columns
         var stored = [Float](repeating: 0, count: columns)
-        stored.withUnsafeMutableBufferPointer { if let base = $0.baseAddress { load(plane: number, row: row, to: base) } }
+        stored.withUnsafeMutableBufferPointer {
+            if let base = $0.baseAddress { load(plane: number, row: row, to: base) }
+        }
         let lone = NarrowBlock(layout.row(of: number))
         lone.store(x, plane: 0, row: 0)
         var rounded = stored
-        rounded.withUnsafeMutableBufferPointer { if let base = $0.baseAddress { lone.load(plane: 0, row: 0, to: base) } }
+        rounded.withUnsafeMutableBufferPointer {
+            if let base = $0.baseAddress { lone.load(plane: 0, row: 0, to: base) }
+        }
         var largest: Float = 0
         for column in 0..<columns { largest = max(largest, abs(x[column])) }
         for column in 0..<columns {

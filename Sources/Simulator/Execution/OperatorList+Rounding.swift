@@ -30,7 +30,8 @@ extension OperatorList {
     /// K and V of `rows` tokens rounded, or made what attention reads, in `count` layers.
     func roundedKV(rows: Int, count: Int = 1) -> Operator {
         conversion(
-            footprint.kvPerTokenPerLayer * rows, footprint.kvCopyPerTokenPerLayer * rows, width: widths.kv, count: count)
+            footprint.kvPerTokenPerLayer * rows, footprint.kvCopyPerTokenPerLayer * rows, width: widths.kv, count: count
+        )
     }
 
     /// The activations of a unit's recorded rows, made what backward reads.

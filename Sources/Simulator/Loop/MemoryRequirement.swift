@@ -141,7 +141,8 @@ public struct MemoryRequirement: Sendable {
         }
         let sizes = demand.footprint.recordSizes
         return sizes.activations(tokens: recorded.rows, finalRows: recorded.lossRows)
-            + max(sizes.kvPerToken, sizes.cachedKVPerToken) * (sizes.layers * recorded.rows) + sizes.finalPerToken * recorded.lossRows
+            + max(sizes.kvPerToken, sizes.cachedKVPerToken) * (sizes.layers * recorded.rows) + sizes.finalPerToken
+            * recorded.lossRows
             + demand.trainWorkspace(for: recorded, unitRows: recorded.rows)
     }
 
