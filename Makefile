@@ -210,7 +210,7 @@ figures-full: build plots
 	$(MAKE) -f experiments/figures/figures.mk SEEDS=5
 
 ## The paper's claims beside what is measured here and modelled: a table with intervals and verdicts, on the terminal and in
-## results/reproduction.md. The full form runs five seeds, a quarter of an hour on an otherwise idle machine, and writes
+## results/reproduction.md. The full form runs five seeds, some minutes on an otherwise idle machine, and writes
 ## docs/reproduction.md.
 reproduce: build plots
 	$(MAKE) -f experiments/figures/figures.mk SEEDS=2 REPRODUCTION=results/reproduction.md reproduce
