@@ -117,7 +117,7 @@ effect: build
 validate: build
 	$(PROGRAM) trace generate --requests 120 --turns 1 --scale 0.3 --target-p 0.8 --rate 2 --feedback-rate 0.7 --seed 11 \
 	  -o results/validate.jsonl
-	$(PROGRAM) validate experiments/validate.yaml results/validate.jsonl
+	$(PROGRAM) validate experiments/validate.yaml results/validate.jsonl --again
 
 ## What each policy for records does to serving and training under bursts on a tight device: minutes, priced by formulas.
 burst: build

@@ -16,6 +16,7 @@ struct ValidateCommand: ParsableCommand {
 
             EXAMPLES
               alchemist-sim validate experiments/validate.yaml results/validate.jsonl
+              alchemist-sim validate experiments/validate.yaml results/validate.jsonl --again
               alchemist-sim validate my.yaml my.jsonl --profile profiles/here.yaml --loads 0.5,0.9
             """)
 
@@ -30,6 +31,13 @@ struct ValidateCommand: ParsableCommand {
 
     @Option(help: "Loads, separated by commas.")
     var loads = "0.3,0.6,0.8,1.5"
+
+    @Flag(
+        help: """
+            Hold the machine against itself, too: measure each arm again, and execute the quanta of its first run a second \
+            time. Takes three times as long.
+            """)
+    var again = false
 
     @Option(
         name: [.customLong("set")], parsing: .singleValue,
@@ -71,7 +79,7 @@ struct ValidateCommand: ParsableCommand {
         for load in loads {
             let writer = try ResultsWriter(creating: "\(output)/validate-\(load.formatted(decimals: 2)).h5")
             let result = try validation.run(
-                atLoad: load, of: capacity, progress: line.show, shouldStop: { Interrupt.isRequested })
+                atLoad: load, of: capacity, again: again, progress: line.show, shouldStop: { Interrupt.isRequested })
             line.clear()
             let run = validation.result(
                 of: result, commandLine: CommandLine.arguments.joined(separator: " "), created: created)

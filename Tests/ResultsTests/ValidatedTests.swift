@@ -36,4 +36,20 @@ import Testing
         #expect(load.markdown().contains("### Load 0.30"))
         #expect(load.markdown().contains("| recompute | `forward_seconds` | 0.120 | 0.132 | 10.0 % |"))
     }
+
+    /// The machine against itself: the same quanta by what they took another time, and figures of another run.
+    @Test func theMachineStandsBesideItself() throws {
+        let measured = Self.log(predicted: [11, 8, 30, 40], durations: [10, 10, 30, 80])
+        let again = ValidatedArm.Again(log: Fixture.training(forward: 75), durations: [10, 12, 33, 40].map { ms($0) })
+        let arm = ValidatedArm(
+            name: "recompute", measured: [measured], modelled: measured, again: again, trace: Fixture.trace)
+        let errors = try #require(arm.quantumErrors.first?.again)
+        #expect(abs(errors.median - 0.15) < 1e-12)
+        #expect(abs(errors.bias - (95.0 / 130 - 1)) < 1e-12)
+        let pair = try #require(arm.pairs(["forward_seconds"]).first)
+        #expect(abs((pair.difference ?? 0) - 0.5) < 1e-12)
+        let text = ValidatedLoad(load: 0.3, trace: Fixture.trace, arms: [arm]).markdown()
+        #expect(text.contains("| recompute | train | 4 | 15.0 % | 41.0 % | -31.5 % | 15.0 % |"))
+        #expect(text.contains("| recompute | `forward_seconds` | 0.100 | 0.100 | 0.0 % | 0.150 | 50.0 % |"))
+    }
 }

@@ -67,9 +67,12 @@ public struct Validation {
     }
 
     /// Runs every arm both ways at one load.
+    ///
+    /// - Parameter again: whether the machine is held against itself, too: every arm is measured again, and then its first
+    ///   run's quanta are executed a second time.
     public func run(
-        atLoad load: Double, of capacity: Double, progress: @escaping (RunProgress) -> Void = { _ in },
-        shouldStop: @escaping () -> Bool = { false }
+        atLoad load: Double, of capacity: Double, again: Bool = false,
+        progress: @escaping (RunProgress) -> Void = { _ in }, shouldStop: @escaping () -> Bool = { false }
     ) throws -> ValidatedLoad {
         let trace = trace(atLoad: load, of: capacity)
         let watcher = RunWatcher(requests: trace.requests.count, progress: progress, shouldStop: shouldStop)
@@ -82,9 +85,32 @@ public struct Validation {
                 if logs.last?.status == .interrupted { break }
             }
             let log = try run(arm, modelled, over: trace, watcher: .silent)
-            arms.append(ValidatedArm(name: arm.name, measured: logs, modelled: log, trace: trace))
+            var second: ValidatedArm.Again?
+            if again, let first = logs.first, logs.allSatisfy({ $0.status != .interrupted }) {
+                second = ValidatedArm.Again(
+                    log: try run(arm, measured, over: trace, watcher: watcher),
+                    durations: try durations(of: first, arm, measured, over: trace, watcher: watcher))
+            }
+            arms.append(ValidatedArm(name: arm.name, measured: logs, modelled: log, again: second, trace: trace))
         }
         return ValidatedLoad(load: load, trace: trace, arms: arms)
+    }
+
+    /// What the quanta of a run take when they are executed again, in the same order on the same contents.
+    private func durations(
+        of log: ArmLog, _ arm: Arm, _ source: MeasuredSteadily, over trace: Trace, watcher: RunWatcher
+    ) throws -> [SimDuration] {
+        var table = ReplayTable()
+        table.add(log)
+        let backend = source.backend(for: arm, round: 0)
+        let retold = RetoldBackend(
+            backend,
+            told: ReplayBackend(
+                table: table, choice: .inOrder, hardware: .machine(profile), fallback: nil,
+                demand: MeasuredDemand(
+                    experiment.model.config, MeasuredOptions(arm.configuration), threads: profile.origin.threads)))
+        _ = try run(arm, on: retold, over: trace, watcher: watcher)
+        return retold.taken
     }
 
     private var modelled: ModelledSource {
@@ -95,7 +121,12 @@ public struct Validation {
     private func run<Source: BackendSource>(
         _ arm: Arm, _ source: Source, over trace: Trace, round: Int = 0, watcher: RunWatcher
     ) throws -> ArmLog {
-        let backend = try source.backend(for: arm, round: round)
+        try run(arm, on: try source.backend(for: arm, round: round), over: trace, round: round, watcher: watcher)
+    }
+
+    private func run(
+        _ arm: Arm, on backend: some ExecutionBackend, over trace: Trace, round: Int = 0, watcher: RunWatcher
+    ) throws -> ArmLog {
         do {
             var simulation = try Simulation(configuration: arm.configuration, trace: trace, backend: backend)
             let stage = RunProgress.Stage.running(arm: arm.name, round: round, rounds: scenario.repeats)

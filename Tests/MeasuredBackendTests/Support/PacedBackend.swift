@@ -3,43 +3,12 @@ import Simulator
 
 /// Does the work for real, and says that it took what a made-up machine takes: which way records go is then the same on
 /// every machine, however busy it is, while every number is computed.
-final class PacedBackend: ExecutionBackend {
-    let work: MeasuredBackend
-    private let pace: ModelledBackend<MeasuredDemand>
-    /// Told each plan before it is executed.
-    var willExecute: (StepPlan) -> Void = { _ in }
+typealias PacedBackend = RetoldBackend<MeasuredBackend, ModelledBackend<MeasuredDemand>>
 
-    init(_ work: MeasuredBackend, demand: MeasuredDemand) {
-        self.work = work
-        pace = ModelledBackend(hardware: .machine(.paced), demand: demand)
+extension PacedBackend {
+    convenience init(_ work: MeasuredBackend, demand: MeasuredDemand) {
+        self.init(work, told: ModelledBackend(hardware: .machine(.paced), demand: demand))
     }
-
-    var model: ModelShape { work.model }
-    var footprint: Footprint { work.footprint }
-    func servingWorkspace(tokens: Int) -> Bytes { work.servingWorkspace(tokens: tokens) }
-    func trainWorkspace(for microBatch: MicroBatch, unitRows: Int) -> Bytes {
-        work.trainWorkspace(for: microBatch, unitRows: unitRows)
-    }
-
-    func estimate(_ plan: StepPlan) -> SimDuration { pace.estimate(plan) }
-    func execute(_ plan: StepPlan) throws -> StepOutcome {
-        willExecute(plan)
-        var outcome = try work.execute(plan)
-        let paced = try pace.execute(plan)
-        outcome.duration = paced.duration
-        outcome.unitDurations = paced.unitDurations
-        return outcome
-    }
-
-    func apply(_ movements: [DataMovement]) throws { try work.apply(movements) }
-    func advance(version: Int) throws { try work.advance(version: version) }
-    func publish(version: Int) throws { try work.publish(version: version) }
-    func open(_ microBatch: MicroBatch, unitRows: Int) throws { try work.open(microBatch, unitRows: unitRows) }
-    func close(_ microBatch: MicroBatch) throws { try work.close(microBatch) }
-    func audit(_ microBatches: [MicroBatch]) throws -> GradientAudit? { try work.audit(microBatches) }
-    func evaluate() throws -> HeldOutLoss? { try work.evaluate() }
-    func forgetVersions(before version: Int) { work.forgetVersions(before: version) }
-    var arenaPeaks: [ArenaPeak] { work.arenaPeaks }
 }
 
 extension HardwareProfile {
