@@ -80,8 +80,9 @@ public struct MemoryRequirement: Sendable {
             }
             let offload = configuration.training.offload(of: activations)
             hostActivations = offload?.hostBytes ?? .zero
+            let kept: Bytes = offload?.windowBytes ?? activations.reduce(.zero, +)
             let fresh =
-                (offload?.windowBytes ?? activations.reduce(.zero, +)) + footprint.finalPerToken * largest.lossRows
+                kept + footprint.finalPerToken * largest.lossRows
                 + demand.trainWorkspace(for: largest, unitRows: largest.rows)
             // Its records may hold more than the trainer keeps itself, and all of their layers be on the device. Any
             // mixture of recorded and fresh tokens needs no more than the larger of the two.
@@ -95,7 +96,7 @@ public struct MemoryRequirement: Sendable {
         let scope = configuration.recording.scope
         let isOffloaded = scope != .none && configuration.recording.offload != .none
         let record =
-            trace.requests.lazy.map { request in
+            trace.requests.lazy.map { request -> Bytes in
                 guard isOffloaded else { return .zero }
                 let decoded = scope == .all ? request.outputTokens - 1 : 0
                 let tokens = request.promptTokens + decoded
