@@ -269,6 +269,14 @@ extension ScenarioField {
         choice(
             "training.checkpointing", "What the trainer's own forward pass keeps until the backward pass.",
             \.base.training.checkpointing),
+        flag(
+            "training.offload_activations",
+            "Whether what it keeps goes to the host and comes back layer by layer, over the server's link; of a colocated "
+                + "trainer that recomputes.", \.base.training.offloadsActivations),
+        integer(
+            "training.activations_ahead", 0...10_000,
+            "Layers of it that are on the device beside the one in use: on their way out, or back early.",
+            \.base.training.activationsAhead),
         ScenarioField(
             path: "training.staleness", meaning: "Records that may be used: `exact`, `bounded(K)` versions, or `any`.",
             read: { $0.base.training.staleness.text }

@@ -78,6 +78,9 @@ struct ServingCase: Equatable, CustomStringConvertible {
     }
     var evictsCache = false
     var precision = PiecePrecision.own
+    /// The trainer's own activations go to the host; of a colocated trainer that recomputes.
+    var offloadsActivations = false
+    var activationsAhead = 1
 
     var description: String {
         let defaults = ServingCase()
@@ -125,6 +128,8 @@ struct ServingCase: Equatable, CustomStringConvertible {
         add("tokenObjective", \.tokenObjective) { "\($0)" }
         add("evictsCache", \.evictsCache) { "\($0)" }
         add("precision", \.precision) { ".\($0)" }
+        add("offloadsActivations", \.offloadsActivations) { "\($0)" }
+        add("activationsAhead", \.activationsAhead) { "\($0)" }
         return "ServingCase(" + parts.joined(separator: ", ") + ")"
     }
 
@@ -192,6 +197,8 @@ struct ServingCase: Equatable, CustomStringConvertible {
         configuration.recording.selection = selection.meaning
         configuration.recording.plan = plans.recorded
         configuration.recording.precision = precision
+        configuration.training.offloadsActivations = offloadsActivations && trains && !reuses && !isSeparate
+        configuration.training.activationsAhead = activationsAhead
         configuration.recording.prefetchLayers = prefetch
         configuration.recording.offload = offload
         configuration.recording.backpressure = backpressure
