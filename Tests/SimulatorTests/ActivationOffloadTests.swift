@@ -67,7 +67,8 @@ import Testing
         configuration.device.linkBandwidth = bandwidth
         let requests = (0..<6).map { index in
             Request(
-                id: "r\(index)", arrival: SimTime(nanoseconds: Int64(index) * 1_000_000), promptTokens: 60, outputTokens: 8,
+                id: "r\(index)", arrival: SimTime(nanoseconds: Int64(index) * 1_000_000), promptTokens: 60,
+                outputTokens: 8,
                 feedback: .given(Feedback(delay: SimDuration(nanoseconds: 10_000), signal: .sft())))
         }
         let backend = RateBackend(
@@ -95,7 +96,8 @@ import Testing
         let microBatches = offloaded.steps.reduce(0) { $0 + $1.microBatches }
         #expect(out.count == 4 * microBatches && back.count == out.count)
         #expect(out.reduce(Bytes.zero) { $0 + $1.bytes } == back.reduce(Bytes.zero) { $0 + $1.bytes })
-        #expect(Array(out.prefix(4).map(\.layer)) == [0, 1, 2, 3] && Array(back.prefix(4).map(\.layer)) == [3, 2, 1, 0])
+        #expect(
+            Array(out.prefix(4).map(\.layer)) == [0, 1, 2, 3] && Array(back.prefix(4).map(\.layer)) == [3, 2, 1, 0])
         #expect(kept.steps.count == offloaded.steps.count && kept.transfers.isEmpty)
     }
 
