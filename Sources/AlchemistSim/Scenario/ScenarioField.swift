@@ -15,8 +15,17 @@ public struct ScenarioField: Sendable {
 }
 
 extension Scenario {
-    /// Sets one field from its text.
+    /// Sets one field from its text; `arms.NAME.` before it sets that arm's own.
     public mutating func set(_ path: String, to value: String, at origin: ScenarioError.Origin) throws(ScenarioError) {
+        if path.hasPrefix(ArmSpecification.prefix) {
+            try setOfArm(path, to: value, at: origin)
+        } else {
+            try setField(path, to: value, at: origin)
+        }
+    }
+
+    /// Sets one field of what arms start from.
+    mutating func setField(_ path: String, to value: String, at origin: ScenarioError.Origin) throws(ScenarioError) {
         guard let field = ScenarioField.all.first(where: { $0.path == path }) else {
             throw ScenarioField.unknown(path, at: origin)
         }
@@ -26,8 +35,7 @@ extension Scenario {
             throw ScenarioError(
                 origin: origin, field: path, problem: "found `\(value.safeExcerpt)`, expected \(error.expected)")
         }
-        if ScenarioField.adapterDecided.contains(path) { statedAdapterFields[path] = origin }
-        if path.hasPrefix(ScenarioField.devicePrefix) { statedDeviceFields.insert(path) }
+        origins[path] = origin
     }
 }
 

@@ -8,6 +8,8 @@ public struct MemoryRequirement: Sendable {
     public let fixed: [(tier: MemoryTier, owner: MemoryOwner, bytes: Bytes)]
     /// Most KV blocks that can exist at a time, by `ServingConfiguration.kvMemory`.
     public let kvBlocks: Int
+    /// What KV blocks may take.
+    private let kvLimit: Bytes
     /// One KV block.
     public let kvBlock: Bytes
     /// The KV blocks of the largest request.
@@ -71,7 +73,8 @@ public struct MemoryRequirement: Sendable {
                     Bytes(Int(share * Double(configuration.device.memory.count))) - footprint.weights
                         - demand.servingWorkspace(tokens: configuration.serving.tokenBudget), left)
             }
-        kvBlocks = max(0, limit.count) / max(1, kvBlock.count)
+        kvLimit = max(.zero, limit)
+        kvBlocks = kvLimit.count / max(1, kvBlock.count)
         if training {
             let largest = Self.largestMicroBatch(of: trace, configuration)
             microBatchRows = largest.rows
@@ -106,7 +109,8 @@ public struct MemoryRequirement: Sendable {
         host = record + hostActivations
     }
 
-    /// - Throws: `SimulationError.tooLittleMemory` when a tier is smaller than what is needed.
+    /// - Throws: `SimulationError.tooLittleMemory` when a tier is smaller than what is needed, and
+    ///   `tooLittleBlockMemory` when `serving.kv_memory` is.
     public func check(_ device: DeviceConfiguration) throws(SimulationError) {
         for (tier, needed) in [(MemoryTier.device, self.device), (.trainerDevice, trainerDevice)]
         where device.usableMemory < needed {
@@ -114,9 +118,7 @@ public struct MemoryRequirement: Sendable {
                 tier: tier, needed: needed, available: device.usableMemory, purpose: purpose(on: tier))
         }
         if kvBlocks < 1 {
-            throw .tooLittleMemory(
-                tier: .device, needed: kvBlock, available: .zero,
-                purpose: "one KV block (serving.kv_memory, device.memory)")
+            throw .tooLittleBlockMemory(allowed: kvLimit, block: kvBlock)
         }
         if device.hostMemory < host {
             throw .tooLittleMemory(
