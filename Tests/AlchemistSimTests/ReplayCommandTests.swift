@@ -16,7 +16,8 @@ import Testing
     private static func facts(_ path: String) throws -> [String: ResultsFile.Values] {
         let file = try ResultsFile(reading: path)
         let learnt = [
-            "loss", "gradient_norm", "gradient_rounding_error", "gradient_staleness_error", "gradient_staleness_cosine",
+            "loss", "gradient_norm", "gradient_rounding_error", "gradient_precision_error",
+            "gradient_precision_cosine", "gradient_staleness_error", "gradient_staleness_cosine",
         ]
         var facts: [String: ResultsFile.Values] = [:]
         for dataset in try file.datasets

@@ -173,6 +173,10 @@ extension ScenarioField {
             s.base.recording.plan = LayerPlans(layers: plans)
         },
         choice(
+            "recording.precision",
+            "What values of records are rounded to: `own`, as wide as the backend computes them, 32 bits on a CPU and 16 on "
+                + "an accelerator; the others where they are narrower than that.", \.base.recording.precision),
+        choice(
             "recording.offload", "When records are copied to the host and their device copies freed.",
             \.base.recording.offload),
         ScenarioField(
@@ -273,6 +277,14 @@ extension ScenarioField {
         choice(
             "training.checkpointing", "What the trainer's own forward pass keeps until the backward pass.",
             \.base.training.checkpointing),
+        flag(
+            "training.offload_activations",
+            "Whether what it keeps goes to the host and comes back layer by layer, over the server's link; of a colocated "
+                + "trainer that recomputes.", \.base.training.offloadsActivations),
+        integer(
+            "training.activations_ahead", 0...10_000,
+            "Layers of it that are on the device beside the one in use: on their way out, or back early.",
+            \.base.training.activationsAhead),
         ScenarioField(
             path: "training.staleness", meaning: "Records that may be used: `exact`, `bounded(K)` versions, or `any`.",
             read: { $0.base.training.staleness.text }

@@ -125,6 +125,8 @@ struct ArmRow {
             training("feedback to first token, p50", Figure.duration) { $0.learningLag?.p50 },
             training("reload stall", Figure.duration) { $0.stall.seconds },
             training("gradient rounding error", Figure.number, \.roundingError),
+            precision("gradient precision error", \.precisionError),
+            precision("gradient precision cosine", \.precisionCosine),
             training("gradient staleness error", Figure.number) { $0.stalenessError?.median },
         ]
     }
@@ -133,6 +135,19 @@ struct ArmRow {
     private static func perDevice(_ label: String, _ value: @escaping (TrainingSummary) -> Double?) -> ArmRow {
         var row = training(label, Figure.rate("tok"), value)
         row.isShown = { $0.contains { $0.repeats.contains { ($0.training?.devices ?? 1) > 1 } } }
+        return row
+    }
+
+    /// Of runs with records that are rounded.
+    private static func precision(_ label: String, _ value: @escaping (TrainingSummary) -> Spread?) -> Self {
+        var row = training(label, Figure.number) { value($0)?.median }
+        row.isShown = { arms in
+            arms.contains { arm in
+                arm.repeats.contains { run in
+                    run.training?.audits.contains { $0.precisionError != $0.roundingError } == true
+                }
+            }
+        }
         return row
     }
 
