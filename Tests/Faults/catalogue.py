@@ -165,7 +165,7 @@ FAULTS = [
           "try block(target).copy(try block(source), rows: ⟦tokens⟧)", "tokens - 1",
           "MeasuredBackendTests.MeasuredServingTests"),
     Fault("reloaded-rows", "K and V that came back are read from their chunk's first row", MEASURED + "RecordArena+Copies.swift",
-          "let row = ⟦span.tokens.lowerBound - chunk.tokens.lowerBound⟧\n        return [kv.segment", "0",
+          "let row = ⟦span.tokens.lowerBound - chunk.tokens.lowerBound⟧\n", "0",
           "MeasuredBackendTests.ObjectiveSimulationTests"),
 
     # Reading, figures and files.
