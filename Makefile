@@ -10,7 +10,7 @@ PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
 .PHONY: all setup build install uninstall test-install run test sanitize check format bench peers effect plan validate burst million headline
-.PHONY: prefix-cache shared-prompt base staleness headline-cpu sample-traces plots figures figures-full reproduce
+.PHONY: prefix-cache shared-prompt precision base staleness headline-cpu sample-traces plots figures figures-full reproduce
 .PHONY: reproduce-full test-report test-plots tokenizer clean
 
 all: build
@@ -135,6 +135,10 @@ shared-prompt: build
 	  --feedback-kind group --group-size 4 --max-context 700 --seed 21 -o results/groups.jsonl
 	$(PROGRAM) run results/pairs.jsonl --scenario experiments/shared-prompt.yaml -o results/pairs.h5
 	$(PROGRAM) run results/groups.jsonl --scenario experiments/shared-prompt.yaml -o results/groups.h5
+
+## What fewer bits for records save, and what they do to gradients, on real work: two minutes.
+precision: build
+	python3 experiments/precision.py $(PROGRAM) | tee results/precision.md
 
 ## A small model that knows the synthetic language; kept, and made once.
 base: build

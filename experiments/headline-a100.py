@@ -5,6 +5,8 @@ Every figure is one that `alchemist-sim run --json` prints; nothing is computed 
 durations: the tables are the same on every machine.
 
     python3 experiments/headline-a100.py .build/release/alchemist-sim > results/headline-a100.md
+
+Names of tables after the program choose among them: speed_up, offloading, largest, latency, limits.
 """
 import json
 import os
@@ -96,6 +98,25 @@ def speed_up():
                                              "recompute's forward share"], memory)
 
 
+def offloading():
+    """Trainers that recompute and send their own activations to the host, beside those that keep them and reuse."""
+    path = trace(0.9)
+    rows = []
+    for link in ["3GB/s", "6GB/s", "12GB/s", "26GB/s", "52GB/s"]:
+        for checkpointing in ["none", "selective", "full"]:
+            result = run(path, arms="recompute,offload,reuse", training__checkpointing=checkpointing,
+                         device__link_bandwidth=link)
+            rows.append([link, checkpointing]
+                        + [gib(arm(result, name, "training_peak_bytes")) for name in ["recompute", "offload", "reuse"]]
+                        + [gib(arm(result, name, "host_peak_bytes")) for name in ["offload", "reuse"]]
+                        + [number(arm(result, name, "tokens_per_busy_second"), 0)
+                           for name in ["recompute", "offload", "reuse"]]
+                        + [number(arm(result, name, "stall_seconds"), 1) for name in ["offload", "reuse"]])
+    table("Trainers that offload their own activations, p = 0.9",
+          ["link", "checkpointing", "training memory, GiB: recompute", "offload", "reuse", "host: offload", "reuse",
+           "tokens / busy s: recompute", "offload", "reuse", "stall, s: offload", "reuse"], rows)
+
+
 def largest():
     """The largest micro-batch, in steps of 1,024 tokens, that trains within a budget of training memory."""
     budget = 16 * 2**30
@@ -173,7 +194,6 @@ def limits():
 
 
 os.makedirs(FOLDER, exist_ok=True)
-speed_up()
-largest()
-latency()
-limits()
+parts = {part.__name__: part for part in [speed_up, offloading, largest, latency, limits]}
+for name in sys.argv[2:] or parts:
+    parts[name]()

@@ -125,7 +125,7 @@ def shares(runner, quick):
 def memory(runner, quick):
     """Training memory and latency in one run under load."""
     rows = []
-    arms = ["serve-only", "keep-all", "selective", "checkpoint", "reuse", "reuse-checkpoint"]
+    arms = ["serve-only", "keep-all", "selective", "checkpoint", "offload", "reuse", "reuse-checkpoint"]
     for tuning in ("lora", "full"):
         result = runner.run(f"memory-{tuning}", 12, 512, 0.9, arms, {"training.tuning": tuning}, gap=0.3)
         base, still = result["arms"]["keep-all"], result["arms"]["serve-only"]
@@ -149,7 +149,7 @@ def longest(runner, quick):
     settings = {"device.memory": "160MiB", "training.tuning": "lora", "training.micro_batch_tokens": 16,
                 "recording.prefetch_layers": 0}
     most = {}
-    for arm in ("keep-all", "selective", "checkpoint", "reuse", "reuse-checkpoint"):
+    for arm in ("keep-all", "selective", "checkpoint", "offload", "reuse", "reuse-checkpoint"):
         low, high, kept = 16, 2048, None
         while high - low > (256 if quick else 16):
             middle = (low + high) // 2

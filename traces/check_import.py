@@ -10,6 +10,7 @@ import csv
 import datetime
 import gzip
 import json
+import os
 import sys
 
 COLUMNS = [  # prompt, output, time, its unit in seconds
@@ -65,15 +66,32 @@ def figures(requests):
 
 
 def main():
+    if len(sys.argv) != 3:
+        sys.exit(__doc__.strip())
     source, trace = sys.argv[1:]
+    for path in (source, trace):
+        if not os.path.isfile(path):
+            sys.exit(f"{path}: found no file")
     rows = list(rows_of(source))
-    prompt, output, time, unit = next(c for c in COLUMNS if c[0] in rows[0] and (c[2] in rows[0] or c[2] == "arrived_at"))
+    if not rows:
+        sys.exit(f"{source}: found no rows, expected at least one to compare")
+    known = [c for c in COLUMNS if c[0] in rows[0] and (c[2] in rows[0] or c[2] == "arrived_at")]
+    if not known:
+        sys.exit(f"{source}:1: found the columns {', '.join(map(str, rows[0]))}, expected those of Azure's, Vidur's, BurstGPT's, "
+                 "Mooncake's or LLMServingSim's files")
+    prompt, output, time, unit = known[0]
     read = [(int(float(r[prompt])), int(float(r[output])), seconds(r[time], unit) if time in r else None, r.get("hash_ids"))
             for r in rows]
     has_times = read[0][2] is not None
-    expected = figures([r for r in read if r[0] > 0 and r[1] > 0])
+    kept = [r for r in read if r[0] > 0 and r[1] > 0]
+    if not kept:
+        sys.exit(f"{source}: found {len(rows)} rows, none of them with prompt and output tokens, expected at least one")
+    expected = figures(kept)
+    imported = list(rows_of(trace))
+    if not imported:
+        sys.exit(f"{trace}: found no requests, expected those of {source}")
     found = figures([(r["prompt_tokens"], r["output_tokens"], r["arrival"] if has_times else None,
-                      r.get("prefix", {}).get("blocks")) for r in rows_of(trace)])
+                      r.get("prefix", {}).get("blocks")) for r in imported])
     differences = 0
     for name, value in expected.items():
         same = abs(found.get(name, float("nan")) - value) <= (1e-3 if name == "span" else 0)

@@ -39,9 +39,9 @@ struct ChunkData {
     /// One layer's activations with its K and V, copied out of the request's blocks; for the pseudo-layer after the last
     /// one, the final norm's inputs. A chunk that decoding fills has a block for each token, others have one.
     struct Copy {
-        var activations: [ActivationBlock] = []
-        var kv: KVBlock?
-        var final: [FinalBlock] = []
+        var activations: [Stored<ActivationBlock>] = []
+        var kv: Stored<KVBlock>?
+        var final: [Stored<FinalBlock>] = []
 
         var byteCount: Int {
             activations.reduce(0) { $0 + $1.byteCount } + final.reduce(0) { $0 + $1.byteCount } + (kv?.byteCount ?? 0)

@@ -18,32 +18,52 @@ extension MeasuredBackend {
     public func audit(_ microBatches: [MicroBatch]) throws -> GradientAudit? {
         let replayed = GradientBuffer(engine.config, tuning)
         let recomputed = GradientBuffer(engine.config, tuning)
+        let isRounded = footprint.narrowsActivations || footprint.narrowsKV
+        let unrounded = isRounded ? GradientBuffer(engine.config, tuning) : replayed
         for microBatch in microBatches {
             let reference = referenceScores(of: microBatch)
-            try addGradient(of: microBatch, reference, replayingRecords: true, to: replayed)
-            try addGradient(of: microBatch, reference, replayingRecords: false, to: recomputed)
+            try addGradient(of: microBatch, reference, records: .replayed, to: replayed)
+            if isRounded { try addGradient(of: microBatch, reference, records: .unrounded, to: unrounded) }
+            try addGradient(of: microBatch, reference, records: .recomputed, to: recomputed)
         }
         let rounding = GradientDifference(gradients, reference: replayed)
+        let precision = isRounded ? GradientDifference(gradients, reference: unrounded) : rounding
         let staleness = GradientDifference(gradients, reference: recomputed)
         let samples = options.training.auditsSamples ? try microBatches.flatMap(auditSamples) : []
         for request in microBatches.flatMap(\.sequences).map(\.request) { slicesServed[request] = nil }
         return GradientAudit(
-            roundingError: rounding.error, stalenessError: staleness.error, stalenessCosine: staleness.cosine,
+            roundingError: rounding.error, precisionError: precision.error, precisionCosine: precision.cosine,
+            stalenessError: staleness.error, stalenessCosine: staleness.cosine,
             samples: samples)
     }
 
-    /// Adds a micro-batch's gradient: with its records made anew by the weights that made them, or with everything
-    /// computed at the trainer's own weights.
+    /// What stands for a micro-batch's records.
+    enum RecordSource {
+        /// They are made anew by the weights that made them, and rounded as they were.
+        case replayed
+        /// The same without rounding.
+        case unrounded
+        /// Everything is computed at the trainer's own weights.
+        case recomputed
+    }
+
+    /// Adds a micro-batch's gradient.
     func addGradient(
-        of microBatch: MicroBatch, _ reference: [Double], replayingRecords: Bool, to target: GradientBuffer
+        of microBatch: MicroBatch, _ reference: [Double], records: RecordSource, to target: GradientBuffer
     ) throws {
+        let replaysRecords = records != .recomputed
         let pass = TrainingPass(
             engine.auditWorkspace(rows: microBatch.rows), parameters: current,
-            sequences: sequences(of: microBatch, recorded: replayingRecords), gradients: target, plan: auditPlan)
+            sequences: sequences(of: microBatch, recorded: replaysRecords), gradients: target, plan: auditPlan)
         var replays: [Int: [RecordedSequence]] = [:]
-        if replayingRecords {
+        if replaysRecords {
             for sequence in microBatch.sequences where replays[sequence.request] == nil {
-                replays[sequence.request] = try replay(sequence.request, of: microBatch)
+                let replay = try replay(sequence.request, of: microBatch)
+                if records == .replayed {
+                    roundedReads.round(
+                        replay, request: sequence.request, microBatch: microBatch.id, layers: model.layers)
+                }
+                replays[sequence.request] = replay
             }
         }
         pass.forwardWhole { layer in

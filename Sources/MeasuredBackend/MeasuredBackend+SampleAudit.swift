@@ -11,8 +11,8 @@ extension MeasuredBackend {
             let reference = referenceScores(of: sample)
             let replayed = GradientBuffer(engine.config, tuning)
             let recomputed = GradientBuffer(engine.config, tuning)
-            try addGradient(of: sample, reference, replayingRecords: true, to: replayed)
-            try addGradient(of: sample, reference, replayingRecords: false, to: recomputed)
+            try addGradient(of: sample, reference, records: .replayed, to: replayed)
+            try addGradient(of: sample, reference, records: .recomputed, to: recomputed)
             let difference = GradientDifference(replayed, reference: recomputed)
             audits.append(
                 SampleAudit(

@@ -12,8 +12,11 @@ final class OpenPass {
     /// Layers whose K and V, or whose activations, are attached; the last stands for the final norm's input.
     var attachedKV: Set<Int> = []
     var attachedActivations: Set<Int> = []
+    /// Floats of rounded records that are attached.
+    var widened: WidenedRecords
 
-    init(_ pass: TrainingPass, _ microBatch: MicroBatch, _ preference: PreferenceLoss?) {
+    init(_ pass: TrainingPass, _ microBatch: MicroBatch, _ preference: PreferenceLoss?, _ buffers: BufferPool) {
+        widened = WidenedRecords(buffers)
         self.pass = pass
         self.microBatch = microBatch
         self.preference = preference
@@ -34,6 +37,7 @@ final class OpenPass {
 extension MeasuredBackend {
     public func advance(version: Int) throws {
         swap(&current, &next)
+        roundedReads.clear()
         keepVersion(version)
     }
 
@@ -60,18 +64,24 @@ extension MeasuredBackend {
             engine.workspace(unitRows: unitRows), parameters: current, sequences: sequences(of: microBatch),
             gradients: gradients, plan: PassPlan(footprint.plans, layers: model.layers), unitRows: unitRows)
         pass.reserve()
-        self.pass = OpenPass(pass, microBatch, preference)
+        self.pass = OpenPass(pass, microBatch, preference, widenedBuffers)
     }
 
-    public func close(_ microBatch: MicroBatch) throws { pass = nil }
+    public func close(_ microBatch: MicroBatch) throws {
+        pass?.widened.releaseAll()
+        pass = nil
+    }
 
     func train(_ quantum: TrainerQuantum) throws -> StepOutcome {
         var outcome = StepOutcome(duration: .zero)
         for unit in quantum.units {
             closeReference(before: unit)
-            try attachRecords(for: unit)
+            if isAudited { try noteRoundedReads(of: unit) }
+            let widening = try measured { try attachRecords(for: unit) }
             var loss = 0.0
-            let duration = measured { loss = run(unit, &outcome) }
+            var duration = measured { loss = run(unit, &outcome) }
+            // Without rounding nothing but tables are made.
+            if footprint.narrowsActivations || footprint.narrowsKV { duration = duration + widening }
             outcome.loss = (outcome.loss ?? 0) + loss
             outcome.unitDurations.append(duration)
             outcome.duration += duration
@@ -124,54 +134,5 @@ extension MeasuredBackend {
         openPass(
             reference.microBatch, unitRows: reference.pass.unitRows,
             preference: preference(of: reference.microBatch, reference: reference.scores))
-    }
-
-    // MARK: Records
-
-    private func attachRecords(for unit: TrainerUnit) throws {
-        guard let open = pass else { return }
-        switch unit {
-        case .forward(let layer, _): try attachKV(layer, open)
-        case .recompute(let layer, _), .backward(let layer, _):
-            try attachKV(layer, open)
-            try attachActivations(layer, open)
-        case .loss, .score: try attachFinal(open)
-        case .reference: break
-        case .gradientNorm, .optimizer: break
-        }
-    }
-
-    private func attachKV(_ layer: Int, _ open: OpenPass) throws {
-        guard open.attachedKV.insert(layer).inserted else { return }
-        for (index, sequence) in open.microBatch.sequences.enumerated() {
-            for span in sequence.recorded {
-                for segment in try arena.keysAndValues(of: span, layer: layer) {
-                    open.pass.attachKV(layer: layer, sequence: index, segment)
-                }
-            }
-        }
-    }
-
-    private func attachActivations(_ layer: Int, _ open: OpenPass) throws {
-        guard open.attachedActivations.insert(layer).inserted else { return }
-        for (index, sequence) in open.microBatch.sequences.enumerated() {
-            for span in sequence.recorded {
-                for part in try arena.activations(of: span, layer: layer) {
-                    open.pass.attachActivations(
-                        layer: layer, sequence: index, positions: part.positions, part.block, row: part.row)
-                }
-            }
-        }
-    }
-
-    private func attachFinal(_ open: OpenPass) throws {
-        guard open.attachedActivations.insert(model.layers).inserted else { return }
-        for (index, sequence) in open.microBatch.sequences.enumerated() {
-            for span in sequence.recorded {
-                for part in arena.final(of: span) {
-                    open.pass.attachFinal(sequence: index, positions: part.positions, part.block, row: part.row)
-                }
-            }
-        }
     }
 }

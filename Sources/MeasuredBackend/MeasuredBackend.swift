@@ -32,6 +32,10 @@ public final class MeasuredBackend: ExecutionBackend {
     var pass: OpenPass?
     /// The reference model's pass, which comes before `pass`.
     var reference: OpenReference?
+    /// Memory that floats of rounded records take in turn.
+    let widenedBuffers = BufferPool()
+    /// Rounded pieces that the step in progress has read, for audits.
+    var roundedReads = RoundedReads()
     /// Trained parameters by version, for audits.
     var history: [Int: FloatBuffer] = [:]
     /// What made the K and V of each request, in order, with the version that did, for audits: its slices, and before them
@@ -56,8 +60,7 @@ public final class MeasuredBackend: ExecutionBackend {
         pricer = OperatorPricer(profile, OperatorList(demand.footprint))
         tuning = TuningMode(options.training.tuning)
         arena = RecordArena(
-            engine.config, plan: PassPlan(demand.footprint.plans, layers: demand.model.layers),
-            blockTokens: options.kvBlockTokens)
+            engine.config, demand.footprint, blockTokens: options.kvBlockTokens, pool: engine.pool)
         switch tuning {
         case .full:
             current = ModelParameters(
@@ -115,7 +118,7 @@ public final class MeasuredBackend: ExecutionBackend {
         probe.measure()
         var outcome =
             switch plan {
-            case .serve(let iteration): try serve(iteration)
+            case .serve(let iteration): withRounding(try serve(iteration))
             case .train(let quantum): try train(quantum)
             }
         outcome.probe = SimDuration(seconds: probe.seconds)
@@ -135,6 +138,13 @@ public final class MeasuredBackend: ExecutionBackend {
     }
 
     // MARK: Serving
+
+    /// Iterations are charged for rounding the K and V that have left the device since the last one.
+    private func withRounding(_ outcome: StepOutcome) -> StepOutcome {
+        var outcome = outcome
+        outcome.duration = outcome.duration + arena.takeRounding()
+        return outcome
+    }
 
     private func serve(_ iteration: ServingIteration) throws -> StepOutcome {
         let batch = try iteration.slices.map { slice in
@@ -193,8 +203,8 @@ public final class MeasuredBackend: ExecutionBackend {
 public struct MeasuredOptions: Sendable {
     public var seed: UInt64
     public var training: TrainingConfiguration
-    /// What is kept of recorded tokens.
-    public var recordPlan: LayerPlans
+    /// What is kept between forward and backward.
+    public var plans: SavePlans
     public var kvBlockTokens: Int
     public var maxBatch: Int
     /// When set, durations are told as they would be at the speed at which a probe takes this many seconds: the machine's
@@ -206,7 +216,7 @@ public struct MeasuredOptions: Sendable {
     public init(_ configuration: ArmConfiguration) {
         seed = configuration.seed
         training = configuration.training
-        recordPlan = configuration.recording.plan
+        plans = SavePlans(configuration)
         kvBlockTokens = configuration.serving.kvBlockTokens
         maxBatch = configuration.serving.maxBatch
     }

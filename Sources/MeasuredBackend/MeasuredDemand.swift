@@ -18,7 +18,7 @@ public struct MeasuredDemand: MemoryDemand {
         model = ModelShape(config)
         footprint = Footprint(
             model: model, tuning: options.training.tuning,
-            plans: SavePlans(checkpointing: options.training.checkpointing, recorded: options.recordPlan),
+            plans: options.plans,
             learnsPairs: options.training.learnsPairs)
     }
 
@@ -35,6 +35,7 @@ public struct MeasuredDemand: MemoryDemand {
             config, TuningMode(options.training.tuning), rows: microBatch.rows, unitRows: unitRows,
             lossChunk: EngineContext.lossChunk, threads: threads)
         return Bytes(scratch + layerScratch(of: microBatch)) + footprint.referenceActivations(of: microBatch)
+            + footprint.widened(in: microBatch, unitRows: unitRows)
     }
 
     /// What computes again, or the reference model's pass before it, works in.

@@ -23,6 +23,17 @@ extension Engine.SavePlan {
     }
 }
 
+extension NarrowPrecision {
+    /// What values are rounded to; nil where they stay as they are.
+    init?(_ precision: PiecePrecision) {
+        switch precision {
+        case .own, .fp32: return nil
+        case .bf16: self = .bf16
+        case .int8: self = .int8
+        }
+    }
+}
+
 extension PassPlan {
     /// The engine's form of the simulator's save plans, for a model of `layers` layers.
     public init(_ plans: SavePlans, layers: Int) {

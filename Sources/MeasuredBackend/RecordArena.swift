@@ -8,6 +8,10 @@ internal import Simulator
 final class RecordArena {
     let config: ModelConfig
     private let plan: PassPlan
+    /// What records are rounded to, and K and V that leave the device; nil where they are not.
+    private let activationPrecision: NarrowPrecision?
+    private let kvPrecision: NarrowPrecision?
+    let pool: ThreadPool
     let blockTokens: Int
     private let buffers = BufferPool()
     private var blocks: [Int: ArenaBlock] = [:]
@@ -16,17 +20,23 @@ final class RecordArena {
     private var swapped: [Int: [ArenaBlock]] = [:]
     var chunks: [ChunkID: ChunkData] = [:]
 
+    /// Time that rounding K and V has taken and that nobody has been charged for.
+    var rounding = SimDuration.zero
+
     private(set) var kv = ArenaMeter()
     private(set) var deviceRecords = ArenaMeter()
     var staged = ArenaMeter()
     private(set) var hostRecords = ArenaMeter()
     private(set) var hostKV = ArenaMeter()
 
-    /// - Parameter plan: what is kept of recorded tokens.
-    init(_ config: ModelConfig, plan: PassPlan, blockTokens: Int) {
+    init(_ config: ModelConfig, _ footprint: Footprint, blockTokens: Int, pool: ThreadPool) {
         self.config = config
-        self.plan = plan
+        plan = PassPlan(footprint.plans, layers: config.layers)
+        let precision = NarrowPrecision(footprint.plans.precision)
+        activationPrecision = footprint.narrowsActivations ? precision : nil
+        kvPrecision = footprint.narrowsKV ? precision : nil
         self.blockTokens = blockTokens
+        self.pool = pool
     }
 
     var isEmpty: Bool { blocks.isEmpty && requests.isEmpty && swapped.isEmpty && chunks.isEmpty }
@@ -113,14 +123,24 @@ final class RecordArena {
 
     /// A block for a layer of some of a chunk's tokens. Of the last layer a record holds more than the input only of
     /// tokens whose final norm's input it holds.
-    private func takeActivations(_ layer: Int, _ part: Range<Int>, of record: DataMovement.Record) -> ActivationBlock {
+    private func takeActivations(
+        _ layer: Int, _ part: Range<Int>, of record: DataMovement.Record
+    ) -> Stored<ActivationBlock> {
         let isLast = layer == config.layers - 1
         let final = record.first + record.rows - record.finalRows
         let queryRows = isLast ? max(0, part.upperBound - max(part.lowerBound, final)) : part.count
         let plan = plan.recorded(layer)
+        if let activationPrecision {
+            return narrow(
+                .activations(config, rows: part.count, queryRows: queryRows, plan: plan, activationPrecision))
+        }
         let floats = ActivationBlock.floatCount(config, rows: part.count, queryRows: queryRows, plan: plan)
-        return ActivationBlock(
-            config, rows: part.count, queryRows: queryRows, plan: plan, buffer: buffers.take(floats))
+        return .plain(
+            ActivationBlock(config, rows: part.count, queryRows: queryRows, plan: plan, buffer: buffers.take(floats)))
+    }
+
+    private func narrow<Plain>(_ layout: NarrowLayout) -> Stored<Plain> {
+        .narrow(NarrowBlock(layout, buffer: buffers.take(NarrowBlock.floatCount(layout))))
     }
 
     /// The blocks that serving writes a slice's activations to.
@@ -131,16 +151,19 @@ final class RecordArena {
         }
         let final = chunk.device[config.layers].final
         return SliceRecord(
-            layers: (0..<config.layers).map { chunk.device[$0].activations[part] },
+            stored: (0..<config.layers).map { chunk.device[$0].activations[part] },
             final: slice.finalRows > 0 ? final[part] : nil)
     }
 
-    private func takeFinal(rows: Int) -> FinalBlock {
-        FinalBlock(config, rows: rows, buffer: buffers.take(rows * config.hidden))
+    private func takeFinal(rows: Int) -> Stored<FinalBlock> {
+        if let activationPrecision { return narrow(.final(config, rows: rows, activationPrecision)) }
+        return .plain(FinalBlock(config, rows: rows, buffer: buffers.take(rows * config.hidden)))
     }
 
-    private func takeKV(rows: Int) -> KVBlock {
-        KVBlock(config, capacity: rows, layers: 1, buffer: buffers.take(rows * 2 * config.keyWidth))
+    private func takeKV(rows: Int) -> Stored<KVBlock> {
+        if let kvPrecision { return narrow(.keysAndValues(config, rows: rows, kvPrecision)) }
+        return .plain(
+            KVBlock(config, capacity: rows, layers: 1, buffer: buffers.take(rows * 2 * config.keyWidth)))
     }
 
     private func give(_ copy: ChunkData.Copy) {

@@ -32,7 +32,7 @@ struct Failure: Error {
         case let failure as Failure: self = failure
         case let error as ScenarioError:
             // A mistake on the command line is one of usage, wherever else the same words would be bad data.
-            if case .option = error.origin {
+            if case .option = error.origin, !error.isInputOutput {
                 self.init(error.description, .usage)
             } else {
                 self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
@@ -41,7 +41,8 @@ struct Failure: Error {
         case let error as CheckpointError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
         case let error as ExperimentError:
             switch error {
-            case .arm(_, .tooLittleMemory): self.init(error.description, .simulatedResource)
+            case .arm(_, .tooLittleMemory), .arm(_, .tooLittleBlockMemory):
+                self.init(error.description, .simulatedResource)
             case .arm(_, .brokenLaw): self.init(error.description, .software)
             case .arm(_, .diverged), .arm(_, .tooManyLayers): self.init(error.description, .badData)
             case .pricing(_, .belowFloor): self.init(error.description, .software)

@@ -100,7 +100,9 @@ struct PlanCommand: ParsableCommand {
 
     private func hardware(_ scenario: Scenario, _ model: ScenarioModel) throws -> Hardware {
         guard scenario.backend == Scenario.measuredBackend else {
-            return try Hardware(named: scenario.backend, scenario.hardware)
+            do { return try Hardware(named: scenario.backend, scenario.hardware) } catch {
+                throw scenario.mistake(ofBackend: error) ?? error
+            }
         }
         if let profile { return .machine(try HardwareProfile(contentsOf: profile)) }
         return .machine(try MachineCalibration(scenario, model: model).run(date: Date().ISO8601Format()))

@@ -117,7 +117,9 @@ struct ScenarioOptions: ParsableArguments {
 
     @Option(
         name: [.customLong("set")], parsing: .singleValue,
-        help: ArgumentHelp("Set a field of the scenario; may be given again.", valueName: "field=value"))
+        help: ArgumentHelp(
+            "Set a field of the scenario, or arms.NAME.field of one of its arms; may be given again.",
+            valueName: "field=value"))
     var settings: [String] = []
 
     @Option(
@@ -135,24 +137,40 @@ struct ScenarioOptions: ParsableArguments {
     /// - Parameter defaults: what a file replaces.
     func resolved(over defaults: Scenario = Scenario()) throws -> Scenario {
         var scenario = try self.scenario.map { try Scenario(contentsOf: $0) } ?? defaults
-        try Self.apply(settings, to: &scenario)
+        let (own, common) = try Self.split(settings)
+        try Self.set(common, in: &scenario)
         if let seed { try scenario.set("seed", to: "\(seed)", at: .option("--seed")) }
         if let repeats { try scenario.set("repeats", to: "\(repeats)", at: .option("--repeats")) }
         if let arms {
             try scenario.selectArms(arms.split(separator: ",").map(String.init), at: .option("--arms"))
         }
+        // The arms' own fields, of those that are there now.
+        try Self.set(own, in: &scenario)
+        for setting in common { try scenario.requireEffect(of: setting.field, at: .option("--set")) }
         return scenario
     }
 
     /// Sets what `--set` says.
     static func apply(_ settings: [String], to scenario: inout Scenario) throws {
-        for setting in settings {
-            let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard parts.count == 2 else {
-                throw Failure("--set \(setting): expected field=value", .usage)
-            }
-            try scenario.set(String(parts[0]), to: String(parts[1]), at: .option("--set"))
+        let (own, common) = try split(settings)
+        try set(common + own, in: &scenario)
+        for setting in common { try scenario.requireEffect(of: setting.field, at: .option("--set")) }
+    }
+
+    private static func set(_ settings: [(field: String, value: String)], in scenario: inout Scenario) throws {
+        for setting in settings { try scenario.set(setting.field, to: setting.value, at: .option("--set")) }
+    }
+
+    /// What `--set` says, of arms' own fields and of those that arms start from.
+    private static func split(
+        _ settings: [String]
+    ) throws -> (own: [(field: String, value: String)], common: [(field: String, value: String)]) {
+        let parts = try settings.map { setting in
+            let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            guard parts.count == 2 else { throw Failure("--set \(setting): expected field=value", .usage) }
+            return (field: parts[0], value: parts[1])
         }
+        return (parts.filter { $0.field.hasPrefix("arms.") }, parts.filter { !$0.field.hasPrefix("arms.") })
     }
 }
 

@@ -6,30 +6,13 @@ import Testing
 
 /// The program from outside: what it prints, what it writes, how it ends.
 @Suite(.serialized) struct CommandTests {
-    /// Forty short requests with feedback for the smallest model.
-    private static func smallTrace(_ folder: borrowing Folder) throws -> String {
-        var options = TraceGeneratorOptions()
-        options.requests = 40
-        options.scale = 0.1
-        options.maxContext = 160
-        options.language.vocabulary = 512
-        options.arrivals = .poisson(rate: 100)
-        options.meanThinkTime = 0.01
-        options.feedback = TraceGeneratorOptions.FeedbackModel(rate: 0.8, meanDelay: 0.02)
-        let path = folder.path("trace.jsonl")
-        try TraceWriter.write(TraceGenerator(options).generate(), to: path)
-        return path
-    }
-
-    private static let small = ["--set", "model=nano", "--set", "training.audit_every=1"]
-
     // MARK: What it prints and writes
 
     @Test func jsonHasTheArmsAndTheirComparison() throws {
         let folder = try Folder()
-        let trace = try Self.smallTrace(folder)
+        let trace = try SmallRun.trace(folder)
         let outcome = try Program.run(
-            ["run", trace, "--json", "-o", folder.path("r.h5"), "--repeats", "2"] + Self.small)
+            ["run", trace, "--json", "-o", folder.path("r.h5"), "--repeats", "2"] + SmallRun.settings)
         #expect(outcome.status == 0, "\(outcome.errors)")
         #expect(outcome.errors.isEmpty)
         let object = try #require(
@@ -54,8 +37,8 @@ import Testing
 
     @Test func theResultsFileSaysWhereItComesFrom() throws {
         let folder = try Folder()
-        let trace = try Self.smallTrace(folder)
-        let outcome = try Program.run(["run", trace, "-o", folder.path("r.h5"), "--seed", "9"] + Self.small)
+        let trace = try SmallRun.trace(folder)
+        let outcome = try Program.run(["run", trace, "-o", folder.path("r.h5"), "--seed", "9"] + SmallRun.settings)
         #expect(outcome.status == 0, "\(outcome.errors)")
         #expect(outcome.output.contains("reuse against recompute"))
         #expect(folder.names == ["r.h5", "trace.jsonl"], "something was left behind")
@@ -103,7 +86,7 @@ import Testing
     {
         let folder = try Folder()
         let trace = try folder.file("bad.jsonl", text)
-        let outcome = try Program.run(["run", trace, "-o", folder.path("r.h5")] + Self.small)
+        let outcome = try Program.run(["run", trace, "-o", folder.path("r.h5")] + SmallRun.settings)
         #expect(outcome.status == status)
         #expect(outcome.errors.contains(part), "\(outcome.errors)")
         #expect(outcome.errors.contains("bad.jsonl"))
@@ -125,8 +108,9 @@ import Testing
         ] as [([String], Int32, String)]) func badOptionsAreNamed(options: [String], status: Int32, part: String) throws
     {
         let folder = try Folder()
-        let trace = try Self.smallTrace(folder)
-        let outcome = try Program.run(["run", trace, "-o", folder.path("r.h5")] + Self.small + options, in: folder.url)
+        let trace = try SmallRun.trace(folder)
+        let outcome = try Program.run(
+            ["run", trace, "-o", folder.path("r.h5")] + SmallRun.settings + options, in: folder.url)
         #expect(outcome.status == status, "\(outcome.errors)")
         #expect(outcome.errors.contains(part), "\(outcome.errors)")
         #expect(folder.names == ["trace.jsonl"])
@@ -136,9 +120,9 @@ import Testing
 
     @Test(arguments: [SIGINT, SIGTERM]) func anInterruptedRunLeavesAWholeFileMarkedSo(signal: Int32) throws {
         let folder = try Folder()
-        let trace = try Self.smallTrace(folder)
+        let trace = try SmallRun.trace(folder)
         let outcome = try Program.run(
-            ["run", trace, "-o", folder.path("r.h5"), "--repeats", "1000"] + Self.small,
+            ["run", trace, "-o", folder.path("r.h5"), "--repeats", "1000"] + SmallRun.settings,
             meanwhile: { process in
                 Self.waitForWork(in: folder)
                 kill(process, signal)
@@ -154,8 +138,8 @@ import Testing
 
     @Test func aKilledRunLeavesEarlierResultsAlone() throws {
         let folder = try Folder()
-        let trace = try Self.smallTrace(folder)
-        let arguments = ["run", trace, "-o", folder.path("r.h5"), "--arms", "serve-only"] + Self.small
+        let trace = try SmallRun.trace(folder)
+        let arguments = ["run", trace, "-o", folder.path("r.h5"), "--arms", "serve-only"] + SmallRun.settings
         #expect(try Program.run(arguments).status == 0)
         let before = FileManager.default.contents(atPath: folder.path("r.h5"))
         let outcome = try Program.run(
@@ -170,13 +154,13 @@ import Testing
 
     @Test func aClosedOutputIsAnErrorAndTheResultsAreKept() throws {
         let folder = try Folder()
-        let trace = try Self.smallTrace(folder)
+        let trace = try SmallRun.trace(folder)
         var ends: [Int32] = [0, 0]
         try #require(pipe(&ends) == 0)
         close(ends[0])
         defer { close(ends[1]) }
         let outcome = try Program.run(
-            ["run", trace, "-o", folder.path("r.h5"), "--arms", "serve-only"] + Self.small,
+            ["run", trace, "-o", folder.path("r.h5"), "--arms", "serve-only"] + SmallRun.settings,
             output: ends[1])
         #expect(outcome.status == 74)
         #expect(outcome.errors.contains("standard output"))
@@ -185,8 +169,8 @@ import Testing
 
     @Test func resultsThatCanNotBeWrittenAreRefusedBeforeAnyWork() throws {
         let folder = try Folder()
-        let trace = try Self.smallTrace(folder)
-        let outcome = try Program.run(["run", trace, "-o", "/proc/nowhere/r.h5"] + Self.small)
+        let trace = try SmallRun.trace(folder)
+        let outcome = try Program.run(["run", trace, "-o", "/proc/nowhere/r.h5"] + SmallRun.settings)
         #expect(outcome.status == 74)
         #expect(outcome.errors.contains("/proc/nowhere"))
     }

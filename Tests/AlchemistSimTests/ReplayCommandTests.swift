@@ -6,22 +6,6 @@ import Testing
 
 /// Runs without a clock, from outside: modelled and replayed.
 @Suite(.serialized) struct ReplayCommandTests {
-    private static func smallTrace(_ folder: borrowing Folder) throws -> String {
-        var options = TraceGeneratorOptions()
-        options.requests = 40
-        options.scale = 0.1
-        options.maxContext = 160
-        options.language.vocabulary = 512
-        options.arrivals = .poisson(rate: 100)
-        options.meanThinkTime = 0.01
-        options.feedback = TraceGeneratorOptions.FeedbackModel(rate: 0.8, meanDelay: 0.02)
-        let path = folder.path("trace.jsonl")
-        try TraceWriter.write(TraceGenerator(options).generate(), to: path)
-        return path
-    }
-
-    private static let small = ["--set", "model=nano", "--set", "training.audit_every=1"]
-
     private static func digest(_ path: String) throws -> String {
         let digest = try ResultsFile(reading: path).verifyDigest()
         #expect(digest.written == digest.found)
@@ -32,7 +16,8 @@ import Testing
     private static func facts(_ path: String) throws -> [String: ResultsFile.Values] {
         let file = try ResultsFile(reading: path)
         let learnt = [
-            "loss", "gradient_norm", "gradient_rounding_error", "gradient_staleness_error", "gradient_staleness_cosine",
+            "loss", "gradient_norm", "gradient_rounding_error", "gradient_precision_error",
+            "gradient_precision_cosine", "gradient_staleness_error", "gradient_staleness_cosine",
         ]
         var facts: [String: ResultsFile.Values] = [:]
         for dataset in try file.datasets
@@ -48,9 +33,9 @@ import Testing
 
     @Test func aReplayGivesTheMeasuredRunAgain() throws {
         let folder = try Folder()
-        let trace = try Self.smallTrace(folder)
+        let trace = try SmallRun.trace(folder)
         let live = folder.path("live.h5")
-        let outcome = try Program.run(["run", trace, "-o", live, "--repeats", "2"] + Self.small)
+        let outcome = try Program.run(["run", trace, "-o", live, "--repeats", "2"] + SmallRun.settings)
         #expect(outcome.status == 0, "\(outcome.errors)")
         #expect(outcome.output.contains("paired"))
         var digests: [String] = []
@@ -70,9 +55,9 @@ import Testing
 
     @Test func aPlanThatWasNotRecordedIsNamedOrPriced() throws {
         let folder = try Folder()
-        let trace = try Self.smallTrace(folder)
+        let trace = try SmallRun.trace(folder)
         let live = folder.path("live.h5")
-        #expect(try Program.run(["run", trace, "-o", live] + Self.small).status == 0)
+        #expect(try Program.run(["run", trace, "-o", live] + SmallRun.settings).status == 0)
         let changed = ["run", trace, "--replay", live, "-o", folder.path("r.h5"), "--set", "serving.token_budget=32"]
         let outcome = try Program.run(changed)
         #expect(outcome.status == 65)
@@ -87,7 +72,7 @@ import Testing
     /// A measured run leaves its profile; a run on it is the same in every process and locale.
     @Test func modelledRunsHaveOneDigest() throws {
         let folder = try Folder()
-        let trace = try Self.smallTrace(folder)
+        let trace = try SmallRun.trace(folder)
         let profile = try folder.file("nano.yaml", ProfileTests.nano().yaml)
         var digests: Set<String> = []
         for environment in [
@@ -95,25 +80,26 @@ import Testing
         ] {
             let path = folder.path("\(digests.count)-\(environment.count).h5")
             let outcome = try Program.run(
-                ["run", trace, "-o", path, "--set", "backend=\(profile)"] + Self.small, environment: environment)
+                ["run", trace, "-o", path, "--set", "backend=\(profile)"] + SmallRun.settings, environment: environment)
             #expect(outcome.status == 0, "\(outcome.errors)")
             #expect(outcome.errors.isEmpty)
             digests.insert(try Self.digest(path))
         }
         #expect(digests.count == 1)
         let other = try Program.run(
-            ["run", trace, "-o", folder.path("other.h5"), "--set", "backend=\(profile)", "--seed", "1"] + Self.small)
+            ["run", trace, "-o", folder.path("other.h5"), "--set", "backend=\(profile)", "--seed", "1"]
+                + SmallRun.settings)
         #expect(other.status == 0)
     }
 
     @Test func aProfileThatPromisesTheImpossibleEndsWithCode70() throws {
         let folder = try Folder()
-        let trace = try Self.smallTrace(folder)
+        let trace = try SmallRun.trace(folder)
         var corrupt = ProfileTests.nano()
         corrupt.limits.flopsPerSecond = 1e6
         let profile = try folder.file("corrupt.yaml", corrupt.yaml)
         let outcome = try Program.run(
-            ["run", trace, "-o", folder.path("r.h5"), "--set", "backend=\(profile)"] + Self.small)
+            ["run", trace, "-o", folder.path("r.h5"), "--set", "backend=\(profile)"] + SmallRun.settings)
         #expect(outcome.status == 70, "\(outcome.errors)")
         #expect(outcome.errors.contains("broken law") && outcome.errors.contains("below"), "\(outcome.errors)")
     }
@@ -123,9 +109,9 @@ import Testing
             as [(String, Int32, String)])
     func aBadProfileIsNamed(name: String, status: Int32, part: String) throws {
         let folder = try Folder()
-        let trace = try Self.smallTrace(folder)
+        let trace = try SmallRun.trace(folder)
         let outcome = try Program.run(
-            ["run", trace, "-o", folder.path("r.h5"), "--set", "backend=\(name)"] + Self.small, in: folder.url)
+            ["run", trace, "-o", folder.path("r.h5"), "--set", "backend=\(name)"] + SmallRun.settings, in: folder.url)
         #expect(outcome.status == status, "\(outcome.errors)")
         #expect(outcome.errors.contains(part), "\(outcome.errors)")
     }

@@ -46,7 +46,7 @@ import Testing
             self.grid = grid
         }
 
-        private static func command(_ folder: borrowing Folder, _ name: String, _ script: String) throws {
+        static func command(_ folder: borrowing Folder, _ name: String, _ script: String) throws {
             let path = folder.path("bin/" + name)
             try "#!/bin/bash\ncd '\(folder.url.path)'\n\(script)\n".write(
                 toFile: path, atomically: true, encoding: .utf8)
@@ -132,6 +132,35 @@ import Testing
         #expect(running.output.contains("following job 103, which was submitted before"))
         #expect(running.output.contains("merged 1 of 6 points (5 missing)"), "\(running.output)")
         #expect(cluster.text("number") == "104\n")
+    }
+
+    /// A kill between sbatch and the note of the job's number: the job is found by its name, which was noted before.
+    @Test func aSubmissionThatWasKilledIsFoundByItsName() throws {
+        let cluster = try Cluster(Self.grid(), runs: false)
+        try Cluster.command(
+            cluster.folder, "sbatch",
+            """
+            for word in "$@"; do case "$word" in --job-name=*) echo "${word#*=}" >submitted;; esac; done
+            kill -9 $PPID
+            """)
+        try Cluster.command(
+            cluster.folder, "squeue",
+            """
+            name=$(cat submitted)
+            case "$*" in *"--name=$name,"*) ;; *) exit 0;; esac
+            case "$*" in *%F*) echo "101 $name";; *) echo PENDING;; esac
+            """)
+        #expect(try cluster.sweep("--slurm").status == 137)
+        let name = cluster.text("submitted").trimmingCharacters(in: .newlines)
+        #expect(name.hasPrefix("sweep-grid-"), "\(name)")
+        #expect(cluster.text("out/slurm/1/array.sh").contains("#SBATCH --job-name=\(name)\n"))
+        let second = try cluster.sweep("--slurm")
+        #expect(second.status == 74)
+        #expect(second.errors.contains("job 101 of an earlier submission is not over yet"), "\(second.errors)")
+        // Once it is over, the rest is submitted, under another name.
+        try Cluster.command(cluster.folder, "squeue", "exit 0")
+        #expect(try cluster.sweep("--slurm").status == 137)
+        #expect(cluster.text("submitted").trimmingCharacters(in: .newlines) != name)
     }
 
     @Test func anArrayWhoseMergeIsRefusedIsCancelled() throws {

@@ -134,7 +134,7 @@ import Testing
             ),
             (
                 "axes:\n  trace.cv: [1, 2]",
-                "x.yaml: field `trace.cv`: found without effect, expected only with arrivals: gamma"
+                "x.yaml:3: field `trace.cv`: found without effect, expected only with arrivals: gamma"
             ),
             ("axis:\n  trace.rate: [1]", "x.yaml:2: field `axis`: there is no such key"),
             (

@@ -83,6 +83,20 @@ import Testing
         #expect(merge.output.contains("merged 1 of 12 points"))
     }
 
+    /// Before the first point is whole, too, a merge says who is at work.
+    @Test func mergingBesideASweepNamesIt() throws {
+        let folder = try Folder()
+        let grid = try folder.file("grid.yaml", Self.modelled)
+        let place = SweepFolder(folder.path("out"))
+        try place.make()
+        let lock = try FolderLock(place, .alone, holder: "process 1 on here")
+        let merge = try Running(["sweep", grid, "-o", place.path, "--merge"], folder)
+        #expect(merge.waits { $0.contains("waiting for process 1 on here") }, "\(merge.errors)")
+        kill(merge.process, SIGKILL)
+        _ = merge.end()
+        withExtendedLifetime(lock) {}
+    }
+
     @Test func measuredPointsOfTwoWorkersTakeTurns() throws {
         let folder = try Folder()
         let grid = try folder.file("grid.yaml", Self.measured)

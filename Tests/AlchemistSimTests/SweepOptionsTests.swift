@@ -32,6 +32,13 @@ import Testing
         #expect(folder.names == ["grid.yaml"])
     }
 
+    @Test(arguments: [["-j1"], ["-j", "1"], ["--jobs=1"]]) func jobsInEveryForm(option: [String]) throws {
+        let folder = try Folder()
+        let grid = try folder.file("grid.yaml", Sweeping.grid)
+        let outcome = try Sweeping.run([grid, "-o", folder.path("out"), "--dry-run"] + option)
+        #expect(outcome.status == 0 && outcome.output.contains("with 1 job,"), "\(outcome.output) \(outcome.errors)")
+    }
+
     @Test func theTemplateIsPrintedWithoutAnExperiment() throws {
         let folder = try Folder()
         let alone = try Sweeping.run(["--print-template"])

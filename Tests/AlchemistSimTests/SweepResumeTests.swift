@@ -92,7 +92,7 @@ import Testing
         // Its head is there, its end is not.
         try whole.prefix(whole.count - 100).write(to: URL(fileURLWithPath: path(1)))
         let text = try String(contentsOfFile: path(2), encoding: .utf8)
-        try text.replacingOccurrences(of: "alchemist-sim point 1\n", with: "alchemist-sim point 9\n").write(
+        try text.replacingOccurrences(of: "alchemist-sim point 2\n", with: "alchemist-sim point 9\n").write(
             toFile: path(2), atomically: true, encoding: .utf8)
         // And its results file is nothing but zeros.
         let results = String(path(0).dropLast(5) + "h5")
@@ -110,6 +110,27 @@ import Testing
         let again = try Sweeping.run([grid, "-o", output])
         #expect(again.status == 0 && again.errors.contains("\(Sweeping.points - 3) whole, 3 to run"), "\(again.errors)")
         for problem in problems { #expect(again.errors.contains(problem) && again.errors.contains("is run again")) }
+        #expect(Sweeping.merged(output) == reference)
+    }
+
+    /// A results file that lost its end is none, however whole its record is.
+    @Test func resultsThatAreCutOffAreRunAgain() throws {
+        let folder = try Folder()
+        let grid = try folder.file("grid.yaml", Sweeping.grid)
+        let output = folder.path("out")
+        #expect(try Sweeping.run([grid, "-o", output, "--quiet"]).status == 0)
+        let reference = Sweeping.merged(output)
+        let id = try #require(Sweeping.records(output).keys.min()).dropLast(6)
+        let path = "\(output)/points/\(id).h5"
+        let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+        try whole.prefix(whole.count - 1000).write(to: URL(fileURLWithPath: path))
+        #expect(try Sweeping.run([grid, "-o", output, "--list"]).output.contains("\(id)\tdamaged\t"))
+        let again = try Sweeping.run([grid, "-o", output])
+        #expect(again.status == 0 && again.errors.contains("\(Sweeping.points - 1) whole, 1 to run"), "\(again.errors)")
+        #expect(
+            again.errors.contains("\(id).h5: found \(whole.count - 1000) bytes, expected \(whole.count)"),
+            "\(again.errors)")
+        #expect(try Data(contentsOf: URL(fileURLWithPath: path)).count == whole.count)
         #expect(Sweeping.merged(output) == reference)
     }
 

@@ -179,6 +179,55 @@ import Testing
         #expect(folder.names.isEmpty)
     }
 
+    /// Azure's sample has a request that is longer than Llama 3's context: the way out that the error names works.
+    @Test func aTraceThatIsTooLongIsCut() throws {
+        let folder = try Folder()
+        let trace = Repository.root + "/traces/azure-conversation.jsonl"
+        let run = [
+            "-o", folder.path("r.h5"), "-q", "--arms", "serve-only", "--set", "model=llama-3-8b", "--set",
+            "backend=a100-80g",
+        ]
+        let refused = try Program.run(["run", trace] + run)
+        #expect(refused.status == 65)
+        #expect(
+            refused.errors.contains(
+                "expected at most 8192 in all, the context of llama-3-8b; 1 of 300 requests has more, up to 11692: choose a "
+                    + "model with a longer context, or leave them out with `alchemist-sim trace cut \(trace) --max-context "
+                    + "8192 -o SHORTER`"), "\(refused.errors)")
+        let cut = try Program.run(["trace", "cut", trace, "--max-context", "8192", "-o", folder.path("shorter")])
+        #expect(cut.status == 0, "\(cut.errors)")
+        #expect(
+            cut.output
+                == "299 requests written to \(folder.path("shorter")); 1 with more than 8192 tokens left out\n")
+        #expect(try Program.run(["run", folder.path("shorter")] + run).status == 0)
+    }
+
+    /// What is left out takes the turns behind it along; all else is as it was.
+    @Test func whatIsCutIsWhole() throws {
+        let trace = try TraceReader.read(path: Repository.root + "/traces/assistants.jsonl")
+        let (part, report) = try TraceCut(maxContext: 2000).cut(trace)
+        #expect(report.kept + report.tooLong + report.behindTooLong == trace.requests.count && report.tooLong > 0)
+        let folder = try Folder()
+        try TraceWriter.write(part, to: folder.path("part"))
+        let again = try TraceReader.read(path: folder.path("part"), limits: TraceLimits(maxContext: 2000))
+        #expect(again.requests == part.requests)
+        let kept = Set(part.requests.map(\.id))
+        for request in trace.requests where request.contextTokens <= 2000 && !kept.contains(request.id) {
+            let previous = try #require(request.previousTurn)
+            #expect(!kept.contains(trace.requests[previous].id))
+        }
+        let first = try TraceCut(limit: 7).cut(trace)
+        #expect(first.trace.requests == Array(trace.requests.prefix(7)) && first.report == .init(kept: 7))
+        #expect(throws: TraceError.self) { try TraceCut(maxContext: 2).cut(trace) }
+        let output = folder.path("output")
+        let refused = try Program.run(["trace", "cut", folder.path("part"), "-o", output])
+        #expect(refused.status == 64 && refused.errors.contains("expected --max-context, --limit or both"))
+        #expect(
+            try Program.run(["trace", "cut", folder.path("part"), "--max-context", "2", "-o", output]).status == 65)
+        let over = try Program.run(["trace", "cut", folder.path("part"), "--limit", "2", "-o", folder.path("part")])
+        #expect(over.status == 64 && folder.names == ["part"], "\(over.errors)")
+    }
+
     /// A trace's turns are put together anew of their own texts, not of prompts that hold the history already.
     @Test func turnsOfATraceAreNotCountedTwice() throws {
         let folder = try Folder()

@@ -102,6 +102,15 @@ struct CheckpointTests {
         #expect(target.names.isEmpty)
     }
 
+    /// Two machines that share a folder may have processes of the same number: the other one's file stays as it is.
+    @Test func aProcessOfTheSameNumberElsewhereIsLeftAlone() throws {
+        let target = try TemporaryFolder()
+        let other = target.file(".model.safetensors.partial-\(getpid())")
+        try Data("elsewhere".utf8).write(to: URL(fileURLWithPath: other))
+        try ModelCheckpoint.write(ModelCheckpoint(Checkpoints.path("llama")).weights(pool: pool), to: target.path)
+        #expect(try Data(contentsOf: URL(fileURLWithPath: other)) == Data("elsewhere".utf8))
+    }
+
     @Test func aFailedWriteLeavesWhatWasThere() throws {
         let weights = try ModelCheckpoint(Checkpoints.path("llama")).weights(pool: pool)
         let target = try TemporaryFolder()

@@ -63,6 +63,37 @@ import Testing
         }
     }
 
+    /// Pieces that are rounded, and copies of K and V; K and V in blocks stay as they are.
+    @Test(arguments: variants, recordPlans)
+    func roundedRecordsAreTheEnginesBytes(config: ModelConfig, plan: LayerPlans) {
+        for (precision, narrow) in [(PiecePrecision.bf16, NarrowPrecision.bf16), (.int8, .int8)] {
+            var footprint = Self.demand(config, .full).footprint
+            let kvPerToken = footprint.kvPerToken
+            footprint.plans = SavePlans(recorded: plan, precision: precision)
+            let sizes = footprint.recordSizes
+            #expect(footprint.kvPerToken == kvPerToken && sizes.cachedKVPerToken * config.layers == kvPerToken)
+            for (rows, finalRows) in [(1, 0), (7, 1), (256, 256)] {
+                let kv = NarrowLayout.keysAndValues(config, rows: rows, narrow).byteCount
+                #expect((sizes.kvPerToken * rows).count == kv)
+                let final = NarrowLayout.final(config, rows: rows, narrow).byteCount
+                #expect((sizes.finalPerToken * rows).count == final)
+                for layer in [0, config.layers - 1] {
+                    let block = NarrowLayout.activations(
+                        config, rows: rows, queryRows: layer < config.layers - 1 ? rows : finalRows,
+                        plan: Engine.SavePlan(plan[layer]), narrow)
+                    #expect(
+                        sizes.activations(layer: layer, tokens: rows, finalRows: finalRows).count == block.byteCount)
+                }
+            }
+        }
+        // Nothing is wider than it was computed.
+        var footprint = Self.demand(config, .full).footprint
+        footprint.plans = SavePlans(recorded: plan, precision: .fp32)
+        let fp32 = footprint.recordSizes
+        footprint.plans.precision = .own
+        #expect(footprint.recordSizes == fp32)
+    }
+
     @Test(arguments: variants, checkpointings)
     func ownActivationsAreTheEnginesBytes(config: ModelConfig, checkpointing: Checkpointing) {
         var footprint = Self.demand(config, .full).footprint

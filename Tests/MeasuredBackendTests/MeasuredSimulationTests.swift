@@ -245,6 +245,67 @@ import Testing
                 limitKV(&$0)
             }
         ),
+        ("bf16", { $0.recording.precision = .bf16 }),
+        (
+            "int8, loss on all tokens, small chunks, small quanta",
+            {
+                $0.recording.precision = .int8
+                $0.training.lossTokens = .all
+                $0.serving.tokenBudget = 9
+                $0.training.quantumMax = SimDuration(nanoseconds: 60_000)
+            }
+        ),
+        (
+            "int8 kept on the device, full tuning",
+            {
+                $0.recording.precision = .int8
+                $0.recording.offload = .none
+                $0.training.tuning = .full
+                $0.training.learningRate = 1e-3
+            }
+        ),
+        (
+            "bf16, hedged over a slow link, decoded tokens, other plans in other layers, full tuning",
+            {
+                $0.recording.precision = .bf16
+                $0.recording.scope = .all
+                $0.recording.offload = .hedged
+                $0.recording.plan = LayerPlans(layers: [.boundary, .lean])
+                $0.device.linkBandwidth = 3e7
+                $0.training.tuning = .full
+                $0.training.learningRate = 1e-3
+            }
+        ),
+        (
+            "int8, decoded tokens, full checkpointing, no prefetch, whole requests",
+            {
+                $0.recording.precision = .int8
+                $0.recording.scope = .all
+                $0.recording.granule = .request
+                $0.training.checkpointing = .full
+                $0.recording.prefetchLayers = 0
+            }
+        ),
+        (
+            "preemption by swapping, bf16",
+            {
+                limitKV(&$0)
+                $0.serving.preemption = .swap
+                $0.recording.precision = .bf16
+            }
+        ),
+        (
+            "a prefix cache across versions, shared records, int8, small chunks",
+            {
+                $0.serving.prefixCache = true
+                $0.serving.prefixCacheAcrossVersions = true
+                $0.serving.kvBlockTokens = 4
+                $0.serving.tokenBudget = 24
+                $0.training.updateEvery = 1
+                $0.recording.scope = .all
+                $0.recording.precision = .int8
+            }
+        ),
         ("few targets", { $0.training.tuning = .lora(rank: 4, alpha: 4, targets: [.query, .value]) }),
     ]
 

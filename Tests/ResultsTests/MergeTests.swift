@@ -25,12 +25,14 @@ struct MergeTests {
                     subject: .paired(baseline: "recompute", candidate: "reuse"),
                     figures: [.init(name: "training_speedup", spread: Spread([speedup * 2])!)]))
         }
-        return PointRecord(
+        var record = PointRecord(
             id: id, program: .init(sha256: "abc", name: "0.1.0 (def)"),
             coordinates: [.init(name: "trace_rate", value: "2"), .init(name: "plan", value: "full, eager")],
             seconds: 0.25,
             trace: "0123", file: id + ".h5", digest: "4567", figures: figures,
             identity: "model: mini\nend\n\tarms: {}\n")
+        record.fileBytes = 4321
+        return record
     }
 
     private static func axis(_ name: String, _ values: MergedAxis.Coordinate.Values, seeds: Bool = false) -> MergedAxis
@@ -74,7 +76,8 @@ struct MergeTests {
         for (part, instead, problem) in [
             ("ttft_p50\t1.0", "ttft_p50\tone", "one of its lines is damaged"),
             ("program\t", "programme\t", "one of its lines is damaged"), ("id\ta", "id", "one of its lines is damaged"),
-            ("point 1\n", "point 2\n", "it is of version 2, and this build reads 1"),
+            ("point 2\n", "point 3\n", "it is of version 3, and this build reads 2"),
+            ("file\ta.h5\t4321", "file\ta.h5", "one of its lines is damaged"),
         ] {
             let changed = text.replacingOccurrences(of: part, with: instead)
             #expect(changed != text)

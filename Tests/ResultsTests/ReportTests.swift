@@ -92,6 +92,53 @@ struct ReportTests {
         #expect(table.contains("interrupted"))
     }
 
+    @Test("rows of what happened are there where it did")
+    func occurrences() throws {
+        func rows(_ run: RunResult) throws -> [String] {
+            try RunReport(run).table().split(separator: "\n").map { line in
+                line.split(separator: " ", omittingEmptySubsequences: true).joined(separator: " ")
+            }
+        }
+        let labels = [
+            "preemptions", "tokens prefilled again", "swapped", "prefix cache hits", "expired tokens", "paused tokens",
+            "stale tokens", "edited tokens", "unlinked tokens", "link", "host full", "evicted",
+        ]
+        let plain = try rows(Fixture.run())
+        for label in labels { #expect(!plain.contains { $0.hasPrefix(label + " ") }, "\(label)") }
+        #expect(plain.contains("device full 2 2 2"))
+        var run = Fixture.run()
+        run.arms[2].repeats[0].requests[0].preemptions = 3
+        run.arms[2].repeats[0].requests[0].recomputedTokens = 17
+        run.arms[2].repeats[0].requests[0].swappedBytes = Bytes(2048)
+        run.arms[2].repeats[0].requests[0].cachedTokens = 5
+        for (index, reason) in LossReason.allCases.enumerated() where reason != .deviceFull {
+            run.arms[2].repeats[0].requests[0].lost[reason] = 10 + index
+        }
+        let found = try rows(run)
+        for row in [
+            "preemptions - - 3", "tokens prefilled again - - 17", "swapped - - 2.00 KiB",
+            "prefix cache hits - - 16.7 %",
+            "link - - 11", "host full - - 12", "evicted - - 13", "expired tokens - - 14", "stale tokens - - 15",
+            "edited tokens - - 16", "unlinked tokens - - 17", "paused tokens - - 18", "dropped tokens 2 2 38",
+        ] { #expect(found.contains(row), "\(row) in \(found)") }
+    }
+
+    @Test("an interrupted run says when it was interrupted, and what is known")
+    func interruption() throws {
+        var run = Fixture.run()
+        run.arms[1].repeats[0].status = .interrupted
+        run.arms[1].repeats[0].requests[1].outcome = .unfinished
+        run.arms[2].repeats = []
+        let table = try RunReport(run).table()
+        #expect(
+            table.contains(
+                "interrupted: serve-only is whole; recompute at 400 ms of virtual time, 1 of 3 requests finished, "
+                    + "2 training steps; reuse was not begun\n"), "\(table)")
+        #expect(table.contains("reuse against recompute: no repeat has both of them whole"))
+        #expect(!table.contains("training speed-up"))
+        #expect(try !RunReport(Fixture.run()).table().contains("interrupted"))
+    }
+
     @Test("figures have three significant digits and a unit that fits")
     func figures() throws {
         var run = Fixture.run()

@@ -199,4 +199,22 @@ import Testing
         let record = full.recordSizes.activations[0].perToken.count * 32
         #expect(record == 32 * ((4 * 4096 + 2 * 14_336) * 2 + 32 * 4))
     }
+
+    /// Pieces are never wider than what an accelerator computes in; 8 bits take a scale for each row of each tensor.
+    @Test func piecesAreAtMostAsWideAsValues() {
+        let model = ModelShape(
+            name: "llama-3-8b", layers: 32, hidden: 4096, heads: 32, kvHeads: 8, headSize: 128, intermediate: 14_336,
+            vocabulary: 128_256, maxContext: 8192, tiedHead: false)
+        func sizes(_ precision: PiecePrecision, kvBits: Int = 16) -> RecordSizes {
+            Footprint(
+                model: model, tuning: .full, plans: SavePlans(precision: precision), widths: .mixed(kvBits: kvBits)
+            ).recordSizes
+        }
+        #expect(sizes(.fp32) == sizes(.own) && sizes(.bf16) == sizes(.own))
+        let eight = sizes(.int8)
+        #expect(eight.activations[0].perToken.count == 4 * 4096 + 2 * 14_336 + 6 * 4 + 32 * 4)
+        #expect(eight.kvPerToken.count == 2 * (1024 + 4) && eight.cachedKVPerToken.count == 2 * 1024 * 2)
+        #expect(eight.finalPerToken.count == 4096 + 4)
+        #expect(sizes(.int8, kvBits: 8).kvPerToken.count == 2 * 1024)
+    }
 }

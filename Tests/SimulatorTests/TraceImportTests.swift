@@ -393,6 +393,40 @@ private func imported(
         #expect(text.contains("0 differences"))
     }
 
+    /// What can not be compared is said in a line.
+    @Test(
+        "The independent count of files without requests",
+        arguments: [
+            ("", "", "source.csv: found no rows"),
+            ("TIMESTAMP,ContextTokens,GeneratedTokens\n", "", "source.csv: found no rows"),
+            (
+                "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,0,3\n", "",
+                "source.csv: found 1 rows, none of them with prompt and output tokens"
+            ),
+            (
+                "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,5,3\n", "",
+                "trace.jsonl: found no requests"
+            ),
+            ("a,b\n1,2\n", "", "source.csv:1: found the columns a, b, expected those of"),
+        ])
+    func nothingToCount(source: String, trace: String, message: String) throws {
+        let scratch = try TraceScratch()
+        let folder = URL(fileURLWithPath: scratch.path()).deletingLastPathComponent()
+        let paths = ["source.csv", "trace.jsonl"].map { folder.appendingPathComponent($0) }
+        for (path, text) in zip(paths, [source, trace]) { try Data(text.utf8).write(to: path) }
+        let python = Process()
+        python.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
+        python.arguments =
+            [Self.repository.appendingPathComponent("traces/check_import.py").path] + paths.map(\.path)
+        let errors = Pipe()
+        python.standardError = errors
+        try python.run()
+        let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        python.waitUntilExit()
+        #expect(python.terminationStatus == 1)
+        #expect(text.contains(message) && text.split(separator: "\n").count == 1, "\(text)")
+    }
+
     @Test(
         "A fit's table is its data set's distribution",
         arguments: [

@@ -2,6 +2,7 @@ internal import Crypto
 internal import Engine
 internal import Foundation
 internal import MeasuredBackend
+internal import Results
 internal import Simulator
 
 /// Teaches a small model the synthetic language, so that what a run learns from feedback of another language means
@@ -179,7 +180,7 @@ public struct Pretraining: Sendable {
 
     /// Writes beside the folder and gives it its name when it is whole.
     private func write(_ weights: Weights, _ report: Report, to folder: String) throws {
-        let partial = folder + ".partial-\(ProcessInfo.processInfo.processIdentifier)"
+        let partial = folder + ".partial-\(StagedFile.writer)"
         let manager = FileManager.default
         do {
             try ModelCheckpoint.write(weights, to: partial)

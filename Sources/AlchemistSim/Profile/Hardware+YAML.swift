@@ -19,7 +19,8 @@ extension Hardware {
                 throw ProfileError(
                     path: name,
                     problem: "there is no such hardware, expected measured, "
-                        + HardwareRegistry.names.joined(separator: ", ") + ", or the path of a file" + hint)
+                        + HardwareRegistry.names.joined(separator: ", ") + ", or the path of a file" + hint,
+                    isOfName: true)
             }
             try self.init(yaml: try ProfileNode.text(of: name), path: name, setting)
         }

@@ -80,8 +80,7 @@ enum ArmDemand: MemoryDemand {
             self = .accelerator(
                 AcceleratorDemand(
                     ModelShape(model), arm.training.tuning,
-                    plans: SavePlans(
-                        checkpointing: arm.training.checkpointing, recorded: arm.recording.plan),
+                    plans: SavePlans(arm),
                     widths: setting.widths, maxBatch: arm.serving.maxBatch,
                     learnsPairs: arm.training.learnsPairs))
         } else {

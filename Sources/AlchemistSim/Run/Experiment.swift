@@ -112,7 +112,7 @@ public struct Experiment {
             let hardware = try Hardware(named: scenario.backend, scenario.hardware)
             return .modelled(hardware)
         } catch {
-            throw .profile(error)
+            throw scenario.mistake(ofBackend: error).map { .scenario($0) } ?? .profile(error)
         }
     }
 

@@ -47,12 +47,23 @@ enum Quantity {
     ]
     private static let timeUnits: [(String, Double)] = [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1)]
 
-    /// A whole number of bytes, as `4GiB`, `1.5 GB` or `4096`.
+    /// Bytes below which a number needs its unit: whoever writes 22 means something larger.
+    private static let leastBare = 4096
+
+    /// A number of bytes, as `4GiB`, `1.5 GB` or `4096`.
     static func bytes(_ text: String) throws(ValueProblem) -> Bytes {
-        guard let value = scaled(text, byteUnits), value >= 0, value < 0x1p62, value == value.rounded() else {
+        if let number = Double(text), number > 0, number < Double(leastBare) {
+            let plain = text.trimmed
+            throw ValueProblem(
+                expected: "an amount of memory with its unit, such as \(plain)GiB (or \(plain)B for so few bytes)")
+        }
+        let isCount = Double(text.hasSuffix("B") ? String(text.dropLast()).trimmed : text) != nil
+        // Fractions of a unit need not be whole bytes: 0.1GiB is the nearest number of them.
+        guard let value = scaled(text, byteUnits), value >= 0, value < 0x1p62, !isCount || value == value.rounded()
+        else {
             throw ValueProblem(expected: "an amount of memory such as 4GiB, 1.5GB or 4096")
         }
-        return Bytes(Int(value))
+        return Bytes(Int(value.rounded()))
     }
 
     /// Bytes per second, as `25GB/s`.

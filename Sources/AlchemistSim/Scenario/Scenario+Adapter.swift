@@ -15,7 +15,9 @@ extension Scenario {
         adopted.base.training.tuning = tuning
         // In the order of the fields, so that the first conflict is always the same one.
         for field in ScenarioField.all {
-            guard let origin = statedAdapterFields[field.path] else { continue }
+            guard let origin = ScenarioField.adapterDecided.contains(field.path) ? origins[field.path] : nil else {
+                continue
+            }
             try Self.check(field, in: self, against: adopted, at: origin)
         }
         for arm in arms {

@@ -21,6 +21,20 @@ extension Scenario {
                         + "trainer reads no records")
             }
         }
+        if arm.training.offloadsActivations {
+            guard arm.training.placement == .colocated else {
+                throw mistake(
+                    "training.offload_activations",
+                    "found `true`, expected false with training.placement separate: the host and its link are the "
+                        + "server's device's")
+            }
+            guard arm.recording.scope == .none else {
+                throw mistake(
+                    "training.offload_activations",
+                    "found `true`, expected false with recording.record `\(arm.recording.scope.rawValue)`: the host is "
+                        + "the records' where there are any")
+            }
+        }
         if arm.training.sharing == .slo, arm.training.placement == .colocated {
             guard arm.serving.ttftObjective > .zero || arm.serving.tbtObjective > .zero else {
                 throw mistake(

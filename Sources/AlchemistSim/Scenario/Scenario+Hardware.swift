@@ -11,7 +11,7 @@ extension Scenario {
         let figures = accelerator.figures
         let devices = setting.tensorParallel
         func adopt(_ name: String, _ change: (inout Scenario) -> Void) {
-            if !statedDeviceFields.contains(ScenarioField.devicePrefix + name) { change(&scenario) }
+            if origins[ScenarioField.devicePrefix + name] == nil { change(&scenario) }
         }
         adopt("memory") { $0.base.device.memory = figures.memory * devices }
         adopt("host_memory") { $0.base.device.hostMemory = figures.hostMemory * devices }

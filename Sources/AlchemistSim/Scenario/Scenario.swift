@@ -24,10 +24,8 @@ public struct Scenario: Sendable {
     /// The arms, in the order in which they run.
     public var arms: [ArmSpecification] = ArmSpecification.standard
 
-    /// Where fields that an adapter decides, too, were set.
-    var statedAdapterFields: [String: ScenarioError.Origin] = [:]
-    /// Fields that were set and not left to what the hardware says.
-    var statedDeviceFields: Set<String> = []
+    /// Where fields were set; of those that were left to their defaults, or to what the hardware says, nothing.
+    var origins: [String: ScenarioError.Origin] = [:]
 
     public init() {}
 
@@ -39,7 +37,7 @@ public struct Scenario: Sendable {
     /// - Throws: `ScenarioError` when one of them is not valid.
     public func configuration(of arm: ArmSpecification) throws(ScenarioError) -> ArmConfiguration {
         var scenario = self
-        for setting in arm.settings { try scenario.set(setting.path, to: setting.value, at: .arm(arm.name)) }
+        for setting in arm.settings { try scenario.setField(setting.path, to: setting.value, at: .arm(arm.name)) }
         try Self.check(scenario.base, at: .arm(arm.name))
         return scenario.base
     }
@@ -60,6 +58,10 @@ public struct ArmSpecification: Sendable, Equatable {
     public struct Setting: Sendable, Equatable {
         public var path: String
         public var value: String
+        /// Where it was set; nil of what a standard arm is.
+        var origin: ScenarioError.Origin?
+
+        public static func == (a: Setting, b: Setting) -> Bool { a.path == b.path && a.value == b.value }
     }
 
     public var name: String

@@ -26,6 +26,17 @@ public struct ScenarioError: Error, Sendable, Equatable, CustomStringConvertible
     }
 }
 
+extension Scenario {
+    /// What is wrong with the hardware that `backend` names, with the place where it was named; nil if the name is right, and
+    /// the file under it is at fault.
+    public func mistake(ofBackend error: ProfileError) -> ScenarioError? {
+        guard error.isOfName || error.isInputOutput else { return nil }
+        return ScenarioError(
+            origin: origins["backend"] ?? .option("backend"), field: "backend", problem: error.description,
+            isInputOutput: error.isInputOutput)
+    }
+}
+
 /// The known name that `name` was most likely meant to be: fewest edits, and no more than a third of its letters.
 func nearest(to name: String, among known: [String]) -> String? {
     // What a name is the beginning of was most likely meant.

@@ -15,8 +15,17 @@ public struct ScenarioField: Sendable {
 }
 
 extension Scenario {
-    /// Sets one field from its text.
+    /// Sets one field from its text; `arms.NAME.` before it sets that arm's own.
     public mutating func set(_ path: String, to value: String, at origin: ScenarioError.Origin) throws(ScenarioError) {
+        if path.hasPrefix(ArmSpecification.prefix) {
+            try setOfArm(path, to: value, at: origin)
+        } else {
+            try setField(path, to: value, at: origin)
+        }
+    }
+
+    /// Sets one field of what arms start from.
+    mutating func setField(_ path: String, to value: String, at origin: ScenarioError.Origin) throws(ScenarioError) {
         guard let field = ScenarioField.all.first(where: { $0.path == path }) else {
             throw ScenarioField.unknown(path, at: origin)
         }
@@ -26,8 +35,7 @@ extension Scenario {
             throw ScenarioError(
                 origin: origin, field: path, problem: "found `\(value.safeExcerpt)`, expected \(error.expected)")
         }
-        if ScenarioField.adapterDecided.contains(path) { statedAdapterFields[path] = origin }
-        if path.hasPrefix(ScenarioField.devicePrefix) { statedDeviceFields.insert(path) }
+        origins[path] = origin
     }
 }
 
@@ -165,6 +173,10 @@ extension ScenarioField {
             s.base.recording.plan = LayerPlans(layers: plans)
         },
         choice(
+            "recording.precision",
+            "What values of records are rounded to: `own`, as wide as the backend computes them, 32 bits on a CPU and 16 on "
+                + "an accelerator; the others where they are narrower than that.", \.base.recording.precision),
+        choice(
             "recording.offload", "When records are copied to the host and their device copies freed.",
             \.base.recording.offload),
         ScenarioField(
@@ -265,6 +277,14 @@ extension ScenarioField {
         choice(
             "training.checkpointing", "What the trainer's own forward pass keeps until the backward pass.",
             \.base.training.checkpointing),
+        flag(
+            "training.offload_activations",
+            "Whether what it keeps goes to the host and comes back layer by layer, over the server's link; of a colocated "
+                + "trainer that recomputes.", \.base.training.offloadsActivations),
+        integer(
+            "training.activations_ahead", 0...10_000,
+            "Layers of it that are on the device beside the one in use: on their way out, or back early.",
+            \.base.training.activationsAhead),
         ScenarioField(
             path: "training.staleness", meaning: "Records that may be used: `exact`, `bounded(K)` versions, or `any`.",
             read: { $0.base.training.staleness.text }

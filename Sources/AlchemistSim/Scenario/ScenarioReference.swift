@@ -19,6 +19,8 @@ extension ScenarioField {
         text += """
 
             A file goes over the defaults, `--set`, `--seed` and `--repeats` over the file, and what an arm sets over them all.
+            `--set arms.NAME.field=value` is that arm's own; a `--set` of a field that every arm sets itself is refused, for it
+            would change nothing. Amounts of memory below 4096 need a unit.
             `model`, `backend`, `seed`, `repeats`, `threads`, `training.adapter` and all of `hardware`, `content` and `metrics`
             belong to the whole run.
 

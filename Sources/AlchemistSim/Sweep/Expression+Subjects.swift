@@ -61,11 +61,11 @@ extension Expression {
         guard case .name(let name) = subject, let values = subjects[name] else { return false }
         let text: String
         switch other {
-        case .value(.text(let quoted)): text = quoted
+        case .value(.text(let quoted), _): text = quoted
         case .name(let word):
             guard subjects[word] == nil else { return false }
             text = word
-        case .value(.number(let number)):
+        case .value(.number(let number), _):
             guard !values.contains(where: { if case .number = Value(of: $0) { true } else { false } }) else {
                 return true
             }

@@ -45,12 +45,16 @@ struct Expression: Sendable {
     }
 
     indirect enum Node: Sendable {
-        case value(Value)
+        /// A constant, with the unit that it was written with.
+        case value(Value, Unit)
         case name(String)
         case not(Node)
         case negative(Node)
         case binary(Operator, Node, Node)
     }
+
+    /// The unit of a constant.
+    enum Unit: Sendable { case none, time, memory, bandwidth, share }
 
     let text: String
     let root: Node
@@ -87,7 +91,7 @@ struct Expression: Sendable {
 
     private static func evaluate(_ node: Node, _ lookup: (String) -> Value?) throws(ValueProblem) -> Value {
         switch node {
-        case .value(let value): return value
+        case .value(let value, _): return value
         case .name(let name): return lookup(name) ?? .text(name)
         case .not(let inner):
             switch try evaluate(inner, lookup) {
@@ -141,13 +145,16 @@ struct Expression: Sendable {
     }
 
     /// The number that a text stands for: plain, or with a unit of time, memory, bandwidth or share.
-    static func number(_ text: String) -> Double? {
-        if let value = Double(text), value.isFinite { return value }
-        if text.hasSuffix("%"), let value = Double(text.dropLast()), value.isFinite { return value / 100 }
+    static func number(_ text: String) -> Double? { quantity(text)?.value }
+
+    /// The same, and the unit that it is written with.
+    static func quantity(_ text: String) -> (value: Double, unit: Unit)? {
+        if let value = Double(text), value.isFinite { return (value, .none) }
+        if text.hasSuffix("%"), let value = Double(text.dropLast()), value.isFinite { return (value / 100, .share) }
         guard text.first.map({ $0.isNumber || $0 == "." }) == true else { return nil }
-        if let time = try? Quantity.duration(text) { return time.seconds }
-        if let bytes = try? Quantity.bytes(text) { return Double(bytes.count) }
-        return try? Quantity.bandwidth(text)
+        if let time = try? Quantity.duration(text) { return (time.seconds, .time) }
+        if let bytes = try? Quantity.bytes(text) { return (Double(bytes.count), .memory) }
+        return (try? Quantity.bandwidth(text)).map { ($0, .bandwidth) }
     }
 }
 
@@ -155,7 +162,7 @@ private enum Token: Equatable {
     case sign(String)
     case word(String)
     case quoted(String)
-    case number(Double)
+    case number(Double, Expression.Unit)
 }
 
 private enum ExpressionLexer {
@@ -177,10 +184,10 @@ private enum ExpressionLexer {
                 var end = place
                 while end < scalars.count, continuesNumber(scalars, end) { end += 1 }
                 let word = String(scalars[place..<end])
-                guard let value = Expression.number(word) else {
+                guard let (value, unit) = Expression.quantity(word) else {
                     throw ValueProblem(expected: "a number instead of `\(word.safeExcerpt)`")
                 }
-                tokens.append(.number(value))
+                tokens.append(.number(value, unit))
                 place = end
             } else if character.isLetter || character == "_" {
                 var end = place
@@ -256,8 +263,8 @@ private struct ExpressionParser {
         let token = tokens[place]
         place += 1
         switch token {
-        case .number(let value): return .value(.number(value))
-        case .quoted(let text): return .value(.text(text))
+        case .number(let value, let unit): return .value(.number(value), unit)
+        case .quoted(let text): return .value(.text(text), .none)
         case .word("not"): return .not(try expression(above: Expression.Operator.and.precedence))
         case .word(let name): return .name(name)
         case .sign("-"): return .negative(try expression(above: Expression.Operator.times.precedence))

@@ -72,6 +72,9 @@ public final class FolderLock {
     /// The file in a folder that is at work.
     static func file(in folder: SweepFolder) -> String { folder.path + "/.lock" }
 
+    /// Whether anybody ever took the folder.
+    public static func isKnown(in folder: SweepFolder) -> Bool { access(file(in: folder), F_OK) == 0 }
+
     /// Whether the folder is still the one that was locked: it may have been removed, or its disk taken away.
     public var isThere: Bool { lock.isThere }
 

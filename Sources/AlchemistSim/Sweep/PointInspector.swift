@@ -76,7 +76,16 @@ public struct PointInspector: Sendable {
             return (.damaged(error.description), nil)
         }
         guard let record = found else { return (.missing, nil) }
-        if keepsFiles, record.file == nil || access(folder.results(of: id), F_OK) != 0 { return (.missing, nil) }
+        if keepsFiles {
+            guard record.file != nil, let size = Self.size(of: folder.results(of: id)) else { return (.missing, nil) }
+            guard size == record.fileBytes else {
+                return (
+                    .damaged(
+                        "\(folder.results(of: id)): found \(size) bytes, expected \(record.fileBytes ?? 0), which its "
+                            + "record says it was written with"), nil
+                )
+            }
+        }
         if let program, record.program.sha256 != program.sha256 {
             return (.outdated(program: record.program.name), nil)
         }
@@ -84,6 +93,12 @@ public struct PointInspector: Sendable {
             return (.measuredOtherwise(difference), nil)
         }
         return (.whole(seconds: record.seconds), record)
+    }
+
+    /// Bytes of a file; nil if there is none.
+    private static func size(of path: String) -> Int? {
+        var status = stat()
+        return stat(path, &status) == 0 ? Int(status.st_size) : nil
     }
 
     private struct Time: Comparable {

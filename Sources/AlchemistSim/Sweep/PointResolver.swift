@@ -132,7 +132,7 @@ public final class PointResolver {
         case .generated(let recipe):
             try recipe.requireEffect(in: experiment.path)
             lines.append("trace:")
-            lines += try recipe.identity(hashes).split(separator: "\n").map { "  " + $0 }
+            lines += try recipe.identity(hashes, in: experiment.path).split(separator: "\n").map { "  " + $0 }
         }
         for (name, path) in [("model", scenario.model), ("backend", scenario.backend), ("adapter", scenario.adapter)] {
             guard let path, path != Scenario.measuredBackend else { continue }
@@ -148,8 +148,12 @@ public final class PointResolver {
         guard scenario.backend != Scenario.measuredBackend else { return scenario }
         let key = "\(scenario.backend)\t\(scenario.hardware)"
         if let known = hardware[key] { return scenario.adopting(known) }
-        let found = try Hardware(named: scenario.backend, scenario.hardware)
-        hardware[key] = found
-        return scenario.adopting(found)
+        do throws(ProfileError) {
+            let found = try Hardware(named: scenario.backend, scenario.hardware)
+            hardware[key] = found
+            return scenario.adopting(found)
+        } catch {
+            throw scenario.mistake(ofBackend: error) ?? error
+        }
     }
 }

@@ -94,8 +94,8 @@ public final class PointRunner {
 
     /// Whether what stands in a point's way is that its simulated memory is too small.
     static func isLackOfMemory(_ error: any Error) -> Bool {
-        guard let error = error as? ExperimentError, case .arm(_, .tooLittleMemory) = error else { return false }
-        return true
+        guard let error = error as? ExperimentError, case .arm(_, let reason) = error else { return false }
+        return reason.isLackOfMemory
     }
 
     private func execute(
@@ -123,6 +123,7 @@ public final class PointRunner {
             id: id, program: setting.program, coordinates: resolved.point.coordinates,
             seconds: setting.clock() - start, trace: result.trace.sha256, file: digest == nil ? nil : "\(id).h5",
             digest: digest, figures: PointRecord.Figures.all(of: report), identity: resolved.identity)
+        if digest != nil { record.fileBytes = try size(of: folder.results(of: id)) }
         if resolved.point.measuredThreads != nil {
             record.measured = .init(
                 threads: result.provenance.threads, isSharing: setting.isSharing, processor: Machine.processorModel)
@@ -153,6 +154,14 @@ public final class PointRunner {
             guard case .wouldOverwrite = error, unlink(path) == 0 else { throw error }
             return try ResultsWriter(creating: path)
         }
+    }
+
+    private func size(of path: String) throws -> Int {
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            throw SweepError.system(action: "find what was just written", path: path, code: errno)
+        }
+        return Int(status.st_size)
     }
 
     /// Writing would make folders anew that somebody took away, and leave a sweep in pieces.
@@ -208,6 +217,19 @@ public final class PointRunner {
         return result
     }
 
+    /// Puts everything in place that a point's run needs, and runs nothing: the model, the trace, and arms that fit.
+    ///
+    /// - Throws: what stands in its way, except a simulated memory that is too small.
+    func prepare(_ resolved: ResolvedPoint) throws {
+        let model = try model(of: resolved.scenario)
+        let trace = try trace(of: resolved, for: model)
+        do throws(ExperimentError) {
+            _ = try Experiment(scenario: resolved.scenario, model: model, trace: trace)
+        } catch {
+            guard Self.isLackOfMemory(error) else { throw error }
+        }
+    }
+
     private func model(of scenario: Scenario) throws -> ScenarioModel {
         let key = scenario.model + "\t" + (scenario.adapter ?? "")
         if let known = models[key] { return known }
@@ -231,8 +253,10 @@ public final class PointRunner {
 
     /// The path of the trace that settings describe; made once, whoever needs it first.
     private func made(_ recipe: TraceSettings) throws -> String {
-        let name = FileHash.sha256(ofText: setting.program.sha256 + "\n" + (try recipe.identity(resolver.hashes)))
-            .prefix(16)
+        let name = FileHash.sha256(
+            ofText: setting.program.sha256 + "\n" + (try recipe.identity(resolver.hashes, in: experiment.path))
+        )
+        .prefix(16)
         let path = "\(folder.traces)/\(name).jsonl"
         if FileManager.default.fileExists(atPath: path) { return path }
         try SweepFolder.makeFolder(folder.traces)
@@ -242,14 +266,11 @@ public final class PointRunner {
             do {
                 generated = try TraceGenerator(try recipe.recipe.options()).generate()
             } catch let error as TraceGeneratorError {
-                throw mistake("\(error)")
+                throw recipe.mistake(
+                    error.option.replacingOccurrences(of: "-", with: "_"), error.problem, in: experiment.path)
             }
             try TraceWriter.write(generated, to: path)
             return path
         }
-    }
-
-    private func mistake(_ problem: String) -> ScenarioError {
-        ScenarioError(origin: .file(experiment.path, line: nil), field: "trace", problem: problem)
     }
 }

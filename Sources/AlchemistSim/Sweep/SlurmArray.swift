@@ -49,8 +49,10 @@ public struct SlurmArray: Sendable {
     public let array: String
     public let merge: String
     private let place: String
+    private let name: String
 
     /// - Parameters:
+    ///   - name: of the jobs; no other submission has it.
     ///   - template: the array's script with placeholders, and what it is called in errors.
     ///   - place: the submission's folder, for scripts, points and logs.
     ///   - worker: the command that runs points; the list of them and `--chunk` are added.
@@ -62,6 +64,7 @@ public struct SlurmArray: Sendable {
     ) throws(SweepError) {
         tasks = Self.tasks(for: points, pointsEach: request.pointsPerTask)
         self.place = place
+        self.name = name
         let worker = worker + ["--points-file", Self.pointsFile(at: place)]
         let values = [
             "name": name, "last_task": "\(tasks - 1)", "tasks": "\(tasks)", "partition": request.partition,
@@ -96,12 +99,16 @@ public struct SlurmArray: Sendable {
         let (arrayScript, mergeScript) = (place + "/array.sh", place + "/merge.sh")
         try SweepFolder.write(array, to: arrayScript)
         try SweepFolder.write(merge, to: mergeScript)
-        let job = try SlurmCommand.submit(arrayScript)
-        var submission = SlurmSubmission(place: place, array: job, merge: nil, tasks: tasks)
+        var submission = SlurmSubmission(place: place, name: name, array: nil, merge: nil, tasks: tasks)
+        try submission.keep()
+        // A template may name its jobs otherwise.
+        let job = try SlurmCommand.submit(arrayScript, ["--job-name=\(name)"])
         do {
+            submission.array = job
             try submission.keep()
             // The merge shows what there is, whatever became of the tasks.
-            submission.merge = try SlurmCommand.submit(mergeScript, ["--dependency=afterany:\(job)"])
+            submission.merge = try SlurmCommand.submit(
+                mergeScript, ["--dependency=afterany:\(job)", "--job-name=\(SlurmSubmission.mergeName(of: name))"])
             try submission.keep()
         } catch {
             let end =

@@ -5,13 +5,24 @@ internal import Foundation
 public struct SlurmSubmission: Sendable, Equatable {
     /// The folder with its scripts, points and logs.
     public let place: String
+    /// What the array's job is called: no other submission's is. Noted before it is submitted, so that it is found even if
+    /// whoever submits it is killed before the number is noted.
+    public let name: String
     /// The number of the array's job, and of the one that merges; nil until it is submitted.
-    public let array: Int
+    public var array: Int?
     public var merge: Int?
     public let tasks: Int
 
-    /// Both numbers, for scancel.
-    public var words: String { ([array] + (merge.map { [$0] } ?? [])).map(String.init).joined(separator: " ") }
+    private var mergeName: String { Self.mergeName(of: name) }
+    static func mergeName(of name: String) -> String { name + "-merge" }
+
+    /// The array, as it can be told to a user.
+    public var job: String { array.map { "job \($0)" } ?? "job \(name)" }
+    /// Both jobs, for scancel.
+    public var words: String {
+        guard let array else { return "--name=\(name)" }
+        return "\(array)" + (merge.map { " \($0)" } ?? "")
+    }
 
     /// The last one; nil if there was none.
     public static func last(in folder: SweepFolder) throws(SweepError) -> SlurmSubmission? {
@@ -19,11 +30,12 @@ public struct SlurmSubmission: Sendable, Equatable {
         guard access(path, F_OK) == 0 else { return nil }
         guard let line = try PointsFile.lines(of: path).last else { return nil }
         let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
-        guard fields.count == 4, let array = Int(fields[1]), let tasks = Int(fields[3]) else {
+        guard fields.count == 5, fields[1].isEmpty || Int(fields[1]) != nil, let tasks = Int(fields[3]) else {
             throw .slurm("\(path): found `\(line.safeExcerpt)`, expected a folder and the numbers of its jobs")
         }
         return SlurmSubmission(
-            place: folder.slurm + "/" + fields[0], array: array, merge: Int(fields[2]), tasks: tasks)
+            place: folder.slurm + "/" + fields[0], name: fields[4], array: Int(fields[1]), merge: Int(fields[2]),
+            tasks: tasks)
     }
 
     private static func file(_ slurm: String) -> String { slurm + "/jobs" }
@@ -32,8 +44,23 @@ public struct SlurmSubmission: Sendable, Equatable {
     func keep() throws(SweepError) {
         let place = URL(fileURLWithPath: place)
         try SweepFolder.write(
-            "\(place.lastPathComponent)\t\(array)\t\(merge.map(String.init) ?? "")\t\(tasks)\n",
+            "\(place.lastPathComponent)\t\(array.map(String.init) ?? "")\t\(merge.map(String.init) ?? "")\t\(tasks)\t"
+                + "\(name)\n",
             to: Self.file(place.deletingLastPathComponent().path))
+    }
+
+    /// Takes the numbers of its jobs from Slurm, where they are not known.
+    public mutating func locate() throws(SweepError) {
+        guard array == nil || merge == nil else { return }
+        let (status, output, _) = try SlurmCommand.run([
+            "squeue", "--noheader", "--format=%F %j", "--name=\(name),\(mergeName)",
+        ])
+        guard status == 0 else { return }
+        for line in output.split(separator: "\n") {
+            let words = line.split(separator: " ").map(String.init)
+            guard words.count == 2, let number = Int(words[0]) else { continue }
+            if words[1] == name { array = number } else if words[1] == mergeName { merge = number }
+        }
     }
 
     /// A new folder for a submission.
@@ -49,10 +76,10 @@ public struct SlurmSubmission: Sendable, Equatable {
 
     /// How many tasks wait or run, by their state; none once both jobs are over, nil if Slurm does not answer.
     public func states() throws(SweepError) -> [String: Int]? {
-        let jobs = words.replacingOccurrences(of: " ", with: ",")
-        let (status, output, errors) = try SlurmCommand.run([
-            "squeue", "--noheader", "--array", "--format=%T", "--jobs=\(jobs)",
-        ])
+        // What may have been submitted without its number being noted is asked for by name.
+        let jobs =
+            if let array, let merge { "--jobs=\(array),\(merge)" } else { "--name=\(name),\(mergeName)" }
+        let (status, output, errors) = try SlurmCommand.run(["squeue", "--noheader", "--array", "--format=%T", jobs])
         guard status == 0 else {
             // Jobs that are long over are forgotten.
             return errors.contains("Invalid job id") ? [:] : nil

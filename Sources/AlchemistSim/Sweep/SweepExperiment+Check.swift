@@ -35,15 +35,21 @@ extension SweepExperiment {
         for field in axis.changes where others.contains(where: { $0.changes.contains(field) }) {
             throw ScenarioError(origin: origin, field: field, problem: "two axes change this field")
         }
-        for field in axis.fields where isSetByEveryArm(field) {
-            throw ScenarioError(
-                origin: origin, field: field,
-                problem: "every arm sets this field itself, so this axis would change nothing")
-        }
+        for field in axis.fields { try base.requireEffect(of: field, at: origin) }
+        for field in axis.changes { try requireUnstated(field, by: "the axis \(axis.name)", at: origin) }
     }
 
-    private func isSetByEveryArm(_ field: String) -> Bool {
-        base.arms.allSatisfy { arm in arm.settings.contains { $0.path == field } }
+    /// A setting of the trace that stands in the file as well would be overridden without a word.
+    private func requireUnstated(
+        _ field: String, by owner: String, at place: ScenarioError.Origin
+    ) throws(ScenarioError) {
+        guard case .generated(let recipe) = trace, field.hasPrefix(TraceSettings.prefix),
+            let origin = recipe.origin(of: String(field.dropFirst(TraceSettings.prefix.count)))
+        else { return }
+        let line = if case .file(let path, let line?) = place { " (\(path):\(line))" } else { "" }
+        throw ScenarioError(
+            origin: origin, field: field,
+            problem: "\(owner)\(line) sets this as well, and would override it; expected it in one place")
     }
 
     /// In a merged file, axes and the fields of groups stand beside the figures, each under its own name.
@@ -107,18 +113,16 @@ extension SweepExperiment {
 
     private func check(_ search: SearchRequest) throws(ScenarioError) {
         let origin = ScenarioError.Origin.file(path, line: search.line)
-        let problem: String
         if let axis = axes.first(where: { $0.changes.contains(search.field) }) {
-            problem = "the axis \(axis.name) sets this field, expected another one to search"
-        } else if isSetByEveryArm(search.field) {
-            problem = "every arm sets this field itself, so a search would change nothing"
-        } else {
-            for end in [search.from, search.to] {
-                var (scenario, trace) = (base, self.trace)
-                try Self.set(search.field, to: search.text(of: end), in: &scenario, &trace, at: origin)
-            }
-            return
+            throw ScenarioError(
+                origin: origin, field: search.field,
+                problem: "the axis \(axis.name) sets this field, expected another one to search")
         }
-        throw ScenarioError(origin: origin, field: search.field, problem: problem)
+        try base.requireEffect(of: search.field, at: origin)
+        try requireUnstated(search.field, by: "the search", at: origin)
+        for end in [search.from, search.to] {
+            var (scenario, trace) = (base, self.trace)
+            try Self.set(search.field, to: search.text(of: end), in: &scenario, &trace, at: origin)
+        }
     }
 }

@@ -79,7 +79,10 @@ public struct SweepExperiment: Sendable {
             trace = .generated(recipe)
         } else {
             try base.set(field, to: value, at: origin)
+            try base.requireEffect(of: field, at: origin)
         }
+        // An axis may have lost its effect.
+        try check()
     }
 
     /// Sets what an axis, or a search, changes.

@@ -18,9 +18,21 @@ struct TraceSettings: Sendable, Equatable {
     }
 
     private var values: [String: String] = [:]
+    /// Where they were set.
+    private var origins: [String: ScenarioError.Origin] = [:]
     private(set) var recipe = TraceRecipe()
 
     init() {}
+
+    static func == (a: TraceSettings, b: TraceSettings) -> Bool { a.values == b.values && a.recipe == b.recipe }
+
+    /// Where a setting was made; nil of what is left to its default.
+    func origin(of name: String) -> ScenarioError.Origin? { origins[name] }
+
+    /// A mistake in a setting, with the place where it was made, or else the experiment of that path.
+    func mistake(_ name: String, _ problem: String, in path: String) -> ScenarioError {
+        ScenarioError(origin: origins[name] ?? .file(path, line: nil), field: Self.prefix + name, problem: problem)
+    }
 
     /// Sets one of them.
     mutating func set(_ name: String, to value: String, at origin: ScenarioError.Origin) throws(ScenarioError) {
@@ -38,16 +50,39 @@ struct TraceSettings: Sendable, Equatable {
                 problem: "found `\(value.safeExcerpt)`, expected \(error.expected)")
         }
         values[name] = value
+        origins[name] = origin
     }
 
     /// What tells one trace from another: the settings, and the contents of files among them.
-    func identity(_ hashes: FileHashes) throws(ScenarioError) -> String {
+    ///
+    /// - Parameter path: the experiment's, for messages.
+    func identity(_ hashes: FileHashes, in path: String) throws(ScenarioError) -> String {
         var lines = values.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
-        for (name, path) in [("lengths", recipe.lengths), ("replay", recipe.replay)] {
-            guard let path, recipe.paths.contains(path) else { continue }
-            lines.append("\(name)_sha256=\(try hashes.sha256(of: path))")
+        for (name, file) in [("lengths", recipe.lengths), ("replay", recipe.replay)] {
+            guard let file, recipe.paths.contains(file) else { continue }
+            do throws(ScenarioError) {
+                lines.append("\(name)_sha256=\(try hashes.sha256(of: file))")
+            } catch {
+                throw mistake(ofFile: name, file, error, in: path)
+            }
         }
         return lines.joined(separator: "\n")
+    }
+
+    /// A file that can not be read: its name may have been meant for one that is known.
+    private func mistake(
+        ofFile name: String, _ file: String, _ error: ScenarioError, in path: String
+    ) -> ScenarioError {
+        if name == "lengths", !file.contains("/"), !file.contains(".") {
+            let hint = nearest(to: file, among: TraceRecipe.knownLengths).map { "; did you mean `\($0)`?" } ?? ""
+            return mistake(
+                name,
+                "found `\(file.safeExcerpt)`, expected one of \(TraceRecipe.knownLengths.joined(separator: ", ")), or the "
+                    + "path of a trace whose lengths are drawn" + hint, in: path)
+        }
+        var located = mistake(name, "found `\(file.safeExcerpt)`, which \(error.problem)", in: path)
+        located.isInputOutput = error.isInputOutput
+        return located
     }
 
     /// - Throws: a `ScenarioError` that names a setting without effect, in the experiment of that path.
@@ -55,9 +90,8 @@ struct TraceSettings: Sendable, Equatable {
         guard let mistake = recipe.mistake else { return }
         let (setting, values) = (mistake.condition.setting, mistake.condition.values)
         let separator = values.isEmpty ? "" : values.hasPrefix("above") ? " " : ": "
-        throw ScenarioError(
-            origin: .file(path, line: nil), field: Self.prefix + mistake.setting,
-            problem: "found without effect, expected only with \(setting)\(separator)\(values)")
+        throw self.mistake(
+            mistake.setting, "found without effect, expected only with \(setting)\(separator)\(values)", in: path)
     }
 
     private typealias Path<Value> = WritableKeyPath<TraceRecipe, Value?> & Sendable

@@ -16,8 +16,9 @@ public final class ThresholdSearch {
         public let meets: Bool
         /// The first objective that is not met, or why the point could not be run.
         public let reason: String?
-        /// The figures that objectives name.
+        /// The figures that objectives name, and their units as in docs/metrics.md.
         public let figures: [String: Double?]
+        public let units: [String: String]
         public let point: String
         /// Whether an earlier run of this build had it.
         public let wasKnown: Bool
@@ -31,6 +32,7 @@ public final class ThresholdSearch {
         public let text: String?
         /// The lowest value tried that does not; nil if the highest allowed does.
         public let lowestFailing: Double?
+        public let lowestFailingText: String?
         public let trail: [Trial]
     }
 
@@ -67,7 +69,7 @@ public final class ThresholdSearch {
                 problem: "found `\(arm.safeExcerpt)`, expected one of \(arms.joined(separator: ", "))")
         }
         for objective in request.objectives {
-            for name in objective.condition.names where subject(of: name) == nil {
+            for name in objective.condition.names where unit(of: name) == nil {
                 let known =
                     ArmSummary.metrics.map(\.name)
                     + arms.flatMap { arm in ArmSummary.metrics.map { "\(arm).\($0.name)" } }
@@ -76,6 +78,11 @@ public final class ThresholdSearch {
                     origin: .file(path, line: objective.line), field: "objectives",
                     problem: "found `\(name.safeExcerpt)`, expected a figure, ARM.FIGURE or comparison.FIGURE" + hint)
             }
+            do throws(ValueProblem) {
+                try objective.condition.checkUnits { unit(of: $0) }
+            } catch {
+                throw mistake(objective, error)
+            }
         }
     }
 
@@ -83,6 +90,43 @@ public final class ThresholdSearch {
     public var field: String { request.field }
 
     public func cells() throws -> [SweepPoint] { try resolver.points() }
+
+    /// Finds a search that could not try its ends, before anything is run: everything is put in place that a run needs. What
+    /// does not fit the simulated memory meets no objective, and is no mistake.
+    public func check(_ cells: [SweepPoint]) throws {
+        for cell in cells {
+            for end in [request.from, request.to] {
+                let text = request.text(of: end)
+                let resolved = try resolver.resolve(cell.cell, setting: (request.field, text))
+                if case .whole = try inspector.find(resolved.point).stage { continue }
+                do {
+                    try runner.prepare(resolved)
+                } catch {
+                    guard Self.isMistake(error) else { throw error }
+                    let place = cell.coordinates.isEmpty ? "" : " at \(cell.name)"
+                    throw ScenarioError(
+                        origin: .file(path, line: request.line), field: "search",
+                        problem: "\(request.field) = \(text)\(place) can not be run: \(error)")
+                }
+            }
+        }
+    }
+
+    /// Whether an error is one of what the experiment says, rather than of a file or a disk.
+    private static func isMistake(_ error: any Error) -> Bool {
+        switch error {
+        case let error as ScenarioError: !error.isInputOutput
+        case let error as TraceError: !error.isInputOutput
+        case let error as ExperimentError:
+            switch error {
+            case .scenario(let error): !error.isInputOutput
+            case .profile(let error): !error.isInputOutput
+            case .arm, .unknownModel: true
+            case .checkpoint, .pricing: false
+            }
+        default: false
+        }
+    }
 
     /// Searches in one cell.
     ///
@@ -100,8 +144,7 @@ public final class ThresholdSearch {
         func outcome(_ highest: Double?, _ failing: Double?) -> Outcome {
             Outcome(
                 coordinates: Self.dictionary(cell), highest: highest, text: highest.map(request.text(of:)),
-                lowestFailing: failing,
-                trail: trail)
+                lowestFailing: failing, lowestFailingText: failing.map(request.text(of:)), trail: trail)
         }
         var (low, high) = (request.from, request.to)
         guard try meets(low) else { return outcome(nil, low) }
@@ -156,19 +199,33 @@ public final class ThresholdSearch {
                     }
                 }
             } catch {
-                throw ScenarioError(
-                    origin: .file(path, line: objective.line), field: "objectives",
-                    problem: "found `\(objective.condition.text.safeExcerpt)`, expected \(error.expected)")
+                throw mistake(objective, error)
             }
             if !holds { problem = objective.condition.text }
         }
         return Trial(
             coordinates: Self.dictionary(cell), field: request.field, text: text, value: value, meets: problem == nil,
-            reason: problem, figures: named, point: resolved.point.id, wasKnown: wasKnown)
+            reason: problem, figures: named,
+            units: Dictionary(uniqueKeysWithValues: named.keys.map { ($0, unit(of: $0)?.rawValue ?? "") }),
+            point: resolved.point.id, wasKnown: wasKnown)
     }
 
     private static func dictionary(_ point: SweepPoint) -> [String: String] {
         Dictionary(point.coordinates.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    private func mistake(_ objective: SweepExperiment.Constraint, _ problem: ValueProblem) -> ScenarioError {
+        ScenarioError(
+            origin: .file(path, line: objective.line), field: "objectives",
+            problem: "found `\(objective.condition.text.safeExcerpt)`, expected \(problem.expected)")
+    }
+
+    /// The unit of the figure that a name stands for; nil if it stands for none.
+    private func unit(of name: String) -> MetricUnit? {
+        guard let subject = subject(of: name) else { return nil }
+        return subject.arm == nil
+            ? Comparison.metrics.first { $0.name == subject.figure }?.unit
+            : ArmSummary.metrics.first { $0.name == subject.figure }?.unit
     }
 
     /// What a name stands for: an arm's figure or a comparison's.

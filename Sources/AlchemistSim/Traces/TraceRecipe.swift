@@ -49,6 +49,9 @@ public struct TraceRecipe: Sendable, Equatable {
 
     private static let lognormal = "lognormal"
 
+    /// Names that lengths may have beside the path of a trace.
+    static let knownLengths = [lognormal] + NamedFit.allCases.map(\.rawValue)
+
     /// Turns of a conversation, by what is said or else by the lengths' own.
     private var meanTurns: Double {
         let lengths = lengths ?? Self.lognormal

@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// A file being written: `.NAME.partial-PID` in the target's folder, renamed by `commit`, removed otherwise.
+/// A file being written: `.NAME.partial-HOST-PID` in the target's folder, renamed by `commit`, removed otherwise.
 struct StagedCheckpoint: ~Copyable {
     private let target: String
     private let folder: String
@@ -11,7 +11,7 @@ struct StagedCheckpoint: ~Copyable {
     /// Makes an empty file in `folder`, and the folder if it is missing.
     init(_ name: String, in folder: String) throws(CheckpointError) {
         let target = folder + "/" + name
-        let temporary = "\(folder)/.\(name).partial-\(getpid())"
+        let temporary = "\(folder)/.\(name).partial-\(Self.writer)"
         try Self.makeFolder(folder)
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else {
@@ -22,6 +22,14 @@ struct StagedCheckpoint: ~Copyable {
         self.temporary = temporary
         self.descriptor = descriptor
     }
+
+    /// Host and process: processes of two machines, whose numbers may be the same, write beside each other.
+    private static let writer: String = {
+        var name = utsname()
+        uname(&name)
+        let host = withUnsafeBytes(of: name.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        return "\(host)-\(getpid())"
+    }()
 
     deinit {
         close(descriptor)

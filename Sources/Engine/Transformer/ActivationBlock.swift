@@ -109,6 +109,15 @@ struct QueryPlanes {
         gateUp = plane(2 * config.intermediate, gate)
     }
 
+    /// Those among a layer's tensors.
+    init(_ tensors: LayerRows) {
+        q = tensors.q
+        o = tensors.o
+        lse = tensors.lse
+        x2 = tensors.x2
+        gateUp = tensors.gateUp
+    }
+
     private init(_ whole: QueryPlanes, _ rows: Range<Int>) {
         func part(_ plane: Matrix) -> Matrix {
             plane.rows == 0 ? plane : plane.rows(from: rows.lowerBound, count: rows.count)

@@ -186,6 +186,9 @@ public final class TrainingPass {
         for sequence in layers[layer].recordedKV.indices { layers[layer].recordedKV[sequence].removeAll() }
     }
 
+    /// Lets go of the activations attached to a layer; K and V stay.
+    public func detachActivations(layer: Int) { layers[layer].recorded.removeAll(keepingCapacity: true) }
+
     /// Frees the layer's own activations, and detaches what was attached to it; call it when all its rows are done
     /// backward.
     public func finishedBackward(layer: Int) {

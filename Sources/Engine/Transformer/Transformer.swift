@@ -26,13 +26,18 @@ public struct ServingSlice {
 public struct SliceRecord {
     /// One block per layer, each of exactly the slice's tokens and of any plan; nil leaves a layer out. That of the last
     /// layer says by its `queryRows` of how many last tokens it takes more than the input: of those that carry loss.
-    public var layers: [ActivationBlock?]
+    public var layers: [Stored<ActivationBlock>?]
     /// Receives the final norm's input of as many last tokens as it has rows.
-    public var final: FinalBlock?
+    public var final: Stored<FinalBlock>?
 
-    public init(layers: [ActivationBlock?], final: FinalBlock? = nil) {
+    public init(stored layers: [Stored<ActivationBlock>?], final: Stored<FinalBlock>? = nil) {
         self.layers = layers
         self.final = final
+    }
+
+    /// Blocks that take everything as it is computed.
+    public init(layers: [ActivationBlock?], final: FinalBlock? = nil) {
+        self.init(stored: layers.map { $0.map { .plain($0) } }, final: final.map { .plain($0) })
     }
 }
 
@@ -147,8 +152,8 @@ public final class Transformer {
         }
     }
 
-    /// One layer. When the batch is one recorded slice its products go straight into the block; otherwise recorded rows
-    /// are copied while they are still in cache.
+    /// One layer. When the batch is one recorded slice its products go straight into the block, if that takes floats;
+    /// otherwise recorded rows are copied, and rounded, while they are still in cache.
     private func runLayer(
         _ index: Int, _ batch: [ServingSlice], _ parameters: ModelParameters, _ streams: Streams
     ) {
@@ -157,7 +162,7 @@ public final class Transformer {
         let wanted = isLast ? placement.wanted.count : rows
         let input = index.isMultiple(of: 2) ? streams.even : streams.odd
         let output = (index.isMultiple(of: 2) ? streams.odd : streams.even).rows(from: 0, count: wanted)
-        let block = batch.count == 1 ? batch[0].record?.layers[index] : nil
+        let block = batch.count == 1 ? batch[0].record?.layers[index]?.plain : nil
         let direct = block?.queryRows == wanted ? block : nil
         var tensors = LayerRows(x: input, QueryPlanes(streams.layer, config, rows: wanted, plan: .full))
         if let direct {
@@ -175,8 +180,15 @@ public final class Transformer {
     private func copyRecords(_ index: Int, _ batch: [ServingSlice], _ t: LayerRows) {
         let isLast = index + 1 == config.layers
         for (slice, place) in zip(batch, placement.slices) {
-            guard let block = slice.record?.layers[index] else { continue }
+            guard let record = slice.record?.layers[index] else { continue }
             let end = isLast ? place.wanted.upperBound : place.rows.upperBound
+            guard case .plain(let block) = record else {
+                record.narrow?.store(
+                    ActivationBlock.tensors(
+                        x: t.x.rows(from: place.rows.lowerBound, count: record.rows),
+                        QueryPlanes(t), plan: record.plan, row: end - record.queryRows), pool: pool)
+                continue
+            }
             copy(t.x, row: place.rows.lowerBound, to: block.x)
             if block.plan.savesAttention {
                 copy(t.q, row: end - block.queryRows, to: block.planes.q)
@@ -190,8 +202,12 @@ public final class Transformer {
 
     private func recordFinal(_ batch: [ServingSlice], _ stream: Matrix) {
         for (slice, place) in zip(batch, placement.slices) {
-            guard let block = slice.record?.final else { continue }
-            copy(stream, row: place.wanted.upperBound - block.rows, to: block.x)
+            guard let record = slice.record?.final else { continue }
+            let row = place.wanted.upperBound - record.rows
+            switch record {
+            case .plain(let block): copy(stream, row: row, to: block.x)
+            case .narrow(let block): block.store([stream.rows(from: row, count: record.rows)], pool: pool)
+            }
         }
     }
 

@@ -3,7 +3,7 @@ internal import Glibc
 
 /// A directory that appears under its name only when everything in it is written.
 ///
-/// It is made as `.NAME.partial-PID` beside its target and renamed by `commit`; without that it is removed.
+/// It is made as `.NAME.partial-HOST-PID` beside its target and renamed by `commit`; without that it is removed.
 struct StagedDirectory: ~Copyable {
     let target: String
     let temporary: String
@@ -33,11 +33,11 @@ struct StagedDirectory: ~Copyable {
         let name = slash.map { target[target.index(after: $0)...] } ?? target[...]
         guard !name.isEmpty, name != ".", name != ".." else { throw .notOurs(path: path, found: "this is in use") }
         let parent = slash.map { $0 == target.startIndex ? "/" : String(target[..<$0]) } ?? "."
-        let temporary = "\(parent)/.\(name).partial-\(getpid())"
+        let temporary = "\(parent)/.\(name).partial-\(StagedFile.writer)"
         try Self.makeDirectories(temporary)
         self.target = target
         self.temporary = temporary
-        replaced = "\(parent)/.\(name).replaced-\(getpid())"
+        replaced = "\(parent)/.\(name).replaced-\(StagedFile.writer)"
     }
 
     /// Makes a directory below the temporary one; returns its path.

@@ -4,7 +4,7 @@ extension PointRecord {
     /// How records end: `ID.point`.
     public static let suffix = ".point"
     /// What every record begins with; the number is raised when a reader of earlier ones would misread it.
-    private static let magic = kind + "1"
+    private static let magic = kind + "2"
     private static let kind = "alchemist-sim point "
 
     /// Writes the record; it appears under `path` when it is whole and on the disk.
@@ -20,7 +20,7 @@ extension PointRecord {
         text += "seconds\t\(seconds)\n"
         text += "trace\t\(trace)\n"
         if let measured { text += measured.fields.joined(separator: "\t") + "\n" }
-        if let file { text += "file\t\(file)\n" }
+        if let file { text += "file\t\(file)\t\(fileBytes ?? 0)\n" }
         if let digest { text += "digest\t\(digest)\n" }
         for group in figures {
             switch group.subject {
@@ -117,7 +117,9 @@ extension PointRecord {
             case ("measured", 4):
                 guard let measured = Measured(fields: fields) else { throw RecordProblem() }
                 self.measured = measured
-            case ("file", 2): file = fields[1]
+            case ("file", 3):
+                guard let bytes = Int(fields[2]) else { throw RecordProblem() }
+                (file, fileBytes) = (fields[1], bytes)
             case ("digest", 2): digest = fields[1]
             case ("arm", 2), ("comparison", 3), ("paired", 3):
                 let subject: Subject =

@@ -60,6 +60,8 @@ public struct PointRecord: Sendable, Equatable {
     public var measured: Measured?
     /// The results file's name in the same folder; nil if only this record was kept.
     public var file: String?
+    /// Bytes of that file: one that was cut off is none any more.
+    public var fileBytes: Int?
     /// The digest of all that the run found.
     public var digest: String?
     public var figures: [Figures]

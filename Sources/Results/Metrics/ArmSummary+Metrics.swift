@@ -241,9 +241,19 @@ extension ArmSummary {
 
     private static let auditMetrics: [Metric<ArmSummary>] = [
         training("audited_steps", .one, "steps whose gradient was audited") { Double($0.audits.count) },
-        training("gradient_rounding_error", .one, "against recomputing at the records' weights: highest of all audits")
-        {
-            $0.roundingError
+        training(
+            "gradient_rounding_error", .one,
+            "against recomputing at the records' weights, rounded as the records are: highest of all audits"
+        ) { $0.roundingError },
+        training(
+            "gradient_precision_error", .one,
+            "against recomputing at the records' weights, with nothing rounded: median of all audits"
+        ) { $0.precisionError?.median },
+        training("gradient_precision_error_worst", .one, "the same: highest of all audits") {
+            $0.precisionError?.maximum
+        },
+        training("gradient_precision_cosine", .one, "cosine with that gradient: median of all audits") {
+            $0.precisionCosine?.median
         },
         training("gradient_staleness_error", .one, "against recomputing at the step's weights: median of all audits") {
             $0.stalenessError?.median

@@ -102,6 +102,9 @@ public struct TrainingSummary: Sendable, Equatable {
 
     /// The worst over audited steps: this one is bound by a law.
     public var roundingError: Double? { audits.map(\.roundingError).max() }
+    /// Over audited steps: what the precision of records does.
+    public var precisionError: Spread? { Spread(audits.map(\.precisionError)) }
+    public var precisionCosine: Spread? { Spread(audits.map(\.precisionCosine)) }
     /// Over audited steps. Staleness is a distribution rather than a law, so its median speaks for it.
     public var stalenessError: Spread? { Spread(audits.map(\.stalenessError)) }
     public var stalenessCosine: Spread? { Spread(audits.map(\.stalenessCosine)) }

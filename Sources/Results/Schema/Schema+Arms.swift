@@ -108,8 +108,15 @@ extension Schema {
             .duration("stall_time", "time in which the trainer could have run but for a reload", \.stall),
             .count("oldest_age", "highest age of a used record in versions", \.oldestAge),
             .real("mean_age", .one, "mean age of the used records in versions", \.meanAge),
-            .real(ifAny: "gradient_rounding_error", .one, "against recomputing at the records' weights") {
+            .real(ifAny: "gradient_rounding_error", .one, "against recomputing at the records' weights, rounded alike")
+            {
                 $0.audit?.roundingError
+            },
+            .real(ifAny: "gradient_precision_error", .one, "the same with nothing rounded") {
+                $0.audit?.precisionError
+            },
+            .real(ifAny: "gradient_precision_cosine", .one, "cosine with the gradient of that") {
+                $0.audit?.precisionCosine
             },
             .real(ifAny: "gradient_staleness_error", .one, "against recomputing at the step's weights") {
                 $0.audit?.stalenessError

@@ -82,8 +82,13 @@ public struct StepOutcome: Sendable {
 ///
 /// An error is `max over tensors of |d| / max(|g|, 1e-6 |g_all|)` with Euclidean norms.
 public struct GradientAudit: Sendable, Equatable {
-    /// Against recomputing every record at the weights that made it: rounding only.
+    /// Against recomputing every record at the weights that made it, rounded as its pieces are: fp32 rounding of the work
+    /// alone.
     public var roundingError: Double
+    /// Against the same with nothing rounded: what the precision of pieces does.
+    public var precisionError: Double
+    /// Cosine between the step's gradient and that one.
+    public var precisionCosine: Double
     /// Against recomputing everything at the step's own weights: what staleness does.
     public var stalenessError: Double
     /// Cosine between the step's gradient and the one recomputed at its own weights.
@@ -91,10 +96,14 @@ public struct GradientAudit: Sendable, Equatable {
     /// What staleness does to each sample's own gradient, where that was asked for: of samples with records.
     public var samples: [SampleAudit]
 
+    /// - Parameter precisionError: where nothing is rounded, by default, the rounding error.
     public init(
-        roundingError: Double, stalenessError: Double, stalenessCosine: Double, samples: [SampleAudit] = []
+        roundingError: Double, precisionError: Double? = nil, precisionCosine: Double = 1, stalenessError: Double,
+        stalenessCosine: Double, samples: [SampleAudit] = []
     ) {
         self.roundingError = roundingError
+        self.precisionError = precisionError ?? roundingError
+        self.precisionCosine = precisionCosine
         self.stalenessError = stalenessError
         self.stalenessCosine = stalenessCosine
         self.samples = samples

@@ -67,17 +67,6 @@ public struct Footprint: Sendable, Equatable {
     /// The final norm's input of one token.
     public var finalPerToken: Bytes { Bytes(model.hidden * widths.activations) }
 
-    /// What a record takes: in the last layer no more than the input of tokens whose output nobody wants.
-    public var recordSizes: RecordSizes {
-        let layers = (0..<model.layers).map { layer in
-            let input = activations(plans.recorded[layer], rows: 1, queryRows: 0)
-            let rest = activations(plans.recorded[layer], rows: 0, queryRows: 1)
-            return layer < model.layers - 1
-                ? RecordSizes.Layer(perToken: input + rest) : RecordSizes.Layer(perToken: input, perFinalRow: rest)
-        }
-        return RecordSizes(activations: layers, kvPerToken: kvPerTokenPerLayer, finalPerToken: finalPerToken)
-    }
-
     /// What the trainer's own forward pass keeps in one layer of `freshRows` tokens, `freshLossRows` of which carry loss:
     /// K and V included, unless they are computed again.
     public func trainActivations(layer: Int, freshRows: Int, freshLossRows: Int) -> Bytes {

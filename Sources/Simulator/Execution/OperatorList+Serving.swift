@@ -43,16 +43,13 @@ extension OperatorList {
         for plan in SavePlan.allCases {
             let count = (0..<model.layers - 1).count { plans.recorded[$0] == plan }
             guard count > 0 else { continue }
-            body(pass(.recordCopy, values: recordedValues(plan, tokens.count, tokens.count), moved: 2, count: count))
+            body(recordedActivations(plan, rows: tokens.count, queryRows: tokens.count, count: count))
         }
         let last = plans.recorded[model.layers - 1]
-        body(pass(.recordCopy, values: recordedValues(last, tokens.count, slice.finalRows), moved: 2))
-        if slice.finalRows > 0 { body(pass(.recordCopy, values: slice.finalRows * model.hidden, moved: 2)) }
-    }
-
-    /// Values that a record keeps in one layer of `rows` tokens, the output of `queryRows` of which is wanted.
-    private func recordedValues(_ plan: SavePlan, _ rows: Int, _ queryRows: Int) -> Int {
-        rows * model.hidden + queryRows * (plan.queryValues(of: model) + plan.logSums(of: model))
+        body(recordedActivations(last, rows: tokens.count, queryRows: slice.finalRows))
+        if slice.finalRows > 0 { body(recordedFinal(rows: slice.finalRows)) }
+        // What leaves the device is rounded on the way.
+        if footprint.narrowsKV { body(roundedKV(rows: tokens.count, count: model.layers)) }
     }
 
     /// Lone queries of an iteration, each over its own context: all at once in every layer.

@@ -15,12 +15,16 @@ extension OperatorList {
                 layer == model.layers - 1
                 ? microBatch.lossQueries(ofFresh: rows) : (rows: rows.count, pairs: microBatch.pairs(ofFresh: rows))
             forEachForwardOperator(layer: layer, rows: rows.count, output, body)
+            if rows.lowerBound == 0 { forEachKVWidening(in: microBatch, body) }
         case .score(let rows, _): forEachChunk(of: rows) { forEachScoreOperator(rows: $0, count: $1, body) }
         case .loss(let rows):
             forEachChunk(of: rows) { rows, count in
                 forEachScoreOperator(rows: rows, count: count, body)
                 forEachLossGradientOperator(rows: rows, count: count, body)
             }
+            guard footprint.narrowsActivations, rows.lowerBound == 0 else { return }
+            let recorded = microBatch.lossRows - microBatch.freshLossRows
+            if recorded > 0 { body(recordedFinal(rows: recorded)) }
         case .recompute(let layer, let rows): forEachRecomputeOperator(layer: layer, rows: rows, in: microBatch, body)
         case .backward(let layer, let rows): forEachBackwardOperator(layer: layer, rows: rows, in: microBatch, body)
         case .gradientNorm: body(pass(.gradientNorm, values: tuning.trainedParameters(of: model), moved: 1))
@@ -71,6 +75,8 @@ extension OperatorList {
     ) {
         let isLast = layer == model.layers - 1
         let (fresh, recorded) = microBatch.shares(ofAll: rows)
+        forEachWidening(layer: layer, recorded, body)
+        if rows.lowerBound == 0 { forEachKVWidening(layer: layer, in: microBatch, body) }
         if plans.own != .full, fresh.rows > 0 {
             let queries = fresh.queries(isLast: isLast)
             if !plans.own.savesAttention {
@@ -115,7 +121,13 @@ extension OperatorList {
         let reachesAttention = needsInput || !linears[0].adapted.isEmpty
         // What is cheap to make again is made again, unless it was kept of all of the rows.
         let remakes = plans.checkpointing != .none || microBatch.shares(ofAll: rows).recorded.rows > 0
+        if footprint.narrowsActivations {
+            forEachWidening(layer: layer, microBatch.shares(ofAll: rows).recorded, body)
+        }
         if rows.upperBound == microBatch.rows {
+            if footprint.narrowsKV, !plans.needsRecompute(layer: layer, in: microBatch) {
+                forEachKVWidening(layer: layer, in: microBatch, body)
+            }
             body(pass(.clear, values: 2 * microBatch.rows * model.kvWidth, moved: 1))
         }
         if isLast { body(pass(.gather, values: output.rows * h, moved: 2, count: 2)) }

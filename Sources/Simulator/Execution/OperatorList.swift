@@ -7,6 +7,8 @@ public struct OperatorList: Sendable {
     /// Loss rows whose logits exist at a time in the engine.
     public static let lossChunk = 64
 
+    /// What is kept of what, and in how many bytes.
+    let footprint: Footprint
     public let model: ModelShape
     public let tuning: Tuning
     /// What is kept between forward and backward.
@@ -35,6 +37,7 @@ public struct OperatorList: Sendable {
     public init(_ footprint: Footprint, lossChunk: Int = OperatorList.lossChunk, batchesRows: Bool = false) {
         self.lossChunk = lossChunk
         self.batchesRows = batchesRows
+        self.footprint = footprint
         model = footprint.model
         tuning = footprint.tuning
         plans = footprint.plans

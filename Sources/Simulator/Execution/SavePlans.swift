@@ -3,10 +3,19 @@
 public struct SavePlans: Sendable, Hashable {
     public var checkpointing: Checkpointing
     public var recorded: LayerPlans
+    /// What the values of records are rounded to.
+    public var precision: PiecePrecision
+    /// Whether records leave the device, and with them copies of their K and V.
+    public var copiesKV: Bool
 
-    public init(checkpointing: Checkpointing = .selective, recorded: LayerPlans = LayerPlans(.full)) {
+    public init(
+        checkpointing: Checkpointing = .selective, recorded: LayerPlans = LayerPlans(.full),
+        precision: PiecePrecision = .own, copiesKV: Bool = true
+    ) {
         self.checkpointing = checkpointing
         self.recorded = recorded
+        self.precision = precision
+        self.copiesKV = copiesKV
     }
 
     /// What is kept of the trainer's own tokens, in every layer.

@@ -23,3 +23,12 @@ public struct ArmConfiguration: Sendable, Equatable {
         self.feedback = feedback
     }
 }
+
+extension SavePlans {
+    /// What an arm keeps.
+    public init(_ arm: ArmConfiguration) {
+        self.init(
+            checkpointing: arm.training.checkpointing, recorded: arm.recording.plan, precision: arm.recording.precision,
+            copiesKV: arm.recording.offload != .none)
+    }
+}

@@ -160,11 +160,11 @@ public struct TransferRecord: Sendable, Equatable {
     public var start: SimTime
     public var end: SimTime
     public var bytes: Bytes
-    /// The request that its first piece was recorded for.
+    /// The request that its first piece was recorded for; -1 if that is gone, or if it moves the trainer's activations.
     public var request: Int32
     /// The lowest layer that it moves; `wholeRequest` for all K and V of a request that is swapped.
     public var layer: Int32
-    /// Pieces that it moves; none if it moves a request's K and V.
+    /// Pieces that it moves; none if it moves a request's K and V, or the trainer's own activations in a layer.
     public var pieces: Int32
 
     public static let wholeRequest = -1

@@ -8,6 +8,8 @@ public struct MemoryRequirement: Sendable {
     public let fixed: [(tier: MemoryTier, owner: MemoryOwner, bytes: Bytes)]
     /// Most KV blocks that can exist at a time, by `ServingConfiguration.kvMemory`.
     public let kvBlocks: Int
+    /// What KV blocks may take.
+    private let kvLimit: Bytes
     /// One KV block.
     public let kvBlock: Bytes
     /// The KV blocks of the largest request.
@@ -26,6 +28,8 @@ public struct MemoryRequirement: Sendable {
     private let hasTrainerDevice: Bool
     /// The least host memory.
     public let host: Bytes
+    /// What of it is for activations of the trainer's own forward pass.
+    private let hostActivations: Bytes
 
     public init(configuration: ArmConfiguration, trace: Trace, demand: some MemoryDemand) {
         let footprint = demand.footprint
@@ -69,12 +73,19 @@ public struct MemoryRequirement: Sendable {
                     Bytes(Int(share * Double(configuration.device.memory.count))) - footprint.weights
                         - demand.servingWorkspace(tokens: configuration.serving.tokenBudget), left)
             }
-        kvBlocks = max(0, limit.count) / max(1, kvBlock.count)
+        kvLimit = max(.zero, limit)
+        kvBlocks = kvLimit.count / max(1, kvBlock.count)
         if training {
             let largest = Self.largestMicroBatch(of: trace, configuration)
             microBatchRows = largest.rows
+            let activations = (0..<demand.model.layers).map {
+                footprint.trainActivations(layer: $0, freshRows: largest.rows, freshLossRows: largest.lossRows)
+            }
+            let offload = configuration.training.offload(of: activations)
+            hostActivations = offload?.hostBytes ?? .zero
+            let kept: Bytes = offload?.windowBytes ?? activations.reduce(.zero, +)
             let fresh =
-                footprint.trainActivations(freshRows: largest.rows, freshLossRows: largest.lossRows)
+                kept + footprint.finalPerToken * largest.lossRows
                 + demand.trainWorkspace(for: largest, unitRows: largest.rows)
             // Its records may hold more than the trainer keeps itself, and all of their layers be on the device. Any
             // mixture of recorded and fresh tokens needs no more than the larger of the two.
@@ -83,20 +94,23 @@ public struct MemoryRequirement: Sendable {
         } else {
             microBatch = .zero
             microBatchRows = 0
+            hostActivations = .zero
         }
         let scope = configuration.recording.scope
         let isOffloaded = scope != .none && configuration.recording.offload != .none
-        host =
-            trace.requests.lazy.map { request in
+        let record =
+            trace.requests.lazy.map { request -> Bytes in
                 guard isOffloaded else { return .zero }
                 let decoded = scope == .all ? request.outputTokens - 1 : 0
                 let tokens = request.promptTokens + decoded
                 let finalRows = configuration.training.lossTokens == .all ? tokens : min(tokens, 1 + decoded)
                 return footprint.recordSizes.hostBytes(tokens: tokens, finalRows: finalRows)
             }.max() ?? .zero
+        host = record + hostActivations
     }
 
-    /// - Throws: `SimulationError.tooLittleMemory` when a tier is smaller than what is needed.
+    /// - Throws: `SimulationError.tooLittleMemory` when a tier is smaller than what is needed, and
+    ///   `tooLittleBlockMemory` when `serving.kv_memory` is.
     public func check(_ device: DeviceConfiguration) throws(SimulationError) {
         for (tier, needed) in [(MemoryTier.device, self.device), (.trainerDevice, trainerDevice)]
         where device.usableMemory < needed {
@@ -104,14 +118,14 @@ public struct MemoryRequirement: Sendable {
                 tier: tier, needed: needed, available: device.usableMemory, purpose: purpose(on: tier))
         }
         if kvBlocks < 1 {
-            throw .tooLittleMemory(
-                tier: .device, needed: kvBlock, available: .zero,
-                purpose: "one KV block (serving.kv_memory, device.memory)")
+            throw .tooLittleBlockMemory(allowed: kvLimit, block: kvBlock)
         }
         if device.hostMemory < host {
             throw .tooLittleMemory(
                 tier: .host, needed: host, available: device.hostMemory,
-                purpose: "the longest record (device.host_memory)")
+                purpose: hostActivations > .zero
+                    ? "the trainer's activations of the largest micro-batch (device.host_memory)"
+                    : "the longest record (device.host_memory)")
         }
     }
 
@@ -141,7 +155,8 @@ public struct MemoryRequirement: Sendable {
         }
         let sizes = demand.footprint.recordSizes
         return sizes.activations(tokens: recorded.rows, finalRows: recorded.lossRows)
-            + sizes.kvPerToken * (sizes.layers * recorded.rows) + sizes.finalPerToken * recorded.lossRows
+            + max(sizes.kvPerToken, sizes.cachedKVPerToken) * (sizes.layers * recorded.rows) + sizes.finalPerToken
+            * recorded.lossRows
             + demand.trainWorkspace(for: recorded, unitRows: recorded.rows)
     }
 

@@ -19,6 +19,15 @@ extension Simulation {
         let reloads = trainer.step?.open?.reloads
         try law(.staged, on: .device, holds: (reloads?.windowBytes ?? .zero) + (reloads?.kvBytes ?? .zero))
         try law(.recorded, on: .host, holds: host)
+        try law(.trainActivations, on: .host, holds: trainer.step?.open?.offload?.hostBytes ?? .zero)
+        if let open = trainer.step?.open, let offload = open.offload {
+            let final = offload.isUsedUp(backend.model.layers - 1) ? Bytes.zero : open.finalBytes
+            try law(
+                .trainActivations, on: hasTrainerDevice ? .trainerDevice : .device, holds: offload.windowBytes + final)
+            guard offload.heldBytes <= offload.windowBytes else {
+                throw .brokenLaw("at \(now), the trainer's activations hold \(offload.heldBytes.count) bytes")
+            }
+        }
         try checkBlocks()
         try checkRecords()
         for tier in MemoryTier.allCases {

@@ -204,9 +204,17 @@ extension Simulation {
         log.transfers.append(
             TransferRecord(
                 direction: direction, queued: entry.queued, start: started, end: now, bytes: entry.bytes,
-                request: Int32(request), layer: Int32(entry.jobs.first?.layer ?? TransferRecord.wholeRequest),
+                request: Int32(request), layer: Int32(entry.work.layer ?? TransferRecord.wholeRequest),
                 pieces: Int32(entry.jobs.reduce(0) { $0 + $1.layers.count })))
-        if case .sequence(let request) = entry.work { scheduler.finishSwap(of: request, direction, &memory) }
+        switch entry.work {
+        case .pieces: break
+        case .sequence(let request): scheduler.finishSwap(of: request, direction, &memory)
+        case .activations(let layer):
+            switch direction {
+            case .toHost: trainer.step?.open?.offload?.arrivedOnHost(layer)
+            case .toDevice: trainer.step?.open?.offload?.arrivedOnDevice(layer)
+            }
+        }
     }
 
     // MARK: What records are kept for

@@ -42,7 +42,7 @@ extension Simulation {
         let microBatch: MicroBatch
         if let open = step.open {
             microBatch = open.plan
-            units = trainer.nextUnits(of: open.run, within: limit) { isReady($0, open.chunks) }
+            units = trainer.nextUnits(of: open.run, within: limit) { isReady($0, open) }
         } else if let closing = step.closing, let last = step.closed.last {
             microBatch = last
             units = trainer.nextUnits(of: closing, within: limit) { _ in true }
@@ -52,16 +52,18 @@ extension Simulation {
         return units.isEmpty ? nil : TrainerQuantum(microBatch: microBatch, units: units)
     }
 
-    /// Whether every record that `unit` reads is on the device.
-    private func isReady(_ unit: TrainerUnit, _ chunks: [(id: ChunkID, uses: Int)]) -> Bool {
+    /// Whether every record and everything else that `unit` reads is on the device, and there is room for what it writes.
+    private func isReady(_ unit: TrainerUnit, _ open: Trainer.OpenMicroBatch) -> Bool {
+        let chunks = open.chunks
+        func isThere(_ layer: Int) -> Bool { open.offload?.isOnDevice(layer) ?? true }
         func allOnDevice(_ layer: Int, _ part: CopyJob.Part) -> Bool {
             chunks.allSatisfy { memory.records.isOnDevice($0.id, layer: layer, part: part) }
         }
         return switch unit {
         case .reference, .score(_, ofReference: true): true
-        case .forward(let layer, _): allOnDevice(layer, .kv)
+        case .forward(let layer, _): allOnDevice(layer, .kv) && isThere(layer)
         case .loss, .score: allOnDevice(backend.model.layers, .activations)
-        case .recompute(let layer, _), .backward(let layer, _): allOnDevice(layer, .all)
+        case .recompute(let layer, _), .backward(let layer, _): allOnDevice(layer, .all) && isThere(layer)
         case .gradientNorm, .optimizer: true
         }
     }
@@ -69,6 +71,8 @@ extension Simulation {
     private mutating func askForReloads() {
         guard let jobs = trainer.step?.open?.reloads.next() else { return }
         for (job, _) in jobs { memory.reload(job, at: now) }
+        let returning = trainer.step?.open?.offload?.next() ?? []
+        for (layer, bytes) in returning { memory.copyActivations(of: layer, bytes, .toDevice, at: now) }
     }
 
     // MARK: Micro-batches
@@ -90,13 +94,14 @@ extension Simulation {
         let reloads = ReloadPlan(
             chunks: chunks.map(\.id), records: memory.records, layers: backend.model.layers,
             prefetchLayers: configuration.recording.prefetchLayers, hasFreshRows: plan.freshRows > 0)
+        let activations = (0..<backend.model.layers).map {
+            backend.footprint.trainActivations(layer: $0, freshRows: plan.freshRows, freshLossRows: plan.freshLossRows)
+        }
         let open = Trainer.OpenMicroBatch(
             plan: plan, chunks: chunks, run: Trainer.UnitRun(units: units, predict: estimate), reloads: reloads,
             workspace: backend.trainWorkspace(for: plan, unitRows: unitRows),
-            activations: (0..<backend.model.layers).map {
-                backend.footprint.trainActivations(
-                    layer: $0, freshRows: plan.freshRows, freshLossRows: plan.freshLossRows)
-            },
+            activations: activations,
+            offload: configuration.training.offload(of: activations),
             finalBytes: backend.footprint.finalPerToken * plan.freshLossRows)
         for chunk in chunks { memory.pin(chunk.id, uses: chunk.uses) }
         guard reserve(open) else {
@@ -122,16 +127,19 @@ extension Simulation {
     private mutating func reserve(_ open: Trainer.OpenMicroBatch) -> Bool {
         let wanted: [(Bytes, MemoryOwner)] = [
             (open.workspace, .trainWorkspace),
-            (open.activations.reduce(open.finalBytes, +), .trainActivations),
+            (open.activationBytes + open.finalBytes, .trainActivations),
             (open.reloads.windowBytes + open.reloads.kvBytes, .staged),
         ]
+        let hostBytes = open.offload?.hostBytes ?? .zero
+        guard memory.ledger.free(on: .host) >= hostBytes else { return false }
         let total = wanted.reduce(Bytes.zero) { $0 + $1.0 }
         if !memory.makeRoom(for: total, on: trainerTier) {
             guard !hasTrainerDevice, scheduler.isEmpty || configuration.recording.backpressure == .drop,
                 memory.giveUpRecords(for: total)
             else { return false }
         }
-        return wanted.allSatisfy { memory.reserve($0.0, for: $0.1, on: trainerTier) }
+        return memory.reserve(hostBytes, for: .trainActivations, on: .host)
+            && wanted.allSatisfy { memory.reserve($0.0, for: $0.1, on: trainerTier) }
     }
 
     private mutating func noteReuse(in plan: MicroBatch) {
@@ -183,10 +191,17 @@ extension Simulation {
             guard let open = trainer.step?.open else { return }
             let following = open.run.isDone ? nil : open.run.units[open.run.next]
             switch unit {
+            case .forward(let layer, _) where !continues(forward: layer, following):
+                if let bytes = trainer.step?.open?.offload?.finishedForward(layer) {
+                    memory.copyActivations(of: layer, bytes, .toHost, at: now)
+                }
             case .loss where following?.phase != .loss: consume(layer: backend.model.layers, of: open.chunks)
             case .backward(let layer, _) where !continues(layer, following):
                 consume(layer: layer, of: open.chunks)
-                memory.release(open.activations[layer], of: .trainActivations, on: trainerTier)
+                if open.offload == nil {
+                    memory.release(open.activations[layer], of: .trainActivations, on: trainerTier)
+                }
+                trainer.step?.open?.offload?.finishedBackward(layer)
                 if layer == backend.model.layers - 1 {
                     memory.release(open.finalBytes, of: .trainActivations, on: trainerTier)
                 }
@@ -195,6 +210,10 @@ extension Simulation {
         }
         guard let open = trainer.step?.open, open.run.isDone else { return }
         memory.release(open.workspace, of: .trainWorkspace, on: trainerTier)
+        if let offload = open.offload {
+            memory.release(offload.windowBytes, of: .trainActivations, on: trainerTier)
+            memory.release(offload.hostBytes, of: .trainActivations, on: .host)
+        }
         memory.release(open.reloads.windowBytes + open.reloads.kvBytes, of: .staged, on: trainerTier)
         for chunk in open.chunks where memory.records[chunk.id] != nil {
             memory.unpin(chunk.id)
@@ -210,6 +229,10 @@ extension Simulation {
         }
         trainer.step?.closing = Trainer.UnitRun(
             units: trainer.planner.closingUnits(estimate: predict), predict: predict)
+    }
+
+    private func continues(forward layer: Int, _ following: TrainerUnit?) -> Bool {
+        if case .forward(let next, _) = following { next == layer } else { false }
     }
 
     private func continues(_ layer: Int, _ following: TrainerUnit?) -> Bool {

@@ -43,10 +43,21 @@ public enum CopyWork: Sendable, Hashable {
     case pieces([CopyJob])
     /// All K and V of a request that is swapped out or in.
     case sequence(request: Int)
+    /// What the trainer's forward pass has kept in one layer.
+    case activations(layer: Int)
+
+    /// The lowest layer that it moves, if it does not move all.
+    var layer: Int? {
+        switch self {
+        case .pieces(let jobs): jobs.first?.layer
+        case .sequence: nil
+        case .activations(let layer): layer
+        }
+    }
 }
 
-/// One direction of the host link: transfers run one after the other, those of sequences before those of records, each
-/// kind in the order in which they were asked for. What is under way is not interrupted.
+/// One direction of the host link: transfers run one after the other, those of sequences before those of records and of the
+/// trainer's activations, in the order in which they were asked for. What is under way is not interrupted.
 public struct CopyEngine: Sendable {
     /// One transfer.
     public struct Entry: Sendable {
@@ -74,7 +85,7 @@ public struct CopyEngine: Sendable {
     public let bandwidth: Double
     /// Fixed cost of each transfer.
     public let latency: SimDuration
-    /// Pieces of records.
+    /// Pieces of records, and activations of the trainer.
     private var queue = Deque<Entry>()
     /// Sequences, which somebody waits for.
     private var sequences = Deque<Entry>()
@@ -94,6 +105,11 @@ public struct CopyEngine: Sendable {
     /// - Parameter ready: when what it copies exists; at once if it is not given.
     public mutating func enqueue(_ jobs: [CopyJob], at now: SimTime, ready: SimTime? = nil) {
         queue.append(Entry(work: .pieces(jobs), bytes: .zero, queued: now, ready: ready ?? now))
+    }
+
+    /// Queues the copy of what the trainer keeps in a layer. It is always wanted.
+    public mutating func enqueue(activationsOf layer: Int, bytes: Bytes, at now: SimTime) {
+        queue.append(Entry(work: .activations(layer: layer), bytes: bytes, queued: now, ready: now))
     }
 
     /// Queues the copy of a request's K and V. It is always wanted.

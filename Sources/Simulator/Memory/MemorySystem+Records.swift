@@ -175,6 +175,16 @@ extension MemorySystem {
         records.discard(id, layer: layer, pool: &kv, ledger: &ledger)
     }
 
+    /// Queues the copy of what the trainer keeps in a layer, into room that it has reserved.
+    public mutating func copyActivations(
+        of layer: Int, _ bytes: Bytes, _ direction: TransferDirection, at now: SimTime
+    ) {
+        switch direction {
+        case .toHost: toHost.enqueue(activationsOf: layer, bytes: bytes, at: now)
+        case .toDevice: toDevice.enqueue(activationsOf: layer, bytes: bytes, at: now)
+        }
+    }
+
     // MARK: Transfers
 
     /// The transfers that started, and when the next one can that waits for what it copies.
@@ -218,10 +228,14 @@ extension MemorySystem {
         }
     }
 
-    /// Ends the transfer under way in one direction and returns what it moved, and for which request.
+    /// Ends the transfer under way in one direction and returns what it moved, and for which request; -1 if for none.
     public mutating func finishCopy(_ direction: TransferDirection) -> (entry: CopyEngine.Entry, request: Int)? {
         guard let entry = direction == .toHost ? toHost.finish() : toDevice.finish() else { return nil }
-        if case .sequence(let request) = entry.work { return (entry, request) }
+        switch entry.work {
+        case .sequence(let request): return (entry, request)
+        case .activations: return (entry, -1)
+        case .pieces: break
+        }
         let request = entry.jobs.first.flatMap { records[$0.chunk]?.request } ?? -1
         for job in entry.jobs {
             switch direction {

@@ -29,7 +29,8 @@ public struct MemorySystem: Sendable {
         ledger = Ledger(
             device: device.usableMemory, host: device.hostMemory,
             trainerDevice: hasTrainerDevice ? device.usableMemory : .zero)
-        kv = KVPool(blockTokens: kvBlockTokens, bytesPerToken: sizes.kvPerToken * sizes.layers, capacity: kvBlocks)
+        kv = KVPool(
+            blockTokens: kvBlockTokens, bytesPerToken: sizes.cachedKVPerToken * sizes.layers, capacity: kvBlocks)
         records = RecordStore(sizes: sizes, configuration: recording)
         toHost = CopyEngine(direction: .toHost, bandwidth: device.linkBandwidth, latency: device.linkLatency)
         toDevice = CopyEngine(direction: .toDevice, bandwidth: device.linkBandwidth, latency: device.linkLatency)

@@ -80,6 +80,8 @@ public struct RecordingConfiguration: Sendable, Equatable {
     public var plan = LayerPlans(.full)
     /// Whether `plan` is still to be found for the arm's hardware. Until then it is the one that keeps least.
     public var choosesPlan = false
+    /// What the values of records are rounded to.
+    public var precision = PiecePrecision.own
     public var backpressure = Backpressure.drop
     public var granule = Granule.layer
     public var headroom = Headroom.share(0.1)

@@ -48,14 +48,18 @@ public struct RecordSizes: Sendable, Equatable {
     }
 
     public var activations: [Layer]
-    /// K and V of one token in one layer.
+    /// K and V of one token in one layer, copied out of its KV block.
     public var kvPerToken: Bytes
+    /// The same in the KV block, which serving reads.
+    public var cachedKVPerToken: Bytes
     /// The final norm's input of one token.
     public var finalPerToken: Bytes
 
-    public init(activations: [Layer], kvPerToken: Bytes, finalPerToken: Bytes) {
+    /// - Parameter cachedKVPerToken: by default the same as of copies.
+    public init(activations: [Layer], kvPerToken: Bytes, finalPerToken: Bytes, cachedKVPerToken: Bytes? = nil) {
         self.activations = activations
         self.kvPerToken = kvPerToken
+        self.cachedKVPerToken = cachedKVPerToken ?? kvPerToken
         self.finalPerToken = finalPerToken
     }
 

@@ -35,5 +35,6 @@ public struct AcceleratorDemand: MemoryDemand {
         let logits = min(Self.lossChunk, microBatch.lossRows) * model.vocabulary
         return Bytes((streams + widest) * footprint.widths.activations + logits * (footprint.widths.activations + 4))
             + footprint.layerScratch(of: microBatch) + footprint.referenceActivations(of: microBatch)
+            + footprint.widened(in: microBatch, unitRows: unitRows)
     }
 }

@@ -79,7 +79,9 @@ public final class OperatorPricer {
 
     /// The same unit of the lowest layer that does the same work: all between the first and the last are alike.
     private func representative(of unit: TrainerUnit) -> TrainerUnit {
-        func lowest(_ layer: Int) -> Int { layer == 0 || layer == list.model.layers - 1 ? layer : 1 }
+        func lowest(_ layer: Int) -> Int {
+            layer == 0 || layer == list.model.layers - 1 || list.roundingDiffers ? layer : 1
+        }
         return switch unit {
         case .forward(let layer, let rows): .forward(layer: lowest(layer), rows: rows)
         case .reference(let layer, let rows): .reference(layer: lowest(layer), rows: rows)

@@ -29,8 +29,14 @@ public struct Trainer: Sendable {
         public var workspace: Bytes
         /// By layer.
         public var activations: [Bytes]
+        /// Where those are, if they leave the device.
+        public var offload: ActivationOffload?
         /// Inputs of the final norm, kept until the last layer's backward pass is done.
         public var finalBytes: Bytes
+
+        /// Room for the trainer's own activations on the device while the micro-batch is open, but for the final norm's
+        /// inputs.
+        public var activationBytes: Bytes { offload?.windowBytes ?? activations.reduce(.zero, +) }
     }
 
     /// A step that has begun.

@@ -54,6 +54,10 @@ public struct TrainingConfiguration: Sendable, Equatable {
     public var lossTokens = LossTokens.completion
     /// What the trainer's own forward pass keeps until the backward pass.
     public var checkpointing = Checkpointing.selective
+    /// Whether what that is goes to the host until then.
+    public var offloadsActivations = false
+    /// Layers of it that may be on the device beside the one in use.
+    public var activationsAhead = 1
     public var staleness = Staleness.any
     public var learningRate = 1e-3
     /// How the learning rate, of which `learningRate` is the peak, changes from step to step.

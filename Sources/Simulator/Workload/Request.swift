@@ -49,6 +49,17 @@ public struct Request: Sendable, Equatable {
     }
 }
 
+extension Request {
+    /// Tokens of context that it takes: its prompt with the longest of its answer and those that feedback brings.
+    public var contextTokens: Int {
+        var answer = outputTokens
+        if case .given(let feedback) = feedback {
+            answer = max(answer, feedback.otherAnswers.map(\.count).max() ?? 0)
+        }
+        return promptTokens + answer
+    }
+}
+
 /// A validated trace: arrivals in order, ids unique, every turn after its predecessor.
 public struct Trace: Sendable {
     /// The path or name it was read from, for messages and provenance.

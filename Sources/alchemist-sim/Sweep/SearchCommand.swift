@@ -44,7 +44,9 @@ struct SearchCommand: ParsableCommand {
         let runner = session.runner(in: session.folder, threads: nil)
         let search = try ThresholdSearch(session.resolver, runner, in: session.folder, program: session.program)
         var outcomes: [ThresholdSearch.Outcome] = []
-        for cell in try search.cells() {
+        let cells = try search.cells()
+        try search.check(cells)
+        for cell in cells {
             if !json, !cell.coordinates.isEmpty { try Terminal.print("\(cell.name)\n") }
             var printing: (any Error)?
             let outcome = try search.run(
@@ -64,7 +66,8 @@ struct SearchCommand: ParsableCommand {
 
     private func text(_ trial: ThresholdSearch.Trial) -> String {
         let figures = trial.figures.sorted { $0.key < $1.key }.map { name, value in
-            "\(name) = \(value.map { String(format: "%.4g", $0) } ?? "-")"
+            let unit = trial.units[name].map { $0 == "1" ? "" : " " + $0 } ?? ""
+            return "\(name) = \(value.map { String(format: "%.4g", $0) + unit } ?? "-")"
         }.joined(separator: ", ")
         let verdict = trial.meets ? "meets" : "fails (\(trial.reason ?? ""))"
         return "  \(trial.field) = \(trial.text): \(verdict); \(figures)\(trial.wasKnown ? "; known" : "")"
@@ -72,9 +75,9 @@ struct SearchCommand: ParsableCommand {
 
     private func text(_ outcome: ThresholdSearch.Outcome, _ field: String) -> String {
         guard let text = outcome.text else { return "no value of \(field) meets the objectives, not even the lowest" }
-        guard let failing = outcome.lowestFailing else {
+        guard let failing = outcome.lowestFailingText else {
             return "highest \(field): at least \(text), the end of the range"
         }
-        return "highest \(field): \(text), fails at \(String(format: "%.6g", failing))"
+        return "highest \(field): \(text), fails at \(failing)"
     }
 }

@@ -43,27 +43,30 @@ struct SlurmRun {
         case .earlier(let submission):
             guard options.wait else {
                 throw Failure(
-                    "\(session.folder.path): job \(submission.array) of an earlier submission is not over yet; --wait "
+                    "\(session.folder.path): \(submission.job) of an earlier submission is not over yet; --wait "
                         + "follows it, scancel \(submission.words) ends it", .inputOutput)
             }
-            try Terminal.print("following job \(submission.array), which was submitted before\n")
+            try Terminal.print("following \(submission.job), which was submitted before\n")
             try SlurmFollowing(session, absoluteFolder).follow(submission, points)
         case .now(let submission, let count):
             try Terminal.print(
-                "submitted job \(submission.array) with \(submission.tasks) tasks for \(count) points, and job "
+                "submitted \(submission.job) with \(submission.tasks) tasks for \(count) points, and job "
                     + "\(submission.merge ?? 0) that merges\n")
             if options.wait { try SlurmFollowing(session, absoluteFolder).follow(submission, points) }
         }
     }
 
     private func submitAlone(_ points: [SweepPoint], processors: Int) throws -> Submitted {
-        if let last = try SlurmSubmission.last(in: absoluteFolder) {
+        if var last = try SlurmSubmission.last(in: absoluteFolder) {
             guard let states = try last.states() else {
                 throw Failure(
-                    "squeue does not answer whether job \(last.array) of an earlier submission is over; expected an "
+                    "squeue does not answer whether \(last.job) of an earlier submission is over; expected an "
                         + "answer before more is submitted", .inputOutput)
             }
-            if !states.isEmpty { return .earlier(last) }
+            if !states.isEmpty {
+                try last.locate()
+                return .earlier(last)
+            }
         }
         let remaining: [SweepPoint]
         do {
@@ -78,10 +81,16 @@ struct SlurmRun {
         guard !remaining.isEmpty else { return .nothingLeft }
         let place = try SlurmSubmission.newPlace(in: absoluteFolder)
         let array = try SlurmArray(
-            name: "sweep-" + session.experiment.name, points: remaining.count, request(processors: processors),
+            name: Self.jobName(for: session.experiment), points: remaining.count, request(processors: processors),
             template: try template(), at: place, directory: FileManager.default.currentDirectoryPath,
             worker: worker(processors: processors), merge: merge(processors: processors))
         return .now(try array.submit(remaining), points: remaining.count)
+    }
+
+    /// A name that no other submission's jobs have, of characters that squeue takes in a list.
+    private static func jobName(for experiment: SweepExperiment) -> String {
+        let name = experiment.name.map { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) ? $0 : "-" }
+        return "sweep-" + String(name) + "-" + String(UInt64.random(in: .min ... .max), radix: 16)
     }
 
     /// Processors of a task: as many as its points have threads.

@@ -24,7 +24,9 @@ struct SweepCommand: ParsableCommand {
 
     @OptionGroup var sweep: SweepOptions
 
-    @Option(name: .shortAndLong, help: "Worker processes. (default: one for each processor; measured points: 1)")
+    @Option(
+        name: [.customShort("j", allowingJoined: true), .long],
+        help: "Worker processes. (default: one for each processor; measured points: 1)")
     var jobs: Int?
 
     @Flag(help: "Let measured points run side by side, though they slow each other down.")
@@ -131,7 +133,8 @@ struct SweepOptions: ParsableArguments {
     @Option(
         name: [.customLong("set")], parsing: .singleValue,
         help: ArgumentHelp(
-            "Set a field of the scenario, or of the trace; may be given again.", valueName: "field=value"))
+            "Set a field of the scenario, of one of its arms, or of the trace; may be given again.",
+            valueName: "field=value"))
     var settings: [String] = []
 
     func read() throws -> SweepExperiment {

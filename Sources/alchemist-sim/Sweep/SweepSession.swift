@@ -106,12 +106,19 @@ struct SweepSession {
 
     /// Merges what others have run.
     func mergeAlone(_ points: [SweepPoint]) throws {
-        guard try state(of: points).whole > 0 else {
-            throw Failure(
-                "\(folder.path): none of the \(points.count) points is whole, so there is nothing to merge; is this the "
-                    + "folder that they were run in (-o)?", .badData)
-        }
-        try mergeLocked(points)
+        // Where nobody ever worked, nothing is left behind; elsewhere somebody may be at work, who is named first.
+        if !FolderLock.isKnown(in: folder) { try requireWhole(points) }
+        let lock = try lock(.alone, patience: Self.patience)
+        defer { withExtendedLifetime(lock) {} }
+        try requireWhole(points)
+        try merge(points)
+    }
+
+    private func requireWhole(_ points: [SweepPoint]) throws {
+        guard try state(of: points).whole == 0 else { return }
+        throw Failure(
+            "\(folder.path): none of the \(points.count) points is whole, so there is nothing to merge; is this the "
+                + "folder that they were run in (-o)?", .badData)
     }
 
     /// Merges while nobody else is at work in the folder. The last workers of a cluster may be about to end.

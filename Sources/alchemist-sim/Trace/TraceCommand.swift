@@ -4,5 +4,7 @@ struct TraceCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "trace",
         abstract: "Makes, imports, examines and checks traces.",
-        subcommands: [GenerateCommand.self, ImportCommand.self, StatsCommand.self, TraceValidateCommand.self])
+        subcommands: [
+            GenerateCommand.self, ImportCommand.self, CutCommand.self, StatsCommand.self, TraceValidateCommand.self,
+        ])
 }

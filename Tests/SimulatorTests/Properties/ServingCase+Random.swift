@@ -51,6 +51,9 @@ extension ServingCase {
         drawn.keepFor = [2_000, 1_000_000][stream.below(2)]
         drawn.drawTraining(&stream)
         drawn.evictsCache = stream.below(2) == 0
+        drawn.precision = PiecePrecision.allCases[stream.below(4)]
+        drawn.offloadsActivations = stream.below(2) == 0
+        drawn.activationsAhead = [0, 0, 1][stream.below(3)]
         return drawn
     }
 
@@ -137,6 +140,9 @@ extension ServingCase {
         }
         add { $0.firstTokenObjective = 0 }
         add { $0.evictsCache = false }
+        add { $0.precision = .own }
+        add { $0.offloadsActivations = false }
+        add { $0.activationsAhead = 1 }
         for index in items.indices {
             add { $0.items[index].feedback = nil }
             add { ($0.items[index].kind, $0.items[index].other) = (.sft, 3) }

@@ -71,8 +71,16 @@ struct ServingCase: Equatable, CustomStringConvertible {
 
     enum Selection: CaseIterable { case all, half, predicted }
 
-    var plans: SavePlans { SavePlans(checkpointing: checkpointing, recorded: LayerPlans(layers: plan)) }
+    var plans: SavePlans {
+        SavePlans(
+            checkpointing: checkpointing, recorded: LayerPlans(layers: plan), precision: precision,
+            copiesKV: offload != .none)
+    }
     var evictsCache = false
+    var precision = PiecePrecision.own
+    /// The trainer's own activations go to the host; of a colocated trainer that recomputes.
+    var offloadsActivations = false
+    var activationsAhead = 1
 
     var description: String {
         let defaults = ServingCase()
@@ -119,6 +127,9 @@ struct ServingCase: Equatable, CustomStringConvertible {
         add("firstTokenObjective", \.firstTokenObjective) { "\($0)" }
         add("tokenObjective", \.tokenObjective) { "\($0)" }
         add("evictsCache", \.evictsCache) { "\($0)" }
+        add("precision", \.precision) { ".\($0)" }
+        add("offloadsActivations", \.offloadsActivations) { "\($0)" }
+        add("activationsAhead", \.activationsAhead) { "\($0)" }
         return "ServingCase(" + parts.joined(separator: ", ") + ")"
     }
 
@@ -185,6 +196,9 @@ struct ServingCase: Equatable, CustomStringConvertible {
         configuration.recording.scope = trains && reuses ? scope : .none
         configuration.recording.selection = selection.meaning
         configuration.recording.plan = plans.recorded
+        configuration.recording.precision = precision
+        configuration.training.offloadsActivations = offloadsActivations && trains && !reuses && !isSeparate
+        configuration.training.activationsAhead = activationsAhead
         configuration.recording.prefetchLayers = prefetch
         configuration.recording.offload = offload
         configuration.recording.backpressure = backpressure

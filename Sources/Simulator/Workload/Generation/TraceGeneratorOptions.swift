@@ -115,16 +115,27 @@ public enum TraceGeneratorError: Error, Sendable, Equatable, CustomStringConvert
     /// No factor between lengths meets the target; the shares that come nearest from below and above, if any.
     case unreachableShare(target: Double, reachable: ClosedRange<Double>)
 
-    public var description: String {
+    public var description: String { "--\(option): \(problem)" }
+
+    /// The option in question, named as on the command line.
+    public var option: String {
         switch self {
-        case .option(let name, let found, let expected):
-            "--\(name): found \(found), expected \(expected)"
+        case .option(let name, _, _): name
+        case .unreachableVariation: "cv"
+        case .unreachableShare: "target-p"
+        }
+    }
+
+    /// What was found, and what would be right.
+    public var problem: String {
+        switch self {
+        case .option(_, let found, let expected): "found \(found), expected \(expected)"
         case .unreachableVariation(let target, let requests, let nearest):
-            "--cv: found \(target), expected a variation that the gaps of \(requests) requests can have: the nearest "
+            "found \(target), expected a variation that the gaps of \(requests) requests can have: the nearest "
                 + "found is \(nearest.formatted(decimals: 3)), and more than "
                 + "\(Double(max(0, requests - 2)).squareRoot().formatted(decimals: 3)) is impossible"
         case .unreachableShare(let target, let reachable):
-            "--target-p: found \(target), expected a share from \(reachable.lowerBound.formatted(decimals: 3)) to "
+            "found \(target), expected a share from \(reachable.lowerBound.formatted(decimals: 3)) to "
                 + "\(reachable.upperBound.formatted(decimals: 3)), which these turns and lengths can reach"
         }
     }

@@ -245,9 +245,10 @@ struct TraceLineReader {
     private mutating func checkContext() {
         guard let maxContext = limits.maxContext, let prompt = record.prompt.count else { return }
         if let output = record.output.count, prompt + output > maxContext {
-            record.report(
-                record.promptField, found: "`\(prompt)` and `\(output)` tokens of output",
-                expected: "at most \(maxContext) in all, the model's context")
+            record.problems.append(
+                .beyondContext(
+                    record.promptField.name, found: "`\(prompt)` and `\(output)` tokens of output", context: maxContext)
+            )
         }
         guard case .given(let feedback) = record.feedback else { return }
         let field: TraceField =
@@ -258,9 +259,9 @@ struct TraceLineReader {
             case .group: .feedbackCompletions
             }
         for answer in feedback.otherAnswers where prompt + answer.count > maxContext {
-            record.report(
-                field, found: "`\(answer.count)` ids after a prompt of `\(prompt)`",
-                expected: "at most \(maxContext) in all, the model's context")
+            record.problems.append(
+                .beyondContext(
+                    field.name, found: "`\(answer.count)` ids after a prompt of `\(prompt)`", context: maxContext))
         }
     }
 }

@@ -40,7 +40,7 @@ struct TraceRecord {
     func isFaulty(_ field: TraceField) -> Bool {
         problems.contains {
             switch $0 {
-            case .field(let name, _, _), .repeated(let name): name == field.name
+            case .field(let name, _, _), .beyondContext(let name, _, _), .repeated(let name): name == field.name
             default: false
             }
         }

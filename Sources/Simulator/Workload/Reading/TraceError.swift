@@ -7,6 +7,8 @@ public struct TraceError: Error, Sendable, Equatable, CustomStringConvertible {
         /// A field's value; both phrases put literal values in backquotes.
         case field(String, found: String, expected: String)
         case missing(String, expected: String)
+        /// More tokens than the model's context holds; `found` says how many are where.
+        case beyondContext(String, found: String, context: Int)
         case repeated(String)
         case unknown(String, nearest: String)
         /// No JSON object of one line; the column counts bytes from 1.
@@ -61,6 +63,8 @@ extension TraceError.Problem: CustomStringConvertible {
     public var description: String {
         switch self {
         case .field(let name, let found, let expected): "field `\(name)`: found \(found), expected \(expected)"
+        case .beyondContext(let name, let found, let context):
+            "field `\(name)`: found \(found), expected at most \(context) in all, the model's context"
         case .missing(let name, let expected): "field `\(name)`: missing, expected \(expected)"
         case .repeated(let name): "field `\(name)`: found twice, expected once"
         case .unknown(let name, let nearest): "field `\(name)`: unknown, the nearest known one is `\(nearest)`"
