@@ -100,6 +100,12 @@ sanitize: setup
 	    $(SWIFT) test $$flags --skip-build --disable-xctest --filter EngineTests; \
 	done
 
+## Some fifty hand-made faults, all in one build of a copy of the sources; each must be caught by the tests that are named
+## for it: a quarter of an hour.
+.PHONY: test-faults
+test-faults: setup
+	PYTHONDONTWRITEBYTECODE=1 timeout 7200 python3 Tests/Faults/run.py
+
 ## Format, and the direction of references between the folders of the simulator.
 check:
 	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Package.swift
