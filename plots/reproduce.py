@@ -165,8 +165,8 @@ class Claims:
         reason = {
             "recompute": "records leave for the host while the link keeps up with prefill; those that wait for it stay on the "
                          "device",
-            "recompute-full": "full checkpointing keeps layers' inputs alone and is slow (above): no baseline is both as slow "
-                              "and as large as the two claims together need",
+            "recompute-full": "below nothing is more memory. Full checkpointing keeps layers' inputs alone, and is slow (above): "
+                              "no baseline of the A100 is both as slow and as large as the two claims together need",
         }[baseline]
         return self.row(f"memory during training lower than with {name} by", "up to 47 %", figures, up_to(47, 0), reason)
 
