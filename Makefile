@@ -219,6 +219,7 @@ bench: setup
 ## The same work in PyTorch and in the engine, in turn; PyTorch comes from PyPI, on demand only.
 peers: setup
 	$(SWIFT) build -c release --product alchemist-bench
+	./.ci/setup python3-venv
 	[ -x .venv-peers/bin/python ] || python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r experiments/peers/requirements.txt
 	.venv-peers/bin/python experiments/peers/compare.py --json results/peers.json
@@ -233,6 +234,7 @@ sample-traces: build
 ## The libraries that pictures need, in a virtual environment of their own.
 plots: .venv-plots/made
 .venv-plots/made: plots/requirements.txt
+	./.ci/setup python3-venv
 	python3 -m venv .venv-plots
 	.venv-plots/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
@@ -248,9 +250,11 @@ figures-full: build plots
 ## results/reproduction.md. The full form runs five seeds, some minutes on an otherwise idle machine, and writes
 ## docs/reproduction.md.
 reproduce: build plots
-	$(MAKE) -f experiments/figures/figures.mk SEEDS=2 REPRODUCTION=results/reproduction.md reproduce
+	$(MAKE) -f experiments/figures/figures.mk SEEDS=2 REPRODUCTION=results/reproduction.md \
+	  REPRODUCED_BY='make reproduce' reproduce
 reproduce-full: build plots
-	$(MAKE) -f experiments/figures/figures.mk SEEDS=5 REPRODUCTION=docs/reproduction.md reproduce
+	$(MAKE) -f experiments/figures/figures.mk SEEDS=5 REPRODUCTION=docs/reproduction.md \
+	  REPRODUCED_BY='make reproduce-full' reproduce
 
 ## The examples for Python users, run as they stand in the documentation, on the results of a small run.
 test-plots: build plots
@@ -274,6 +278,7 @@ test-report: build
 ## The library that makes tokens of texts, for `trace import --tokenizer`.
 tokenizer: .venv-tokenize/made
 .venv-tokenize/made: traces/tokenize/requirements.txt
+	./.ci/setup python3-venv
 	python3 -m venv .venv-tokenize
 	.venv-tokenize/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@

@@ -47,7 +47,7 @@ def main():
     panels[2].set(ylabel="waiting\n(requests)", ylim=(0, None))
     known = requests["scheduled"] >= 0
     tokens = binned(requests["scheduled"][known], requests["dropped_tokens"][known], edges) / 1000
-    panels[3].stairs(tokens, edges, color=style.COLOURS[3], fill=True, alpha=0.35, label="records dropped (1000 tokens/s)")
+    panels[3].stairs(tokens, edges, color=style.COLOURS[3], fill=True, alpha=0.35, label="served here, record lost later (1000 tokens/s)")
     for code, name, colour, line in ((0, "offloaded (GB/s)", style.COLOURS[0], "-"), (1, "reloaded (GB/s)", style.COLOURS[2], "--")):
         chosen = transfers["direction"] == code
         panels[3].stairs(binned(transfers["end"][chosen], transfers["bytes"][chosen] / 1e9, edges), edges, color=colour,

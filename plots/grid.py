@@ -4,7 +4,7 @@ import pathlib
 import h5py
 import numpy as np
 
-# Student's t, two-sided 95 %, by degrees of freedom; beyond, the normal's.
+# Student's t, two-sided 95 %, by degrees of freedom; beyond ten, the one of ten, which is a little too wide.
 T95 = [np.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228]
 
 

@@ -25,7 +25,7 @@ struct PlanCommand: ParsableCommand {
 
     @OptionGroup var settings: ScenarioOptions
 
-    @Option(help: "Tokens of the typical sample, without a trace.")
+    @Option(help: "Tokens of the typical sample, of pairs and groups with one of the answers, without a trace.")
     var tokens: Int?
 
     @Option(help: "Share of its tokens that are recorded, without a trace.")
@@ -89,7 +89,7 @@ struct PlanCommand: ParsableCommand {
 
     private func workload(_ planning: RecordPlanning, _ model: ScenarioModel) throws -> PlannedWorkload {
         if let tokens, let recorded {
-            return PlannedWorkload(tokens: tokens, p: recorded, updateEvery: planning.updateEvery)
+            return planning.workload(tokens: tokens, p: recorded)
         }
         let path = trace ?? ""
         guard let workload = planning.workload(of: try TraceFile.read(path, for: model)) else {

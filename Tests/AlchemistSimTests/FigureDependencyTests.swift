@@ -30,14 +30,14 @@ import Testing
         }
 
         /// What a call of make asks for: experiments that are run, and scripts that draw.
-        func make(seeds: Int = 1) throws -> Set<String> {
+        func make(_ target: String = "all", seeds: Int = 1) throws -> Set<String> {
             try? FileManager.default.removeItem(atPath: folder.path("asked"))
             let process = Process()
             process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
             process.currentDirectoryURL = folder.url
             process.arguments = [
-                "-u", "MAKEFLAGS", "-u", "MAKELEVEL", "make", "-f", "experiments/figures/figures.mk", "SEEDS=\(seeds)",
-                "PROGRAM=./program", "PYTHON=./python",
+                "-u", "MAKEFLAGS", "-u", "MAKELEVEL", "make", "-f", "experiments/figures/figures.mk", target,
+                "SEEDS=\(seeds)", "PROGRAM=./program", "PYTHON=./python", "REPRODUCTION=page.md",
             ]
             process.standardOutput = FileHandle.nullDevice
             try process.run()
@@ -81,6 +81,17 @@ import Testing
         #expect(try workshop.make() == ["figure_09_map.py"])
         try workshop.edit("plots/style.py")
         #expect(try workshop.make() == scripts)
+        try FileManager.default.removeItem(atPath: workshop.folder.path("results/figures/10_save_plans.pdf"))
+        #expect(try workshop.make() == ["figure_10_save_plans.py"])
+        #expect(try workshop.make().isEmpty)
+
+        // The table of claims has runs of its own, of each number of seeds, and is written anew each time.
+        let claims: Set = ["cpu", "cpu_tokens", "gpu", "gpu_tokens", "reproduce.py"]
+        #expect(try workshop.make("reproduce", seeds: 2) == claims)
+        #expect(try workshop.make("reproduce", seeds: 5) == claims)
+        #expect(try workshop.make("reproduce", seeds: 2) == ["reproduce.py"])
+        try workshop.edit("experiments/reproduce/gpu.yaml")
+        #expect(try workshop.make("reproduce", seeds: 5) == ["gpu", "reproduce.py"])
         #expect(try workshop.make().isEmpty)
 
         // More seeds are more runs of each experiment; the machine has none.

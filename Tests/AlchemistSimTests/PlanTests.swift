@@ -101,6 +101,43 @@ import Testing
         #expect(shares.first ?? 1 < 1 && shares.last == 1)
     }
 
+    /// Pairs and groups are planned for as they are trained on: with all answers, the prompt's record read by each, and the
+    /// reference model's pass, which no record spares.
+    @Test func pairsAndGroupsAreMoreWorkForTheSameRecord() throws {
+        func plan(_ objective: String, shares: Bool = false) throws -> [[String: Any]] {
+            let outcome = try Program.run([
+                "plan", "--tokens", "2048", "--recorded", "0.8", "--set", "backend=a100-80g", "--set",
+                "model=llama-3-8b", "--set", "training.objective=\(objective)", "--set", "feedback.group_size=2",
+                "--set",
+                "training.update_every=1", "--set", "training.micro_batch_tokens=16384", "--set",
+                "training.shared_prompts=\(shares)", "--json",
+            ])
+            let document = try #require(
+                try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+            return try #require(document["plans"] as? [[String: Any]])
+        }
+        func figure(_ plans: [[String: Any]], _ name: String, _ key: String) throws -> Double {
+            try #require(plans.first { $0["name"] as? String == name }?[key] as? Double)
+        }
+        let plans = try (
+            single: plan("sft"), group: plan("group"), pair: plan("dpo"), shared: plan("group", shares: true)
+        )
+        let recomputed = try [plans.single, plans.group, plans.pair, plans.shared].map {
+            try figure($0, "none", "step_seconds")
+        }
+        // Two answers are twice the work, a pair a reference pass more; sharing spares the second prompt, 0.8 of an answer.
+        #expect(recomputed[1] > 1.9 * recomputed[0] && recomputed[1] < 2.1 * recomputed[0], "\(recomputed)")
+        #expect(recomputed[2] > 1.2 * recomputed[1] && recomputed[3] < 0.75 * recomputed[1], "\(recomputed)")
+        // The record is the prompt's, once.
+        for name in ["full", "boundary"] {
+            let bytes = try figure(plans.single, name, "bytes_per_token")
+            #expect(try figure(plans.group, name, "bytes_per_token") == bytes)
+            #expect(try figure(plans.pair, name, "bytes_per_token") == bytes)
+        }
+        // What recording spares is the same work for groups and pairs, of less work in all.
+        #expect(try figure(plans.group, "planned", "speed_up") > figure(plans.pair, "planned", "speed_up"))
+    }
+
     static let mistakes: [(arguments: [String], status: Int32, message: String)] = [
         (["plan"], 64, "Give a trace, or --tokens and --recorded."),
         (["plan", "--tokens", "100"], 64, "Give a trace, or --tokens and --recorded."),

@@ -225,6 +225,22 @@ import Testing
         for (a, b) in zip(ranges, ranges.dropFirst()) { #expect(a.upperBound == b.lowerBound) }
     }
 
+    /// Prices are a tenth of a long run: what fits as a whole is asked for once.
+    @Test func whatFitsIsEstimatedOnce() {
+        var stream = RandomStream(seed: 3, name: "once")
+        let batch = MicroBatch.random(&stream, longest: 600)
+        let planner = UnitPlanner(layers: 5, trainedParameters: 50_000, quantumMax: .milliseconds(1_000_000))
+        var asked: [TrainerUnit] = []
+        let estimate = Self.estimate(batch, overhead: 20_000)
+        let units = planner.units(for: batch) {
+            asked.append($0)
+            return estimate($0)
+        }.units
+        #expect(
+            Set(units.map(Self.rows)).allSatisfy { [batch.freshRows, batch.lossRows, batch.rows].contains($0.count) })
+        for unit in asked { #expect(asked.count { $0 == unit } == 1, "\(unit)") }
+    }
+
     /// A unit that is predicted to take longer than the quantum is as small as units get.
     @Test(arguments: 0..<60) func predictedUnitsFitTheQuantum(seed: Int) {
         var stream = RandomStream(seed: UInt64(seed), name: "fit")

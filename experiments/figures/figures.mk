@@ -14,7 +14,7 @@ NAMES := $(EXPERIMENTS:experiments/figures/%.yaml=%)
 .PHONY: all
 .DELETE_ON_ERROR:
 .SECONDARY:
-all: $(NAMES:%=$(OUT)/%.png) $(OUT)/11_validation.png
+all: $(foreach form,png pdf,$(NAMES:%=$(OUT)/%.$(form)) $(OUT)/11_validation.$(form))
 
 # Changes only when the number of seeds does.
 $(OUT)/seeds: FORCE
@@ -32,7 +32,7 @@ endef
 $(OUT)/%/merged.h5: experiments/figures/%.yaml $(PROGRAM) $(OUT)/seeds
 	$(run)
 
-$(OUT)/%.png: plots/figure_%.py $(OUT)/%/merged.h5 plots/style.py plots/grid.py
+$(OUT)/%.png $(OUT)/%.pdf: plots/figure_%.py $(OUT)/%/merged.h5 plots/style.py plots/grid.py
 	$(PYTHON) $< $(OUT)/$*/merged.h5 -o $(OUT)/$*
 
 # The machine against its model: its profile is made here, then held against it.
@@ -43,14 +43,16 @@ $(OUT)/11_validation/report.md: experiments/figures/validation.yaml $(PROGRAM)
 	$(PROGRAM) validate $< $(OUT)/11_validation/trace.jsonl --loads 0.5,0.9 --quiet -o $(OUT)/11_validation \
 	  > $(OUT)/11_validation/report.md
 
-$(OUT)/11_validation.png: plots/figure_11_validation.py $(OUT)/11_validation/report.md plots/style.py
+$(OUT)/11_validation.png $(OUT)/11_validation.pdf &: plots/figure_11_validation.py $(OUT)/11_validation/report.md plots/style.py
 	$(PYTHON) $< $(OUT)/11_validation -o $(OUT)/11_validation
 
-CLAIMS := $(patsubst experiments/reproduce/%.yaml,results/reproduce/%/merged.h5,$(wildcard experiments/reproduce/*.yaml))
+# A folder for each number of seeds, so that the quick form leaves the full one alone, and figures either.
+REPRODUCE := results/reproduce/$(SEEDS)-seeds
+CLAIMS := $(patsubst experiments/reproduce/%.yaml,$(REPRODUCE)/%/merged.h5,$(wildcard experiments/reproduce/*.yaml))
 
 .PHONY: reproduce
 reproduce: $(CLAIMS)
-	$(PYTHON) plots/reproduce.py results/reproduce -o $(REPRODUCTION)
+	$(PYTHON) plots/reproduce.py $(REPRODUCE) -o $(REPRODUCTION) --command "$(REPRODUCED_BY)"
 
-results/reproduce/%/merged.h5: experiments/reproduce/%.yaml $(PROGRAM) $(OUT)/seeds
+$(REPRODUCE)/%/merged.h5: experiments/reproduce/%.yaml $(PROGRAM)
 	$(run)

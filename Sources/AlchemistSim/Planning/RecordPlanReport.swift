@@ -73,7 +73,8 @@ public struct RecordPlanReport: Sendable {
     /// The table, and the setting that takes the planned one.
     public func table(showsAll: Bool) -> String {
         var text =
-            "\(model) on \(backend): samples of \(workload.tokens) tokens, \(workload.recordedTokens) of them recorded; "
+            "\(model) on \(backend): samples of \(workload.answersText)\(workload.tokens) tokens, "
+            + "\(workload.recordedTokens) of them recorded; "
             + "\((workload.heldTokens).formatted(decimals: 0)) recorded tokens held at a time in \(recordMemory)"
         if let rate = workload.recordedTokensPerSecond {
             text += ", \(rate.formatted(decimals: 0)) made per second"
@@ -166,4 +167,15 @@ extension [SavePlan] {
 
     /// One where all are the same.
     var shortest: [SavePlan] { Set(self).count == 1 ? Array(prefix(1)) : self }
+}
+
+extension PlannedWorkload {
+    /// What stands before the tokens of one answer where there are several.
+    fileprivate var answersText: String {
+        switch objective {
+        case .sft: ""
+        case .dpo: "pairs of answers with their prompt, each "
+        case .group: "\(answers) answers with their prompt, each "
+        }
+    }
 }

@@ -42,8 +42,22 @@ public struct RecordPlanning {
         }
     }
 
-    /// Samples that form a step.
-    public var updateEvery: Int { arm.training.updateEvery }
+    /// Samples of one length.
+    ///
+    /// - Parameters:
+    ///   - tokens: of an answer with its prompt.
+    ///   - p: the share of them that is recorded.
+    public func workload(tokens: Int, p: Double) -> PlannedWorkload {
+        let kind = arm.training.objective.kind
+        let answers =
+            switch kind {
+            case .sft: 1
+            case .dpo: 2
+            case .group: arm.feedback.groupSize
+            }
+        return PlannedWorkload(
+            tokens: tokens, p: p, updateEvery: arm.training.updateEvery, objective: kind, answers: answers)
+    }
 
     /// What a trace's requests ask of the planner; nil if none of them gets feedback.
     public func workload(of trace: Trace) -> PlannedWorkload? { PlannedWorkload(of: trace, arm) }

@@ -14,11 +14,16 @@ struct SavePlanning {
     /// - Parameter recordMemory: where records live: on the device without offload, otherwise on the host.
     func planner(for arm: ArmConfiguration, _ workload: PlannedWorkload, recordMemory: Bytes) -> SavePlanner {
         let recorded = microBatch(arm, workload, isRecorded: true)
-        let step = step(arm, recorded, chunks: chunks(of: workload, arm))
+        let samples = Self.samples(of: arm, workload)
+        let step = step(
+            arm, recorded, rows: workload.recordedTokens * samples,
+            finalRows: samples
+                * (arm.training.lossTokens == .all && workload.objective == .sft ? workload.recordedTokens : 1),
+            transfers: chunks(of: workload, arm) * samples)
         return SavePlanner(
             step: step, recomputed: recomputed(arm, microBatch(arm, workload, isRecorded: false)),
             allowedBytes: allowedBytes(arm, workload, recordMemory).map {
-                $0 * Double(workload.recordedTokens * recorded.sequences.count)
+                $0 * Double(workload.recordedTokens * samples)
             })
     }
 
@@ -44,28 +49,24 @@ struct SavePlanning {
 
     /// Typical samples that a micro-batch takes.
     static func samples(of arm: ArmConfiguration, _ workload: PlannedWorkload) -> Int {
-        max(1, min(arm.training.updateEvery, arm.training.microBatchTokens / max(1, workload.tokens)))
+        max(1, min(arm.training.updateEvery, arm.training.microBatchTokens / max(1, workload.sample(0, arm).rows)))
     }
 
     private func microBatch(_ arm: ArmConfiguration, _ workload: PlannedWorkload, isRecorded: Bool) -> MicroBatch {
         let count = Self.samples(of: arm, workload)
-        let loss: Range<Int> =
-            switch arm.training.lossTokens {
-            case .completion: workload.promptTokens - 1..<workload.tokens
-            case .all: 0..<workload.tokens
-            }
-        let sequences = (0..<count).map { index in
-            TrainingSequencePlan(
-                request: index, promptTokens: workload.promptTokens, responseTokens: workload.responseTokens,
-                lossTokens: loss,
-                recorded: isRecorded
-                    ? [
-                        RecordedSpan(
-                            chunk: ChunkID(slot: Int32(index), generation: 0), tokens: 0..<workload.recordedTokens,
-                            versions: 0...0)
-                    ] : [])
+        var sequences: [TrainingSequencePlan] = []
+        var lossTokens = 0
+        for index in 0..<count {
+            let sample = workload.sample(index, arm)
+            let record = RecordedSpan(
+                chunk: ChunkID(slot: Int32(index), generation: 0), tokens: 0..<workload.recordedTokens, versions: 0...0)
+            sequences += sample.sequences(
+                isRecorded ? [record] : [], after: sequences.count, arm.training.lossTokens)
+            lossTokens += sample.lossCount(arm.training.lossTokens)
         }
-        return MicroBatch(id: 0, version: 0, sequences: sequences, stepLossTokens: loss.count * count)
+        return MicroBatch(
+            id: 0, version: 0, sequences: sequences, objective: workload.objective, stepLossTokens: lossTokens,
+            stepSamples: count)
     }
 
     /// Pieces of each layer of a sample: one for each iteration that prefilled a part of it.
@@ -99,15 +100,17 @@ struct SavePlanning {
         units(arm, microBatch, on: backend(arm, recording: .full)).reduce(.zero) { $0 + $1.price }
     }
 
-    private func step(_ arm: ArmConfiguration, _ microBatch: MicroBatch, chunks: Int) -> RecordedStep {
+    /// - Parameters:
+    ///   - rows: tokens that records hold. Several answers read the record of their prompt.
+    ///   - finalRows: those of which they hold the final norm's input.
+    ///   - transfers: that the pieces of one layer take.
+    private func step(
+        _ arm: ArmConfiguration, _ microBatch: MicroBatch, rows: Int, finalRows: Int, transfers: Int
+    ) -> RecordedStep {
         let layerCount = model.layers
         var layers = [RecordedStep.Layer](
             repeating: RecordedStep.Layer(choices: [], forward: .zero, backward: .zero), count: layerCount)
-        var (loss, closing) = (SimDuration.zero, SimDuration.zero)
-        let rows = microBatch.rows - microBatch.freshRows
-        let finalRows =
-            microBatch.sequences.count
-            * (arm.training.lossTokens == .all ? (microBatch.sequences.first?.reusedTokens ?? 0) : 1)
+        var (reference, loss, closing) = (SimDuration.zero, SimDuration.zero, SimDuration.zero)
         var sizes = backend(arm, recording: .full).footprint.recordSizes
         for plan in Simulator.SavePlan.allCases {
             let backend = backend(arm, recording: plan)
@@ -120,7 +123,8 @@ struct SavePlanning {
                 switch unit {
                 case .forward(let layer, _): layers[layer].forward += price
                 case .backward(let layer, _): layers[layer].backward += price
-                case .loss, .score, .reference: loss += price
+                case .reference, .score(_, ofReference: true): reference += price
+                case .loss, .score: loss += price
                 case .gradientNorm, .optimizer: closing += price
                 case .recompute: break
                 }
@@ -134,9 +138,10 @@ struct SavePlanning {
         }
         let link = RecordedStep.Link(
             bandwidth: arm.device.linkBandwidth, latency: arm.device.linkLatency,
-            transfers: chunks * microBatch.sequences.count, prefetchLayers: arm.recording.prefetchLayers)
+            transfers: transfers, prefetchLayers: arm.recording.prefetchLayers)
         return RecordedStep(
-            layers: layers, kvBytes: sizes.kvPerToken * rows, finalBytes: sizes.finalPerToken * finalRows, loss: loss,
+            layers: layers, kvBytes: sizes.kvPerToken * rows, finalBytes: sizes.finalPerToken * finalRows,
+            reference: reference, loss: loss,
             closing: closing, link: arm.recording.offload == .none ? nil : link)
     }
 }

@@ -3,11 +3,13 @@
 /// An `Array` that grows to hundreds of megabytes holds its old and its new room for a while; logs of long runs are kept
 /// in these instead.
 public struct ChunkedArray<Element>: RandomAccessCollection, MutableCollection, ExpressibleByArrayLiteral {
-    private static var shift: Int { 14 }
+    // What is inlinable is specialised where other modules walk a log; generic, each element would be looked up by its
+    // metadata.
+    @usableFromInline static var shift: Int { 14 }
     /// Elements of one piece.
-    static var chunk: Int { 1 << shift }
+    @usableFromInline static var chunk: Int { 1 << shift }
 
-    private var chunks: [[Element]] = []
+    @usableFromInline var chunks: [[Element]] = []
     public private(set) var count = 0
 
     public init() {}
@@ -20,7 +22,7 @@ public struct ChunkedArray<Element>: RandomAccessCollection, MutableCollection, 
     public var endIndex: Int { count }
 
     public subscript(index: Int) -> Element {
-        get { chunks[index >> Self.shift][index & (Self.chunk - 1)] }
+        @inlinable get { chunks[index >> Self.shift][index & (Self.chunk - 1)] }
         _modify { yield &chunks[index >> Self.shift][index & (Self.chunk - 1)] }
     }
 

@@ -18,7 +18,7 @@ public struct BoundedLog<Sums: RowSums>: RandomAccessCollection, ExpressibleByAr
     public private(set) var sums = Sums()
     /// Rows ever added.
     public private(set) var total = 0
-    private var rows = ChunkedArray<Row>()
+    @usableFromInline var rows = ChunkedArray<Row>()
 
     public init() {}
 
@@ -34,7 +34,7 @@ public struct BoundedLog<Sums: RowSums>: RandomAccessCollection, ExpressibleByAr
 
     public var startIndex: Int { 0 }
     public var endIndex: Int { rows.count }
-    public subscript(index: Int) -> Row { rows[index] }
+    @inlinable public subscript(index: Int) -> Row { rows[index] }
 
     public mutating func append(_ row: Row) {
         sums.add(row)

@@ -297,6 +297,12 @@ extension ArmConfiguration {
             sharesPrompt: training.sharedPrompts, record: [], ready: now)
     }
 
+    /// What feedback on a request has one learn, and how long after its answer that comes; `nil` if there is nothing.
+    package func lesson(of request: Request) -> (sample: Sample, delay: SimDuration)? {
+        guard let feedback = feedback(on: request), let sample = sample(of: request, -1, feedback) else { return nil }
+        return (sample, feedback.delay)
+    }
+
     /// Notes whether the trace's feedback has pairs to learn from.
     public mutating func adapt(to trace: Trace) {
         guard training.enabled else { return }

@@ -103,6 +103,9 @@ public struct RecordChunk: Sendable {
     public var holdsBlocks: Bool { !onDevice.intersection(LayerSet(0..<layers)).isEmpty }
     /// Whether all tokens are written.
     public var isComplete: Bool { tokens.count == capacity && !writing }
+    /// Changes it where it lies.
+    mutating func apply(_ change: (inout RecordChunk) -> Void) { change(&self) }
+
     /// Whether it may be taken away from whoever refers to it.
     var canGiveWay: Bool { !pinned && !dead && !writing }
 }

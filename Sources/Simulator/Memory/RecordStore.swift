@@ -8,6 +8,7 @@ public struct RecordStore: Sendable {
         var generation: Int32 = 0
         var chunk: RecordChunk?
         var sums = Sums()
+        var places = Places()
     }
 
     /// What a chunk adds to the sums over all.
@@ -17,6 +18,17 @@ public struct RecordStore: Sendable {
         var yielding = Bytes.zero
         var yieldingOnHost = Bytes.zero
         var evictable = Bytes.zero
+    }
+
+    /// The list of each kind that a chunk is in, or -1: most changes leave them as they are, and the lists need not be looked
+    /// at.
+    private struct Places: Sendable, Equatable {
+        var onDevice: Int16 = -1
+        var yieldingOnHost: Int16 = -1
+        var onHost: Int16 = -1
+        var hedged: Int16 = -1
+        var hedgedBlocks: Int16 = -1
+        var unqueued: Int16 = -1
     }
 
     public let sizes: RecordSizes
@@ -253,13 +265,14 @@ public struct RecordStore: Sendable {
 
     /// Changes a chunk and keeps sums and lists, in a time that does not depend on how many chunks there are.
     mutating func update(_ id: ChunkID, _ pool: inout KVPool, _ change: (inout RecordChunk) -> Void) {
-        Law.require(slots[Int(id.slot)].generation == id.generation, "\(id) is gone")
-        guard var chunk = slots[Int(id.slot)].chunk else { Law.broken("\(id) is gone") }
-        let hold = chunk.hold
-        slots[Int(id.slot)].chunk = nil
-        change(&chunk)
+        let index = Int(id.slot)
+        Law.require(slots[index].generation == id.generation, "\(id) is gone")
+        guard let hold = slots[index].chunk?.hold else { Law.broken("\(id) is gone") }
+        // In its place: a chunk is some three hundred bytes.
+        slots[index].chunk?.apply(change)
+        guard let chunk = slots[index].chunk else { Law.broken("\(id) is gone") }
         let now = sums(of: chunk)
-        let before = slots[Int(id.slot)].sums
+        let before = slots[index].sums
         leavingBytes += now.leaving - before.leaving
         hedgedBytes += now.hedged - before.hedged
         yieldingBytes += now.yielding - before.yielding
@@ -268,8 +281,7 @@ public struct RecordStore: Sendable {
         list(id.slot, chunk)
         let holdNow = chunk.hold
         if hold != holdNow { pool.change(chunk.kvBlocks, from: hold, to: holdNow) }
-        slots[Int(id.slot)].chunk = chunk
-        slots[Int(id.slot)].sums = now
+        slots[index].sums = now
     }
 
     private func sums(of chunk: RecordChunk) -> Sums {
@@ -295,19 +307,36 @@ public struct RecordStore: Sendable {
     }
 
     private mutating func list(_ slot: Int32, _ chunk: RecordChunk) {
-        let can = chunk.canGiveWay
+        let now = places(of: chunk)
+        let before = slots[Int(slot)].places
+        guard now != before else { return }
+        slots[Int(slot)].places = now
+        if now.onDevice != before.onDevice { onDevice.move(slot, to: now.onDevice) }
+        if now.yieldingOnHost != before.yieldingOnHost { yieldingOnHost.move(slot, to: now.yieldingOnHost) }
+        if now.onHost != before.onHost { onHost.move(slot, to: now.onHost) }
+        if now.hedged != before.hedged { hedged.move(slot, to: now.hedged) }
+        if now.hedgedBlocks != before.hedgedBlocks { hedgedBlocks.move(slot, to: now.hedgedBlocks) }
+        if now.unqueued != before.unqueued { unqueued.move(slot, to: now.unqueued) }
+    }
+
+    private func places(of chunk: RecordChunk) -> Places {
+        var places = Places()
+        guard chunk.canGiveWay else { return places }
+        let need = Int16(chunk.need.rawValue)
         let kept = keepsDeviceCopies ? chunk.copying.union(chunk.onHost) : chunk.copying
-        let canBeLost = can && !chunk.onDevice.subtracting(kept).isEmpty
-        onDevice.move(slot, to: canBeLost ? chunk.need.rawValue : nil)
-        let isOnHost = can && !chunk.hostRoom.isEmpty && chunk.copying.isEmpty
-        yieldingOnHost.move(slot, to: isOnHost ? chunk.need.rawValue : nil)
-        let isSettled = isOnHost && chunk.queued.isEmpty
-        onHost.move(slot, to: isSettled ? (hostEviction == .expiring ? chunk.need.rawValue : 0) : nil)
-        hedged.move(slot, to: keepsDeviceCopies && can ? chunk.hedged.first : nil)
-        let hasHedgedBlocks = keepsDeviceCopies && can && chunk.holdsBlocks && !chunk.hold.contains(.firm)
-        hedgedBlocks.move(slot, to: hasHedgedBlocks ? chunk.need.rawValue : nil)
-        let isUnqueued = can && chunk.isComplete && chunk.queued.isEmpty && chunk.hostRoom.isEmpty
-        unqueued.move(slot, to: isUnqueued && !chunk.onDevice.isEmpty ? (chunk.refused ? 1 : 0) : nil)
+        if !chunk.onDevice.subtracting(kept).isEmpty { places.onDevice = need }
+        if !chunk.hostRoom.isEmpty, chunk.copying.isEmpty {
+            places.yieldingOnHost = need
+            if chunk.queued.isEmpty { places.onHost = hostEviction == .expiring ? need : 0 }
+        }
+        if keepsDeviceCopies {
+            places.hedged = chunk.hedged.first.map(Int16.init) ?? -1
+            if chunk.holdsBlocks, !chunk.hold.contains(.firm) { places.hedgedBlocks = need }
+        }
+        if chunk.isComplete, chunk.queued.isEmpty, chunk.hostRoom.isEmpty, !chunk.onDevice.isEmpty {
+            places.unqueued = chunk.refused ? 1 : 0
+        }
+        return places
     }
 
     /// The slot is free once nothing of its chunk is left.

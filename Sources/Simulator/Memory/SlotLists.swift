@@ -45,6 +45,9 @@ struct SlotLists: Sendable {
         ends[list].last = slot
     }
 
+    /// The same by a list's number; -1 takes the slot out.
+    mutating func move(_ slot: Int32, to list: Int16) { move(slot, to: list < 0 ? nil : Int(list)) }
+
     private mutating func unlink(_ link: Link) {
         if link.previous == Self.none {
             ends[Int(link.list)].first = link.next

@@ -64,6 +64,8 @@ public struct RecordedStep: Sendable {
     public var kvBytes: Bytes
     /// Inputs of the final norm.
     public var finalBytes: Bytes
+    /// The reference model's pass, before everything else; copies go beside it.
+    public var reference: SimDuration
     public var loss: SimDuration
     /// Norm and optimizer.
     public var closing: SimDuration
@@ -71,8 +73,10 @@ public struct RecordedStep: Sendable {
     public var link: Link?
 
     public init(
-        layers: [Layer], kvBytes: Bytes, finalBytes: Bytes, loss: SimDuration, closing: SimDuration, link: Link?
+        layers: [Layer], kvBytes: Bytes, finalBytes: Bytes, reference: SimDuration = .zero, loss: SimDuration,
+        closing: SimDuration, link: Link?
     ) {
+        self.reference = reference
         self.layers = layers
         self.kvBytes = kvBytes
         self.finalBytes = finalBytes
@@ -109,7 +113,7 @@ public struct RecordedStep: Sendable {
             bytes += choice.bytes
             recompute += choice.recompute
         }
-        let work = layers.reduce(loss + closing + recompute) { $0 + $1.forward + $1.backward }
+        let work = layers.reduce(reference + loss + closing + recompute) { $0 + $1.forward + $1.backward }
         let duration = SimDuration(nanoseconds: timeline.end) + closing
         return Outcome(bytes: bytes, recompute: recompute, stall: duration - work, duration: duration)
     }
@@ -129,7 +133,7 @@ public struct RecordedStep: Sendable {
         init(of step: RecordedStep) {
             var copied: Int64 = 0
             let kvTime = step.link?.time(of: step.kvBytes) ?? 0
-            var end: Int64 = 0
+            var end = step.reference.nanoseconds
             for layer in step.layers {
                 copied += kvTime
                 // Tokens that run forward attend to the recorded ones before them.

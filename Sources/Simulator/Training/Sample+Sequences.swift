@@ -6,7 +6,7 @@ extension Sample {
     ///   - usable: the records that may be used, ascending. Those of the prompt serve every answer; those of the served
     ///     answer that one alone.
     ///   - first: sequences of the micro-batch before these.
-    func sequences(
+    package func sequences(
         _ usable: [RecordedSpan], after first: Int, _ kind: TrainingConfiguration.LossTokens
     ) -> [TrainingSequencePlan] {
         var sequences: [TrainingSequencePlan] = []

@@ -60,7 +60,6 @@ public struct UnitPlanner: Sendable {
     /// for more parts, unless fixed costs alone exceed the quantum.
     private func ranges(of count: Int, estimate: (Range<Int>) -> SimDuration) -> [Range<Int>] {
         guard count > 0 else { return [] }
-        let canFit = estimate(0..<min(count, Self.fewestRows)) <= quantumMax
         var parts = 1
         var longest = estimate(0..<count)
         while true {
@@ -69,8 +68,10 @@ public struct UnitPlanner: Sendable {
             parts = max(parts, Int((Double(parts) * excess).rounded(.up)))
             let size = min(count, max(Self.fewestRows, (count + parts - 1) / parts))
             let ranges = stride(from: 0, to: count, by: size).map { $0..<min(count, $0 + size) }
-            longest = ranges.map(estimate).max() ?? .zero
-            if longest <= quantumMax || size <= Self.fewestRows || !canFit { return ranges }
+            // The whole is estimated already.
+            if ranges.count > 1 { longest = ranges.map(estimate).max() ?? .zero }
+            if longest <= quantumMax || size <= Self.fewestRows { return ranges }
+            if estimate(0..<min(count, Self.fewestRows)) > quantumMax { return ranges }
         }
     }
 }

@@ -47,7 +47,7 @@ enum ReportStyle {
         td small{color:var(--soft);display:block}
         .text td{text-align:left;white-space:normal;overflow-wrap:anywhere}
         .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(21rem,100%),1fr));gap:1rem 1.5rem}\
-        .tables{display:flex;flex-wrap:wrap;gap:1rem 3rem;align-items:flex-start}.tables .scroll{max-width:100%}
+        .tables{display:flex;flex-wrap:wrap;gap:1rem 3rem;align-items:flex-start}.tables>*,.tables .scroll{min-width:0;max-width:100%}
         .wide{grid-template-columns:repeat(auto-fill,minmax(min(30rem,100%),1fr))}
         figure{margin:0}figcaption{font-size:.9rem;color:var(--soft)}
         svg{width:100%;height:auto;display:block}
