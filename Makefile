@@ -243,6 +243,11 @@ plots: .venv-plots/made
 ## is made again. The full form runs five seeds of each experiment and shows intervals.
 figures: build plots
 	$(MAKE) -f experiments/figures/figures.mk SEEDS=1
+## One of them: `make figure NAME=02_throughput`.
+NAME ?= 02_throughput
+.PHONY: figure
+figure: build plots
+	$(MAKE) -f experiments/figures/figures.mk SEEDS=1 results/figures/$(NAME).png
 figures-full: build plots
 	$(MAKE) -f experiments/figures/figures.mk SEEDS=5
 

@@ -38,6 +38,13 @@ static inline size_t chdf5_variable_length(void) { return H5T_VARIABLE; }
 static inline hid_t chdf5_whole_dataspace(void) { return H5S_ALL; }
 static inline hsize_t chdf5_unlimited(void) { return H5S_UNLIMITED; }
 
+// 1 for an object of its own, 0 for a link to another place or file, negative where there is none. The structure that is
+// asked for has other names in later versions.
+static inline int chdf5_is_hard_link(hid_t file, const char *path) {
+    H5L_info_t info;
+    return H5Lget_info(file, path, &info, H5P_DEFAULT) < 0 ? -1 : info.type == H5L_TYPE_HARD;
+}
+
 static inline hid_t chdf5_default_error_stack(void) { return H5E_DEFAULT; }
 
 #endif

@@ -26,7 +26,7 @@ import Engine
         Terminal.holdDescriptors()
         BLAS.reexecuteWithBestKernelsIfNeeded()
         Interrupt.install()
-        LawReport.install()
+        SuddenEnd.install()
         do {
             var command = try parseAsRoot()
             try command.run()

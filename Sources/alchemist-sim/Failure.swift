@@ -51,7 +51,6 @@ struct Failure: Error {
             case .checkpoint(let error): self.init(error)
             case .scenario(let error): self.init(error)
             case .unknownModel: self.init(error.description, .badData)
-            case .noBuffers: self.init(error.description, .inputOutput)
             }
         case let error as ProfileError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
         case let error as RecordingError:

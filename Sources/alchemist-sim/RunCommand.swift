@@ -60,7 +60,7 @@ struct RunCommand: ParsableCommand {
         let target = output ?? defaultOutput
         try OutputGuard.check(target, against: [self.trace, replay, settings.scenario])
         let writer = try ResultsWriter(creating: target)
-        LawReport.results(are: target)
+        SuddenEnd.results(are: target)
         if experiment.runsEngine, let warning = BLAS.narrowKernelWarning {
             Terminal.warn("alchemist-sim: \(warning)\n")
         }

@@ -182,14 +182,15 @@ import Testing
     @Test(arguments: ["serve-only", "serve-only,reuse"])
     func aBrokenLawEndsTheRunWithItsStateBesideTheResults(arms: String) throws {
         let folder = try Folder()
-        let trace = try Self.smallTrace(folder)
+        let trace = try SmallRun.trace(folder)
         // A machine that measured work as faster than it says that work can be.
         let sound = Self.repository.appendingPathComponent("experiments/profiles/epyc-2-cores.yaml")
         let text = try String(contentsOf: sound, encoding: .utf8)
             .replacing(/flops_per_second: [0-9.e]+/, with: "flops_per_second: 1e6")
         let profile = try folder.file("contradicts.yaml", text)
         let outcome = try Program.run(
-            ["run", trace, "-o", folder.path("r.h5"), "--arms", arms, "--set", "backend=" + profile] + Self.small)
+            ["run", trace, "-o", folder.path("r.h5"), "--arms", arms, "--set", "backend=" + profile] + SmallRun.settings
+        )
         #expect(outcome.status == 70)
         #expect(outcome.errors.contains("arm serve-only: broken law: "), "\(outcome.errors)")
         #expect(outcome.errors.contains("its state is in \(folder.path("r.state.txt"))\n"), "\(outcome.errors)")

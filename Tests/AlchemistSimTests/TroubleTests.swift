@@ -27,8 +27,8 @@ import Testing
         return path
     }
 
-    /// Address space from less than the program takes to load its libraries to more than it needs.
-    @Test(.timeLimit(.minutes(5)), arguments: [100, 200, 330, 4000])
+    /// Address space that does not do to load the program's libraries, to multiply matrices, or to hold what is trained on.
+    @Test(.timeLimit(.minutes(5)), arguments: [100, 250, 450])
     func memoryThatRunsOutLeavesEarlierResultsAlone(mebibytes: Int) throws {
         let folder = try Folder()
         let trace = try Self.trace(folder)
@@ -39,17 +39,14 @@ import Testing
         let outcome = try Program.run(
             arguments, environment: ["SWIFT_BACKTRACE": "enable=no"],
             shell: "ulimit -c 0; ulimit -t 30; ulimit -v \(mebibytes << 10)")
-        if outcome.status == 0 {
-            let digest = try ResultsFile(reading: folder.path("r.h5")).verifyDigest()
-            #expect(digest.written == digest.found)
+        if mebibytes == 100 {
+            #expect(outcome.status != 0 && !outcome.errors.isEmpty)
         } else {
-            #expect(!outcome.errors.isEmpty, "it ended with \(outcome.status) and without a word")
-            #expect(outcome.status != 128 + SIGXCPU && outcome.status != 128 + SIGKILL, "it did not end by itself")
-            #expect(FileManager.default.contents(atPath: folder.path("r.h5")) == before)
+            #expect(outcome.status == 74 && outcome.errors.contains("the system does not give"), "\(outcome)")
+            #expect(outcome.errors.split(separator: "\n").count == 1)
         }
-        let known = folder.names.filter { $0 != "r.h5" && $0 != "trace.jsonl" }
-        #expect(known.allSatisfy { $0.hasPrefix(".r.h5.partial-") }, "\(known)")
-        if mebibytes >= 4000 { #expect(outcome.status == 0, "\(outcome.errors)") }
+        #expect(FileManager.default.contents(atPath: folder.path("r.h5")) == before)
+        #expect(folder.names == ["r.h5", "trace.jsonl"])
     }
 
     @Test(arguments: [">&-", "2>&-", "<&-", "<&- >&-", "<&- >&- 2>&-"])
@@ -75,7 +72,7 @@ import Testing
         let requests = try TraceReader.read(path: trace)
         let hash = SHA256.hash(data: FileManager.default.contents(atPath: trace) ?? Data())
         let outcome = try Program.run(
-            ["run", trace, "-o", folder.path("r.h5"), "--repeats", "3"] + Self.small,
+            ["run", trace, "-o", folder.path("r.h5"), "--arms", "serve-only", "--set", "model=nano", "--quiet"],
             meanwhile: { _ in
                 for _ in 0..<3000 where !folder.names.contains(where: { $0.contains("partial") }) { usleep(5000) }
                 // In place, as an editor or a logger does.

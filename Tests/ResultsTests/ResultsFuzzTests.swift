@@ -9,10 +9,12 @@ import Testing
 /// The library that reads HDF5 is written in C, and a file may make it end the process. So cases run in processes of their
 /// own, a batch in each.
 @Suite struct ResultsFuzzTests {
-    static let batch = 500
+    static let batch = 2000
     /// Every case reads some hundred datasets.
-    private static let quick = 40
+    private static let quick = 400
     private static let reader = "results"
+    /// One case in so many damages a file of several arms; the others damage a small one of a single arm.
+    private static let wholeShare = 20
 
     /// What a batch is told, by the number of the process that it is of.
     private static func order(of process: pid_t) -> String {
@@ -40,7 +42,7 @@ import Testing
         do {
             try Data(bytes).write(to: URL(fileURLWithPath: path))
             let found = try content(of: path)
-            let changed = found.filter { sound[$0.key] != $0.value }.keys.filter(isDigested)
+            let changed = found.filter { !isSame($0.value, sound[$0.key]) }.keys.filter(isDigested)
             return changed.isEmpty ? nil : "\(changed.sorted()) read as sound, but they differ"
         } catch let error as ResultsError {
             let line = "\(error)"
@@ -51,24 +53,52 @@ import Testing
         }
     }
 
+    /// Bit by bit: what is missing is no number, and equals nothing.
+    private static func isSame(_ a: ResultsFile.Values, _ b: ResultsFile.Values?) -> Bool {
+        if case .float64(let a) = a, case .float64(let b) = b { return a.map(\.bitPattern) == b.map(\.bitPattern) }
+        return a == b
+    }
+
     /// The digest is over figures, not over where they come from.
     private static func isDigested(_ path: String) -> Bool {
         ["/trace/", "/costs/", "/arms/", "/comparison/", "/paired/"].contains { path.hasPrefix($0) }
+    }
+
+    /// A file of one arm, which has every kind of table, and one of three and their comparison.
+    private static func write(to folder: borrowing TemporaryDirectory) throws {
+        var result = Fixture.run()
+        try ResultsWriter(creating: folder.file("whole.h5")).write(result, report: RunReport(result))
+        result.arms = result.arms.suffix(1)
+        result.comparisons = []
+        try ResultsWriter(creating: folder.file("arm.h5")).write(result, report: RunReport(result))
     }
 
     /// Reads some cases, as the order of the parent says; the process ends well if all of that did.
     @Sendable private static func readBatch() async throws {
         let words = try String(contentsOfFile: order(of: getppid()), encoding: .utf8).split(separator: " ")
         guard words.count == 3, let seed = UInt64(words[0]), let count = Int(words[1]) else { exit(2) }
-        let path = String(words[2]) + "-case.h5"
-        let source = String(words[2]) + ".h5"
-        let sound = [UInt8](try Data(contentsOf: URL(fileURLWithPath: source)))
-        let values = try content(of: source)
+        let folder = String(words[2])
+        let sources = try ["whole.h5", "arm.h5"].map { name in
+            (
+                bytes: [UInt8](try Data(contentsOf: URL(fileURLWithPath: folder + "/" + name))),
+                values: try content(of: folder + "/" + name)
+            )
+        }
+        for source in sources {
+            // A sound file is read as such, or no case would show anything.
+            guard problem(with: source.bytes, folder + "/case.h5", sound: source.values) == nil,
+                source.values.count > 20
+            else { exit(3) }
+        }
         var generator = FuzzingGenerator(seed: seed)
         for _ in 0..<count {
-            let bytes = Fuzzing.damaged(sound, &generator)
-            if let problem = Fuzzing.attempt(reader, bytes, { problem(with: bytes, path, sound: values) }) {
-                try problem.write(toFile: path + ".problem", atomically: true, encoding: .utf8)
+            let source = sources[generator.below(wholeShare) == 0 ? 0 : 1]
+            let bytes = Fuzzing.damaged(source.bytes, &generator)
+            let found = Fuzzing.attempt(reader, bytes) {
+                problem(with: bytes, folder + "/case.h5", sound: source.values)
+            }
+            if let found {
+                try found.write(toFile: folder + "/problem", atomically: true, encoding: .utf8)
                 exit(1)
             }
         }
@@ -76,17 +106,15 @@ import Testing
 
     @Test(.timeLimit(.minutes(Fuzzing.minutes))) func readingEnds() async throws {
         let folder = try TemporaryDirectory()
-        let writer = try ResultsWriter(creating: folder.file("sound.h5"))
-        let result = Fixture.run()
-        try writer.write(result, report: RunReport(result))
+        try Self.write(to: folder)
         let order = Self.order(of: getpid())
         defer { unlink(order) }
         let cases = Fuzzing.cases(Self.quick)
         for start in stride(from: 0, to: cases, by: Self.batch) {
-            try "\(start) \(min(Self.batch, cases - start)) \(folder.file("sound"))".write(
+            try "\(start) \(min(Self.batch, cases - start)) \(folder.path)".write(
                 toFile: order, atomically: true, encoding: .utf8)
             await #expect(processExitsWith: .success, "cases from \(start) on") { try await Self.readBatch() }
-            if let problem = try? String(contentsOfFile: folder.file("sound-case.h5.problem"), encoding: .utf8) {
+            if let problem = try? String(contentsOfFile: folder.file("problem"), encoding: .utf8) {
                 Issue.record("\(problem)")
                 break
             }

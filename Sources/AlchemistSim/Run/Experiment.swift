@@ -160,7 +160,6 @@ public struct Experiment {
         var provenance = provenance(commandLine: commandLine, created: created)
         switch execution {
         case .measured:
-            if let bytes = BLAS.missingBuffers(threads: threads) { throw ExperimentError.noBuffers(Bytes(bytes)) }
             let pool = ThreadPool(width: threads)
             watcher.tell(.loading, finished: 0)
             let loaded = try model.load(pool: pool)
@@ -304,8 +303,6 @@ public enum ExperimentError: Error, CustomStringConvertible {
     case profile(ProfileError)
     case pricing(String, PricingError)
     case brokenLaw(BrokenLaw)
-    /// The system does not give the process what matrix products need.
-    case noBuffers(Bytes)
 
     public var description: String {
         switch self {
@@ -317,8 +314,6 @@ public enum ExperimentError: Error, CustomStringConvertible {
         case .profile(let error): error.description
         case .pricing(let name, let error): "arm \(name): \(error)"
         case .brokenLaw(let broken): broken.description
-        case .noBuffers(let bytes):
-            "the system does not give this process the \(bytes) of address space that matrix products need: see ulimit -v"
         }
     }
 }

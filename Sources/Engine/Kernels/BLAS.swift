@@ -21,14 +21,21 @@ public enum BLAS {
     /// Address space that OpenBLAS takes for each thread that multiplies: its `BUFFER_SIZE` on x86-64, in bytes.
     private static let bufferSize = 32 << 22
 
-    /// What `threads` threads need of address space to multiply, in bytes, if the process can not get it; nil if it can.
-    /// OpenBLAS itself would ask for it again and again, for ever, as under `ulimit -v`.
-    public static func missingBuffers(threads: Int) -> Int? {
+    /// Has OpenBLAS take what `threads` threads need to multiply, for good. It asks again and again, for ever, for what the
+    /// system does not give, so it must have its buffers before others take the last address space that `ulimit -v` leaves.
+    static func takeBuffers(threads: Int) {
         let size = threads * bufferSize
         let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-        guard let room = mmap(nil, size, PROT_READ | PROT_WRITE, flags, -1, 0), room != MAP_FAILED else { return size }
+        guard let room = mmap(nil, size, PROT_READ | PROT_WRITE, flags, -1, 0), room != MAP_FAILED else {
+            SystemResource.memory(bytes: size).isRefused()
+        }
         munmap(room, size)
-        return nil
+        // They are in none of its headers. A library without them gets its buffers with its first products.
+        typealias Take = @convention(c) (CInt) -> UnsafeMutableRawPointer?
+        typealias Give = @convention(c) (UnsafeMutableRawPointer?) -> Void
+        guard let take = dlsym(nil, "blas_memory_alloc"), let give = dlsym(nil, "blas_memory_free") else { return }
+        let buffers = (0..<threads).map { _ in unsafeBitCast(take, to: Take.self)(0) }
+        for buffer in buffers { unsafeBitCast(give, to: Give.self)(buffer) }
     }
 
     /// Starts the program again with other matrix kernels when those that OpenBLAS chose do not suit the processor.

@@ -60,9 +60,15 @@ package struct HDF5File: ~Copyable {
         }
     }
 
+    /// More groups within groups than any file of this project has: where one holds itself, there is no end of them.
+    private static let mostNested = 16
+
     /// The names in a group, in the order of their UTF-8 bytes.
     package func children(of group: String) throws(HDF5Error) -> [String] {
         let context = context(group)
+        guard group.utf8.count(where: { $0 == UInt8(ascii: "/") }) <= Self.mostNested else {
+            throw context.failure("list", "there are groups within groups without an end")
+        }
         var info = H5G_info_t()
         try context.check("list") { H5Gget_info_by_name(handle.id, group, &info, chdf5_default_properties()) }
         var names: [String] = []
@@ -74,13 +80,22 @@ package struct HDF5File: ~Copyable {
             let length = try context.check("list") { name(into: nil, 0) }
             var buffer = [CChar](repeating: 0, count: length + 1)
             try context.check("list") { name(into: &buffer, length + 1) }
-            names.append(String(decoding: buffer.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self))
+            let child = String(decoding: buffer.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+            // Names become those of files in an export.
+            guard !["", ".", ".."].contains(child), !child.contains("/") else {
+                throw context.failure("list", "\"\(child)\" in it is no name")
+            }
+            names.append(child)
         }
         return names
     }
 
-    /// What the object is, or `nil` for what this project's files do not hold.
+    /// What the object is, or `nil` for what a run's file does not hold, as links to other places or files.
     package func kind(of object: String) throws(HDF5Error) -> Kind? {
+        if object != "/" {
+            let isOwn = try context(object).check("open") { chdf5_is_hard_link(handle.id, object) }
+            guard isOwn > 0 else { return nil }
+        }
         let opened = try context(object).open("open") { H5Oopen(handle.id, object, chdf5_default_properties()) }
         return switch H5Iget_type(opened.id) {
         case H5I_GROUP: .group

@@ -25,6 +25,8 @@ enum ServingLaws {
         var taken = 0
         var otherObjectives = 0
         var separateSteps = 0
+        /// Records that weights of several versions went into, and that were learned from.
+        var mixedRecords = 0
 
         static func += (a: inout Seen, b: Seen) {
             a.preemptions += b.preemptions
@@ -43,6 +45,7 @@ enum ServingLaws {
             a.taken += b.taken
             a.otherObjectives += b.otherObjectives
             a.separateSteps += b.separateSteps
+            a.mixedRecords += b.mixedRecords
         }
     }
 
@@ -56,6 +59,7 @@ enum ServingLaws {
             let (log, backend) = try run(configuration, trace, demand, checked: true)
             note(log, configuration, &seen)
             seen.sealed += backend.books.sealed
+            seen.mixedRecords += backend.mixed.count
             guard log.status == .complete else { return "the run does not end" }
             if let problem = backend.allProblems.first { return problem }
             if let problem = problem(of: log, configuration, trace, demand) { return problem }
