@@ -122,7 +122,7 @@ def largest():
     rows = []
     path = trace(0.9, longest=2048)
     for checkpointing in ["none", "selective", "full"]:
-        result = run(path, training__checkpointing=checkpointing, training__update_every=200, training__sharing="idle",
+        result = run(path, training__checkpointing=checkpointing, training__update_every=400, training__sharing="idle",
                      training__micro_batch_tokens=10_000_000, device__host_memory="4TiB")
         most = {name: arm(result, name, "largest_micro_batch_tokens") for name in ["recompute", "reuse"]}
         rows.append([checkpointing] + [number(most[name], 0) for name in most] + [number(most["reuse"] / most["recompute"])]
