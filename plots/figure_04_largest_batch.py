@@ -29,7 +29,8 @@ def main():
     course.set(xlabel="tokens of the largest micro-batch", ylabel="device memory, peak (GiB)")
     course.set_xticks([2048, 8192, 32768, 131072], ["2048", "8192", "32768", "131072"])
     course.set_yticks([16, 32, 64], ["16", "32", "64"])
-    course.legend(fontsize=7, loc="upper left", bbox_to_anchor=(0.0, 0.88))
+    course.set_ylim(16, 84)
+    course.legend(fontsize=6.5, loc="lower right")
     places = np.arange(len(LABELS))[::-1]
     bars.barh(places, [fit / 1024 for fit, _, _ in fits], color=[style.ARMS[arm][0] for arm in LABELS], height=0.6)
     for place, (fit, spread, is_all) in zip(places, fits):
