@@ -9,7 +9,7 @@ import Testing
     private static func step(
         _ trace: Trace, _ change: (inout ArmConfiguration) -> Void = { _ in }
     ) throws -> StepRecord {
-        let configuration = MeasuredSimulationTests.configuration {
+        let configuration = TinyArm.configuration {
             $0.training.reuse = false
             $0.recording.scope = .none
             $0.training.auditEvery = 0
@@ -17,7 +17,7 @@ import Testing
             change(&$0)
             $0.adapt(to: trace)
         }
-        let (log, _) = try MeasuredSimulationTests.run(configuration, trace)
+        let (log, _) = try TinyArm.run(configuration, trace)
         #expect(log.steps.count == 1)
         return try #require(log.steps.first)
     }
