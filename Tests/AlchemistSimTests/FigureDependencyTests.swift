@@ -58,6 +58,8 @@ import Testing
         }
 
         func edit(_ path: String) throws {
+            // Times of files have steps of some milliseconds: an edit in that of the last picture would not be newer.
+            Thread.sleep(forTimeInterval: 0.05)
             let file = try #require(FileHandle(forWritingAtPath: folder.path(path)))
             try file.seekToEnd()
             try file.write(contentsOf: Data("\n# edited\n".utf8))
