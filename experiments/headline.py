@@ -41,10 +41,10 @@ class Runner:
                 "--repeats", str(repeats or self.repeats), "--json", "--quiet", "-o",
                 os.path.join(self.folder, "headline.h5"), *sets]
 
-    def run(self, name, requests, length, share, arms, settings, gap=2.0):
+    def run(self, name, requests, length, share, arms, settings, gap=2.0, repeats=None):
         trace = write_trace(os.path.join(self.folder, name + ".jsonl"), requests, length, share, gap)
         print("running", name, file=sys.stderr)
-        result = subprocess.run(self.command(trace, arms, settings), stdout=subprocess.PIPE)
+        result = subprocess.run(self.command(trace, arms, settings, repeats), stdout=subprocess.PIPE)
         if result.returncode != 0:
             sys.exit(f"{name}: the program ended with {result.returncode}")
         return json.loads(result.stdout)
@@ -143,6 +143,45 @@ def memory(runner, quick):
     return table("Training memory, and latency against serving alone, 512 tokens, p = 0.9", header, rows)
 
 
+def devices(runner, quick):
+    """What a device trains in a second: a backlog of feedback, on the server's device or on one of the trainer's own."""
+    rows = []
+    colocated = ["keep-all", "selective", "checkpoint"]
+    arms = ["serve-only"] + colocated + ["separate-" + name for name in colocated] + ["reuse"]
+    for tuning in ("lora", "full"):
+        result = runner.run(f"devices-{tuning}", 12 if quick else 24, 512, 0.9, arms, {"training.tuning": tuning}, gap=0.02)
+        reuse = result["arms"]["reuse"]["tokens_per_device_second"]
+        for name in arms[1:]:
+            arm = result["arms"][name]
+            rows.append([tuning, name, "2" if name.startswith("separate") else "1",
+                         figure(arm["tokens_per_busy_second"], 0), figure(arm["tokens_per_wall_second"], 0),
+                         figure(arm["tokens_per_device_second"], 0),
+                         figure(reuse / arm["tokens_per_device_second"]), figure(arm["training_peak_bytes"] / 2**20, 1),
+                         figure(1000 * arm["ttft_p90"], 0)])
+    header = ["tuning", "arm", "devices", "tokens / busy s", "tokens / wall s", "tokens / device s", "reuse's to it",
+              "training memory, MiB", "TTFT p90, ms"]
+    return table("Throughput by device: requests faster than they can be trained on, 512 tokens, p = 0.9", header, rows)
+
+
+def largest(runner, quick):
+    """The most tokens that the program lets each arm train on at once within one device memory."""
+    arms = ["keep-all", "selective", "checkpoint", "offload", "reuse", "reuse-checkpoint"]
+    samples, length = 24 if quick else 48, 128
+    settings = {"device.memory": "160MiB", "training.tuning": "lora", "training.micro_batch_tokens": 1000000,
+                "training.update_every": samples, "recording.prefetch_layers": 0}
+    result = runner.run("largest", samples, length, 0.9, arms, settings, gap=0.5, repeats=1)
+    most = {name: result["arms"][name]["largest_micro_batch_tokens"] for name in arms}
+    rows = []
+    for name in arms:
+        arm = result["arms"][name]
+        rows.append([name, ("≥ " if most[name] >= samples * length else "") + figure(most[name], 0),
+                     figure(most[name] / most["keep-all"]), figure(arm["device_peak_bytes"] / 2**20, 1),
+                     figure((arm["host_peak_bytes"] or 0) / 2**20, 0), figure(arm["reused_token_fraction"], 3),
+                     figure(arm["tokens_per_busy_second"], 0)])
+    header = ["arm", "tokens", "of keep-all", "device peak, MiB", "host, MiB", "p", "tokens / busy s"]
+    return table(f"Most tokens trained on at once within 160 MiB, samples of {length}, LoRA, p = 0.9", header, rows)
+
+
 def longest(runner, quick):
     """The largest sample that each arm trains within one device memory, found by running."""
     rows = []
@@ -174,11 +213,11 @@ def main():
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--quick", action="store_true", help="few points: does it work?")
     options.add_argument("--backend", default="measured", help="a profile prices the same work where the machine is busy")
-    options.add_argument("--only", default="lengths,shares,memory,longest")
+    options.add_argument("--only", default="lengths,shares,memory,devices,largest,longest")
     arguments = options.parse_args()
     repeats = 1 if arguments.quick else arguments.repeats
     runner = Runner(arguments.program, os.path.dirname(arguments.output) or ".", repeats, arguments.backend)
-    parts = dict(lengths=lengths, shares=shares, memory=memory, longest=longest)
+    parts = dict(lengths=lengths, shares=shares, memory=memory, devices=devices, largest=largest, longest=longest)
     text = "\n".join(parts[name](runner, arguments.quick) for name in arguments.only.split(","))
     with open(arguments.output + ".partial", "w") as file:
         file.write(text)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Device memory against the tokens that are trained on at once, and how many fit into 72 of 80 GiB."""
+"""Device memory against the tokens of the largest micro-batch, up to what the program lets through on 72 of 80 GiB."""
 import numpy as np
 import style
 from grid import Grid, over_seeds
@@ -13,29 +13,32 @@ LABELS = {"recompute-none": "recompute, no checkpoints", "recompute": "recompute
 def main():
     arguments = style.arguments(__doc__)
     grid = Grid(arguments.grid)
-    sizes = grid.axis("training_micro_batch_tokens")
     figure, (course, bars) = plt.subplots(1, 2, figsize=(7.2, 3.3), width_ratios=[1.4, 1])
     fits = []
     for arm, label in LABELS.items():
+        tokens, spread = over_seeds(grid.arm("largest_micro_batch_tokens", arm))
         mean, half = over_seeds(grid.arm("device_peak_bytes", arm) / 2**30)
-        style.line(course, sizes, mean, half, **style.arm(arm), label=label)
-        fitting = sizes[mean <= LIMIT]
-        fits.append(fitting.max() if len(fitting) else 0)
+        style.line(course, tokens, mean, half, **style.arm(arm), label=label)
+        # The last limit is none: there the device decides.
+        step = over_seeds(grid.arm("trained_tokens", arm) / grid.arm("training_steps", arm))[0][-1]
+        fits.append((tokens[-1], spread[-1], tokens[-1] > 0.9 * step))
     course.axhline(LIMIT, color="black", linewidth=0.9, linestyle=(0, (1, 1)))
-    course.text(sizes[0], LIMIT * 1.04, f"{LIMIT} GiB", fontsize=8)
+    course.text(2048, LIMIT * 1.04, f"{LIMIT} GiB", fontsize=8)
     course.set_xscale("log", base=2)
     course.set_yscale("log", base=2)
-    course.set(xlabel="tokens of a micro-batch", ylabel="device memory, peak (GiB)")
-    course.set_xticks([2048, 8192, 32768, 98304], ["2048", "8192", "32768", "98304"])
-    course.set_yticks([16, 32, 64, 128, 256, 512], ["16", "32", "64", "128", "256", "512"])
-    course.legend(fontsize=7, loc="upper left", bbox_to_anchor=(0.0, 0.88))
+    course.set(xlabel="tokens of the largest micro-batch", ylabel="device memory, peak (GiB)")
+    course.set_xticks([2048, 8192, 32768, 131072], ["2048", "8192", "32768", "131072"])
+    course.set_yticks([16, 32, 64], ["16", "32", "64"])
+    course.set_ylim(16, 84)
+    course.legend(fontsize=6.5, loc="lower right")
     places = np.arange(len(LABELS))[::-1]
-    bars.barh(places, np.array(fits) / 1024, color=[style.ARMS[arm][0] for arm in LABELS], height=0.6)
-    for place, fit in zip(places, fits):
-        more = "more than " if fit == sizes[-1] else ""
-        bars.text(fit / 1024 + 1, place, f"{more}{fit}" if not more else f"≥ {fit}", va="center", fontsize=7.5)
+    bars.barh(places, [fit / 1024 for fit, _, _ in fits], color=[style.ARMS[arm][0] for arm in LABELS], height=0.6)
+    for place, (fit, spread, is_all) in zip(places, fits):
+        half = "" if np.isnan(spread) else f" ± {spread:.0f}"
+        bars.text(fit / 1024 + 1, place, f"{'≥ ' if is_all else ''}{fit:.0f}{half}", va="center", fontsize=7.5)
     bars.set_yticks(places, [label.replace(", ", ",\n") for label in LABELS.values()], fontsize=7.5)
-    bars.set(xlabel=f"largest micro-batch tried that\nfits {LIMIT} GiB (1024 tokens)", xlim=(0, max(fits) / 1024 * 1.35))
+    bars.set(xlabel=f"largest micro-batch that the program\ntrains in {LIMIT} GiB (1024 tokens)",
+             xlim=(0, max(fit for fit, _, _ in fits) / 1024 * 1.5))
     bars.grid(axis="y", visible=False)
     style.save(figure, arguments.output)
 

@@ -79,16 +79,13 @@ class Row:
     reason: str
 
 
-def tokens_that_fit(grid, arm, limits):
-    """Tokens of the micro-batch at which an arm's memory reaches each seed's limit, linear between the sizes tried."""
-    sizes = grid.axis("training_micro_batch_tokens")
-    peaks = grid.arm("device_peak_bytes", arm)
-    for seed, limit in enumerate(limits):
-        # Beyond the sizes tried nothing is known, and `interp` would answer with the last of them.
-        if not peaks[0, seed] <= limit <= peaks[-1, seed] or np.any(np.diff(peaks[:, seed]) < 0):
-            raise SystemExit(f"{grid.folder.parent.name}: the sizes tried do not span {limit / 2**30:.2f} GiB with {arm}, "
-                             f"seed {seed}: peaks of {peaks[0, seed] / 2**30:.2f} to {peaks[-1, seed] / 2**30:.2f} GiB")
-    return np.array([np.interp(limit, peaks[:, seed], sizes) for seed, limit in enumerate(limits)])
+def tokens_that_fit(grid, arm):
+    """Tokens of the largest micro-batch that the program let an arm train on its device, by seed."""
+    largest = grid.arm("largest_micro_batch_tokens", arm)
+    step = grid.arm("trained_tokens", arm) / grid.arm("training_steps", arm)
+    if np.any(largest > 0.9 * step):
+        raise SystemExit(f"{grid.folder.parent.name}: {arm} trains whole steps at once: nothing is known of what its device holds")
+    return largest
 
 
 class Claims:
@@ -171,17 +168,13 @@ class Claims:
         return self.row(f"memory during training lower than with {name} by", "up to 47 %", figures, up_to(47, 0), reason)
 
     def tokens(self, baseline):
-        # The machine's memory is large for its model, so its limit is what recomputing needs for 4096 tokens.
-        sizes = list(self.cpu_tokens.axis("training_micro_batch_tokens"))
-        places = {PAIRED: (self.cpu_tokens, self.cpu_tokens.arm("device_peak_bytes", "recompute")[sizes.index(4096)]),
-                  LONG: (self.gpu_tokens, [72 * 2**30] * len(self.gpu_tokens.axis("seed")))}
         figures = {
-            column: Figure(tokens_that_fit(grid, "reuse", limits) / tokens_that_fit(grid, baseline, limits), FACTOR)
-            for column, (grid, limits) in places.items()}
+            column: Figure(tokens_that_fit(grid, "reuse") / tokens_that_fit(grid, baseline), FACTOR)
+            for column, grid in [(PAIRED, self.cpu_tokens), (LONG, self.gpu_tokens)]}
         name = {"recompute": "selective checkpointing", "recompute-full": "full checkpointing"}[baseline]
         return self.row(
             f"tokens whose training fits at once, against {name}", "up to 2x", figures, up_to(2, 1),
-            "by the peaks of a device in which everything fits: in 72 GiB (A100), and in what recomputing takes for 4096 tokens "
+            "the largest micro-batch that the program let each train on one device: 72 of 80 GiB (A100), and 512 MiB "
             "(CPU, priced by a profile, with the books that measured work has). Only tokens without records are kept whole, which "
             "at p = 0.9 are a tenth: that is why it can be far more than twice" if baseline == "recompute" else
             "full checkpointing keeps less of each token than the reloaded records of two layers and the tokens without records")

@@ -104,7 +104,7 @@ import Testing
         let record = [try begin(0..<12), try begin(12..<20), try begin(20..<23)]
         var sample = Self.sample(0, shared: shared, [(1, 6), (0, 4)])
         sample.record = record
-        var trainer = Self.trainer()
+        let trainer = Self.trainer()
         let other = Self.sample(7, shared: shared, [(0, 2), (1, 2)])
         let plan = trainer.microBatch(of: [other, sample], stepLossTokens: 14, records: memory.records).plan
         #expect(plan.objective == .group && plan.lossRows == 14 && plan.rows == other.rows + sample.rows)
@@ -132,7 +132,7 @@ import Testing
                 request, shared: stream.below(3) > 0, prompt: 1 + stream.below(9),
                 (0..<1 + stream.below(4)).map { ($0, 1 + stream.below(5)) })
         }
-        var trainer = Self.trainer()
+        let trainer = Self.trainer()
         let memory = MemorySystem(
             device: DeviceConfiguration(), kvBlockTokens: 4,
             sizes: RecordSizes(layers: 3, activationsPerToken: Bytes(1), kvPerToken: Bytes(1), finalPerToken: Bytes(1)))

@@ -271,7 +271,8 @@ extension ScenarioField {
             \.base.training.sharedPrompts),
         integer("training.update_every", 1...1_000_000, "Samples that form one step.", \.base.training.updateEvery),
         integer(
-            "training.micro_batch_tokens", 1...10_000_000, "Tokens that go through one forward and backward together.",
+            "training.micro_batch_tokens", 1...10_000_000,
+            "Tokens that go through one forward and backward together, or fewer where the device has no room for them.",
             \.base.training.microBatchTokens),
         choice("training.loss_on", "Tokens that carry loss.", \.base.training.lossTokens),
         choice(

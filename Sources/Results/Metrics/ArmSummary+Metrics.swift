@@ -160,6 +160,9 @@ extension ArmSummary {
     private static let trainingMetrics: [Metric<ArmSummary>] = [
         training("training_steps", .one, "training steps applied") { Double($0.steps) },
         training("training_samples", .one, "samples of applied steps") { Double($0.samples) },
+        training("largest_micro_batch_tokens", .tokens, "most tokens that went through the model together") {
+            Double($0.largestMicroBatch)
+        },
         training("trained_tokens", .tokens, "tokens of applied steps: of each answer, its prompt included") {
             Double($0.tokens)
         },

@@ -4,6 +4,8 @@ public import Simulator
 public struct TrainingSummary: Sendable, Equatable {
     public var steps: Int
     public var samples: Int
+    /// Tokens of the largest micro-batch.
+    public var largestMicroBatch: Int
     /// Tokens of samples whose gradients were applied: of each answer, its prompt included.
     public var tokens: Int
     /// Prompt tokens among them that did not run again for a further answer.
@@ -40,6 +42,7 @@ public struct TrainingSummary: Sendable, Equatable {
         guard !log.steps.isEmpty else { return nil }
         steps = log.steps.count
         samples = log.steps.reduce(0) { $0 + $1.samples }
+        largestMicroBatch = log.steps.reduce(0) { max($0, $1.largestMicroBatch) }
         tokens = log.steps.reduce(0) { $0 + $1.tokens }
         sharedTokens = log.steps.reduce(0) { $0 + $1.sharedTokens }
         reusedTokens = log.steps.reduce(0) { $0 + $1.reusedTokens }

@@ -1,8 +1,9 @@
 /// What an arm needs of both tiers at least, found before any work is done.
 ///
 /// Beside the static owners the device must hold, at the same time, a KV block and the whole forward pass of the largest
-/// possible micro-batch: then neither the server nor the trainer can get stuck for good. Requests whose KV takes more
-/// blocks than there are will be refused. The host must hold the record of the largest request if records are offloaded.
+/// sample, none of it recorded: then neither the server nor the trainer can get stuck for good. Larger micro-batches, and
+/// records, are there as far as there is room for them. Requests whose KV takes more blocks than there are will be refused.
+/// The host must hold the record of the largest request if records are offloaded.
 public struct MemoryRequirement: Sendable {
     /// What stays for the whole run.
     public let fixed: [(tier: MemoryTier, owner: MemoryOwner, bytes: Bytes)]
@@ -14,17 +15,15 @@ public struct MemoryRequirement: Sendable {
     public let kvBlock: Bytes
     /// The KV blocks of the largest request.
     public let largestKV: Bytes
-    /// Activations and scratch of the largest micro-batch; zero without training.
-    public let microBatch: Bytes
-    /// Tokens of that micro-batch.
-    public let microBatchRows: Int
+    /// Activations and scratch of the largest sample; zero without training.
+    public let sample: Bytes
     /// Where the trainer's device is a separate one: the sum of what it must hold.
-    public var trainerDevice: Bytes { hasTrainerDevice ? sum(on: .trainerDevice) + microBatch : .zero }
+    public var trainerDevice: Bytes { hasTrainerDevice ? sum(on: .trainerDevice) + sample : .zero }
     /// The least memory of the serving device.
-    public var device: Bytes { sum(on: .device) + kvBlock + sharedMicroBatch }
+    public var device: Bytes { sum(on: .device) + kvBlock + sampleBesideServer }
     /// What is enough for the trainer and, at the same time, for the largest request.
-    public var deviceForEveryRequest: Bytes { sum(on: .device) + largestKV + sharedMicroBatch }
-    private var sharedMicroBatch: Bytes { hasTrainerDevice ? .zero : microBatch }
+    public var deviceForEveryRequest: Bytes { sum(on: .device) + largestKV + sampleBesideServer }
+    private var sampleBesideServer: Bytes { hasTrainerDevice ? .zero : sample }
     private let hasTrainerDevice: Bool
     /// The least host memory.
     public let host: Bytes
@@ -76,24 +75,18 @@ public struct MemoryRequirement: Sendable {
         kvLimit = max(.zero, limit)
         kvBlocks = kvLimit.count / max(1, kvBlock.count)
         if training {
-            let largest = Self.largestMicroBatch(of: trace, configuration)
-            microBatchRows = largest.rows
+            let largest = Self.largestSample(of: trace, configuration)
             let activations = (0..<demand.model.layers).map {
                 footprint.trainActivations(layer: $0, freshRows: largest.rows, freshLossRows: largest.lossRows)
             }
             let offload = configuration.training.offload(of: activations)
             hostActivations = offload?.hostBytes ?? .zero
             let kept: Bytes = offload?.windowBytes ?? activations.reduce(.zero, +)
-            let fresh =
+            sample =
                 kept + footprint.finalPerToken * largest.lossRows
                 + demand.trainWorkspace(for: largest, unitRows: largest.rows)
-            // Its records may hold more than the trainer keeps itself, and all of their layers be on the device. Any
-            // mixture of recorded and fresh tokens needs no more than the larger of the two.
-            let isRecorded = configuration.training.reuse && configuration.recording.scope != .none
-            microBatch = isRecorded ? max(fresh, Self.recordedBytes(of: largest, demand)) : fresh
         } else {
-            microBatch = .zero
-            microBatchRows = 0
+            sample = .zero
             hostActivations = .zero
         }
         let scope = configuration.recording.scope
@@ -124,9 +117,15 @@ public struct MemoryRequirement: Sendable {
             throw .tooLittleMemory(
                 tier: .host, needed: host, available: device.hostMemory,
                 purpose: hostActivations > .zero
-                    ? "the trainer's activations of the largest micro-batch (device.host_memory)"
+                    ? "the trainer's activations of the largest sample (device.host_memory)"
                     : "the longest record (device.host_memory)")
         }
+    }
+
+    /// What a micro-batch may take at most, its records that lie on the device included: everything but what stays there for
+    /// good and, beside a server, a KV block.
+    public func microBatchRoom(on device: DeviceConfiguration) -> Bytes {
+        device.usableMemory - (hasTrainerDevice ? sum(on: .trainerDevice) : sum(on: .device) + kvBlock)
     }
 
     private func sum(on tier: MemoryTier) -> Bytes {
@@ -137,47 +136,24 @@ public struct MemoryRequirement: Sendable {
     private func purpose(on tier: MemoryTier) -> String {
         var parts = fixed.filter { $0.tier == tier && $0.bytes > .zero }.map { "\($0.owner.name) \($0.bytes)" }
         if tier == .device { parts.append("one KV block \(kvBlock)") }
-        if microBatch > .zero, hasTrainerDevice == (tier == .trainerDevice) {
-            parts.append("largest micro-batch \(microBatch)")
+        if sample > .zero, hasTrainerDevice == (tier == .trainerDevice) {
+            parts.append("largest sample \(sample)")
         }
         return "this arm (device.memory: " + parts.joined(separator: ", ") + ")"
     }
 
-    /// What a micro-batch needs whose tokens all have records, on the device in all layers.
-    private static func recordedBytes(of microBatch: MicroBatch, _ demand: some MemoryDemand) -> Bytes {
-        var recorded = microBatch
-        for index in recorded.sequences.indices {
-            recorded.sequences[index].recorded = [
-                RecordedSpan(
-                    chunk: ChunkID(slot: 0, generation: 0), tokens: 0..<recorded.sequences[index].tokens,
-                    versions: 0...0)
-            ]
-        }
-        let sizes = demand.footprint.recordSizes
-        return sizes.activations(tokens: recorded.rows, finalRows: recorded.lossRows)
-            + max(sizes.kvPerToken, sizes.cachedKVPerToken) * (sizes.layers * recorded.rows) + sizes.finalPerToken
-            * recorded.lossRows
-            + demand.trainWorkspace(for: recorded, unitRows: recorded.rows)
-    }
-
-    /// A micro-batch with as many rows as any samples of the trace can fill one with, wholly recomputed: the largest
-    /// sample, and as much of the other largest of a step as the limit lets beside it.
-    private static func largestMicroBatch(of trace: Trace, _ configuration: ArmConfiguration) -> MicroBatch {
-        let training = configuration.training
-        let lengths = trace.requests.map { request in
+    /// A micro-batch of as many rows as the trace's largest sample has, wholly recomputed.
+    private static func largestSample(of trace: Trace, _ configuration: ArmConfiguration) -> MicroBatch {
+        let lengths = trace.requests.lazy.map { request in
             max(
                 request.promptTokens + request.outputTokens - 1,
                 configuration.feedback(on: request).flatMap { configuration.sample(of: request, -1, $0) }?.rows ?? 0)
         }
-        let step = lengths.sorted(by: >).prefix(training.updateEvery)
-        let largest = step.first ?? 0
-        let rows = max(largest, min(training.microBatchTokens, step.reduce(0, +)))
-        let sequences = [largest, rows - largest].filter { $0 > 0 }.map { tokens in
-            TrainingSequencePlan(
-                request: -1, promptTokens: tokens, lossTokens: 0..<tokens, recorded: [])
-        }
+        let rows = lengths.max() ?? 0
+        let sequences =
+            rows > 0 ? [TrainingSequencePlan(request: -1, promptTokens: rows, lossTokens: 0..<rows, recorded: [])] : []
         return MicroBatch(
-            id: -1, version: 0, sequences: sequences, objective: training.learnsPairs ? .dpo : .sft,
+            id: -1, version: 0, sequences: sequences, objective: configuration.training.learnsPairs ? .dpo : .sft,
             stepLossTokens: max(rows, 1))
     }
 }

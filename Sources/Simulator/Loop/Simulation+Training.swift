@@ -23,7 +23,7 @@ extension Simulation {
     }
 
     /// The tier that the trainer computes in.
-    private var trainerTier: MemoryTier { hasTrainerDevice ? .trainerDevice : .device }
+    var trainerTier: MemoryTier { hasTrainerDevice ? .trainerDevice : .device }
 
     /// No more samples will come.
     private var isDraining: Bool { openRequests == 0 && pendingFeedback == 0 }
@@ -79,67 +79,25 @@ extension Simulation {
 
     /// Makes sure that the step has an open micro-batch or its closing units; false when memory must be waited for.
     private mutating func openMicroBatch() throws -> Bool {
-        guard let step = trainer.step, step.open == nil, step.closing == nil else { return true }
-        guard let samples = step.pending.first else { return true }
-        var (plan, stale) = trainer.microBatch(
-            of: samples, stepLossTokens: step.record.lossTokens, stepSamples: step.record.samples,
-            records: memory.records)
-        let leftOut = plan.leaveOutPartialChunks(of: memory.records, rows: microBatchRows)
-        let estimate = { [plan] (unit: TrainerUnit) in
-            backend.estimate(.train(TrainerQuantum(microBatch: plan, units: [unit])))
-        }
-        let (units, unitRows) = trainer.planner.units(
-            for: plan, plans: backend.footprint.plans, estimate: estimate)
-        let chunks = plan.chunks
-        let reloads = ReloadPlan(
-            chunks: chunks.map(\.id), records: memory.records, layers: backend.model.layers,
-            prefetchLayers: configuration.recording.prefetchLayers, hasFreshRows: plan.freshRows > 0)
-        let activations = (0..<backend.model.layers).map {
-            backend.footprint.trainActivations(layer: $0, freshRows: plan.freshRows, freshLossRows: plan.freshLossRows)
-        }
-        let open = Trainer.OpenMicroBatch(
-            plan: plan, chunks: chunks, run: Trainer.UnitRun(units: units, predict: estimate), reloads: reloads,
-            workspace: backend.trainWorkspace(for: plan, unitRows: unitRows),
-            activations: activations,
-            offload: configuration.training.offload(of: activations),
-            finalBytes: backend.footprint.finalPerToken * plan.freshLossRows)
-        for chunk in chunks { memory.pin(chunk.id, uses: chunk.uses) }
+        guard let step = trainer.step, step.open == nil, step.closing == nil, !step.pending.isEmpty else { return true }
+        let admitted = admitMicroBatch(of: step)
+        let open = admitted.open
+        for chunk in open.chunks { memory.pin(chunk.id, uses: chunk.uses) }
         guard reserve(open) else {
-            for chunk in chunks { memory.unpin(chunk.id) }
+            for chunk in open.chunks { memory.unpin(chunk.id) }
             return false
         }
-        for chunk in chunks { log.recording.hedgedBytes += memory.records.hedgedBytes(of: chunk.id) }
-        for part in stale {
+        for chunk in open.chunks { log.recording.hedgedBytes += memory.records.hedgedBytes(of: chunk.id) }
+        for part in admitted.stale {
             trainer.step?.record.staleTokens += part.tokens.count
             memory.release(part.chunk, because: .stale)
         }
-        for part in leftOut { memory.release(part.chunk, because: .deviceFull) }
-        trainer.step?.pending.removeFirst()
-        trainer.step?.open = open
-        noteReuse(in: plan)
+        for part in admitted.leftOut { memory.release(part.chunk, because: .deviceFull) }
+        trainer.open(open, samples: admitted.samples)
+        noteReuse(in: open.plan)
         try flushMovements()
-        try backend.open(plan, unitRows: unitRows)
+        try backend.open(open.plan, unitRows: admitted.unitRows)
         return true
-    }
-
-    /// Room for a micro-batch. The server may free memory later; records of others give way when it has nothing to do, or
-    /// when records are the ones to give way.
-    private mutating func reserve(_ open: Trainer.OpenMicroBatch) -> Bool {
-        let wanted: [(Bytes, MemoryOwner)] = [
-            (open.workspace, .trainWorkspace),
-            (open.activationBytes + open.finalBytes, .trainActivations),
-            (open.reloads.windowBytes + open.reloads.kvBytes, .staged),
-        ]
-        let hostBytes = open.offload?.hostBytes ?? .zero
-        guard memory.ledger.free(on: .host) >= hostBytes else { return false }
-        let total = wanted.reduce(Bytes.zero) { $0 + $1.0 }
-        if !memory.makeRoom(for: total, on: trainerTier) {
-            guard !hasTrainerDevice, scheduler.isEmpty || configuration.recording.backpressure == .drop,
-                memory.giveUpRecords(for: total)
-            else { return false }
-        }
-        return memory.reserve(hostBytes, for: .trainActivations, on: .host)
-            && wanted.allSatisfy { memory.reserve($0.0, for: $0.1, on: trainerTier) }
     }
 
     private mutating func noteReuse(in plan: MicroBatch) {
@@ -158,6 +116,7 @@ extension Simulation {
             step.tokenAges += age * span.tokens.count
         }
         step.record.microBatches += 1
+        step.record.largestMicroBatch = max(step.record.largestMicroBatch, plan.rows)
         trainer.step = step
     }
 

@@ -24,8 +24,8 @@ public struct Simulation<Backend: ExecutionBackend> {
     package var log = ArmLog()
     /// What is recorded of each request that is not a sample yet.
     var records: [Int: OpenRecord] = [:]
-    /// Tokens that there is room for in any micro-batch, recorded or not.
-    let microBatchRows: Int
+    /// What a micro-batch may take on the trainer's device.
+    let microBatchRoom: Bytes
     /// Whether each request is recorded; empty if all are.
     let selected: [Bool]
     /// The next iteration, planned, while it waits for room for its records.
@@ -75,7 +75,7 @@ public struct Simulation<Backend: ExecutionBackend> {
             device: configuration.device, kvBlockTokens: configuration.serving.kvBlockTokens,
             sizes: backend.footprint.recordSizes, kvBlocks: requirement.kvBlocks, recording: configuration.recording,
             hasTrainerDevice: configuration.hasTrainerDevice)
-        microBatchRows = requirement.microBatchRows
+        microBatchRoom = requirement.microBatchRoom(on: configuration.device)
         selected = Self.selection(trace, configuration)
         scheduler = Scheduler(configuration: configuration.serving, prefixes: Self.prefixes(configuration, trace))
         trainer = Trainer(configuration: configuration.training, model: backend.model)

@@ -159,6 +159,28 @@ extension MemorySystem {
 
     public mutating func unpin(_ id: ChunkID) { records.unpin(id, pool: &kv, ledger: &ledger) }
 
+    /// What chunks hold on the device: activations where serving left them, and KV blocks, each counted once.
+    func bytesOnDevice(of ids: [ChunkID]) -> Bytes {
+        var blocks: Set<Int> = []
+        var bytes = Bytes.zero
+        for chunk in ids.lazy.compactMap({ records[$0] }) {
+            bytes += records.bytes(of: chunk, chunk.onDevice, part: .activations)
+            if chunk.holdsBlocks { blocks.formUnion(chunk.kvBlocks) }
+        }
+        return bytes + kv.blockBytes * blocks.count
+    }
+
+    /// Drops the device copies of those pieces of the chunks that the host has, too; false if there are none.
+    mutating func dropHedges(of ids: [ChunkID]) -> Bool {
+        var hasDropped = false
+        for id in ids {
+            guard let chunk = records[id], !chunk.hedged.isEmpty else { continue }
+            records.freeDeviceCopies(id, chunk.hedged, pool: &kv, ledger: &ledger)
+            hasDropped = true
+        }
+        return hasDropped
+    }
+
     /// Queues the copy of a part of a piece back to the device, into room that the trainer has reserved.
     public mutating func reload(_ job: CopyJob, at now: SimTime) {
         toDevice.enqueue([job], at: now)

@@ -71,20 +71,14 @@ public struct Sample: Sendable {
         answers.indices.reduce(0) { $0 + lossTokens(kind, of: $1).count }
     }
 
-    /// Fills micro-batches with samples in order, each up to `limit` rows; a longer sample is alone. The answers of a
-    /// sample stay together.
-    public static func pack(_ samples: [Sample], limit: Int) -> [[Sample]] {
-        var batches: [[Sample]] = []
-        var filled = 0
-        for sample in samples {
-            if let last = batches.indices.last, filled + sample.rows <= limit {
-                batches[last].append(sample)
-                filled += sample.rows
-            } else {
-                batches.append([sample])
-                filled = sample.rows
-            }
+    /// How many of `samples`, from the first on, go through together in up to `limit` rows: one at least, however long. The
+    /// answers of a sample stay together.
+    public static func count(of samples: some Collection<Sample>, within limit: Int) -> Int {
+        var rows = 0
+        let fitting = samples.prefix { sample in
+            rows += sample.rows
+            return rows <= limit
         }
-        return batches
+        return min(samples.count, max(1, fitting.count))
     }
 }

@@ -6,6 +6,8 @@ public struct StepRecord: Sendable, Equatable {
     public var end = SimTime.zero
     public var samples: Int
     public var microBatches = 0
+    /// Tokens of the largest of them, each counted as often as it goes through the model.
+    public var largestMicroBatch = 0
     public var objective = Feedback.Kind.sft
     /// Tokens that were learned from: of each answer, its prompt included.
     public var tokens = 0

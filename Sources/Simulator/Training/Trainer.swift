@@ -42,8 +42,8 @@ public struct Trainer: Sendable {
     /// A step that has begun.
     public struct ActiveStep: Sendable {
         public var record: StepRecord
-        /// Samples of the micro-batches that have not been opened.
-        public var pending: [[Sample]]
+        /// Samples that no micro-batch has taken, in order.
+        public var pending: [Sample]
         /// Samples of the micro-batches that have been opened.
         public var opened = 0
         /// Sum over the reused tokens of their age in versions.
@@ -92,19 +92,21 @@ public struct Trainer: Sendable {
         record.sharedTokens = samples.reduce(0) { $0 + $1.sharedTokens }
         record.lossTokens = samples.reduce(0) { $0 + $1.lossCount(configuration.lossTokens) }
         record.learned = samples.map { LearnedSample(request: $0.request, ready: $0.ready, tokens: $0.tokens) }
-        step = ActiveStep(record: record, pending: Sample.pack(samples, limit: configuration.microBatchTokens))
+        step = ActiveStep(record: record, pending: samples)
         return true
     }
 
     /// The micro-batch that `samples` form, with those of their records that may be used.
     ///
     /// - Returns: the micro-batch, and the parts of records that exist but are too stale.
-    public mutating func microBatch(
-        of samples: [Sample], stepLossTokens: Int, stepSamples: Int = 1, records: RecordStore
+    public func microBatch(
+        of samples: some Sequence<Sample>, stepLossTokens: Int, stepSamples: Int = 1, records: RecordStore
     ) -> (plan: MicroBatch, stale: [RecordReference]) {
         var stale: [RecordReference] = []
         var sequences: [TrainingSequencePlan] = []
+        var objective = Feedback.Kind.sft
         for sample in samples {
+            objective = sample.objective
             var spans: [RecordedSpan] = []
             for part in sample.record {
                 guard let chunk = records[part.chunk], !chunk.dead else { continue }
@@ -116,11 +118,17 @@ public struct Trainer: Sendable {
             }
             sequences += sample.sequences(spans, after: sequences.count, configuration.lossTokens)
         }
-        microBatches += 1
         let plan = MicroBatch(
-            id: microBatches - 1, version: version, sequences: sequences,
-            objective: samples.first?.objective ?? .sft, stepLossTokens: stepLossTokens, stepSamples: stepSamples)
+            id: microBatches, version: version, sequences: sequences, objective: objective,
+            stepLossTokens: stepLossTokens, stepSamples: stepSamples)
         return (plan, stale)
+    }
+
+    /// The first `count` of the pending samples have become a micro-batch.
+    public mutating func open(_ microBatch: OpenMicroBatch, samples count: Int) {
+        microBatches += 1
+        step?.pending.removeFirst(count)
+        step?.open = microBatch
     }
 
     /// Units that run in the next quantum: as many as are predicted to fit, as long as their inputs are there.
