@@ -52,7 +52,7 @@ enum ReportStyle {
         h1{font-size:1.6rem;line-height:1.25;margin:0 0 .25rem;overflow-wrap:anywhere}
         h2{font-size:1.25rem;margin:2.5rem 0 .75rem;padding-top:.75rem;border-top:1px solid var(--rule)}
         h3{font-size:1rem;margin:0 0 .35rem;overflow-wrap:anywhere}
-        p{margin:.4rem 0;max-width:50rem}.soft{color:var(--soft)}
+        p{margin:.4rem 0;max-width:50rem;overflow-wrap:anywhere}.soft{color:var(--soft)}
         a{color:var(--link)}a:focus-visible,summary:focus-visible,[tabindex]:focus-visible{outline:3px solid \
         var(--link);outline-offset:2px;border-radius:3px}
         .skip{position:fixed;left:-100rem;top:.5rem;background:var(--page);padding:.5rem 1rem;z-index:1}
