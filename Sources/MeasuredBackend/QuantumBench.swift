@@ -35,6 +35,8 @@ struct QuantumBench {
 
     /// The time of a piece of work, and the sum of the prices of its operators.
     private struct Observation {
+        /// Of a serving iteration; zero for a unit of training.
+        var sequences = 0
         let priced: Double
         let seconds: Double
     }
@@ -47,15 +49,18 @@ struct QuantumBench {
         var times = [[Double]](repeating: [], count: iterations.count)
         for _ in 0..<rounds {
             for (index, iteration) in iterations.enumerated() {
-                // A server that decodes has mostly decoded the tokens before of the same sequences: their K and V, and what
-                // fits of the weights, are in the caches.
-                if WorkPhase(iteration) == .decode { _ = try backend.execute(.serve(iteration)) }
+                // A server that decodes has mostly decoded the tokens before of the same sequences, some dozens of times:
+                // their K and V, and what fits of the weights, are in the caches, more of them each time.
+                let before = WorkPhase(iteration) != .decode ? 0 : effort == .quick ? 1 : 8
+                for _ in 0..<before { _ = try backend.execute(.serve(iteration)) }
                 times[index].append(try backend.execute(.serve(iteration)).duration.seconds)
             }
         }
         for (iteration, times) in zip(iterations, times) {
             observations[WorkPhase(iteration), default: []].append(
-                Observation(priced: pricer.price(of: iteration).seconds, seconds: Sample(times).median))
+                Observation(
+                    sequences: iteration.slices.count, priced: pricer.price(of: iteration).seconds,
+                    seconds: Sample(times).median))
         }
         try closeRequests()
         for batch in microBatches {
@@ -77,7 +82,25 @@ struct QuantumBench {
                 }
             }
         }
-        return observations.mapValues(Self.fit)
+        let decoding = observations.removeValue(forKey: .decode)
+        var corrections = observations.mapValues(Self.fit)
+        if let decoding { corrections[.decode] = Self.fitBySequences(decoding) }
+        return corrections
+    }
+
+    /// A scale for each number of sequences, without an overhead. No line over prices tells both one sequence, whose
+    /// products stream weights, and nine, whose products compute.
+    private static func fitBySequences(_ observations: [Observation]) -> HardwareProfile.Correction {
+        let counts = Set(observations.map(\.sequences)).sorted()
+        return HardwareProfile.Correction(
+            sequences: counts,
+            scales: counts.map { count in proportion(observations.filter { $0.sequences == count }) }, overhead: 0)
+    }
+
+    /// The scale with the least sum of squared errors over times.
+    private static func proportion(_ observations: [Observation]) -> Double {
+        observations.reduce(0) { $0 + $1.priced }
+            / observations.reduce(0) { $0 + $1.priced * $1.priced / $1.seconds }
     }
 
     /// The line `overhead + scale x priced` with the least sum of squared errors over times, and no negative overhead. So
@@ -95,7 +118,7 @@ struct QuantumBench {
             let scale = (s * oo - o * os) / determinant
             if overhead >= 0, scale > 0 { return HardwareProfile.Correction(scale: scale, overhead: overhead) }
         }
-        return HardwareProfile.Correction(scale: s / ss, overhead: 0)
+        return HardwareProfile.Correction(scale: proportion(observations), overhead: 0)
     }
 
     // MARK: Serving
@@ -103,7 +126,7 @@ struct QuantumBench {
     /// Iterations that only decode, that only prefill, and that do both, with and without context and recording.
     private func iterations() throws -> [ServingIteration] {
         let longest = min(engine.config.maxContext / 2, effort == .quick ? 2 * serving.tokenBudget : 768)
-        let batches = effort == .quick ? [1, 4] : [1, 2, 3, 5, 8, 12, 16, 24, 32]
+        let batches = effort == .quick ? [1, 4] : [1, 2, 3, 5, 8, 9, 12, 16, 24, 32]
         let contexts = effort == .quick ? [longest] : [longest / 16, longest / 3, longest]
         let most = min(serving.maxBatch, batches[batches.count - 1])
         try openRequests(most + 1, tokens: longest + serving.tokenBudget)

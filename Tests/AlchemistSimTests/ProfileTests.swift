@@ -21,7 +21,9 @@ import Testing
             products: [.forward: surface, .inputGradient: surface, .weightGradient: surface],
             heads: .init(queryWidth: 64, kvWidth: 32), attention: plane, attentionBackward: plane,
             decodeAttention: plane, passes: [.norm: line, .optimizer: line],
-            corrections: [.decode: .init(scale: 1.0 / 3, overhead: 1e-5), .loss: .none])
+            corrections: [
+                .decode: .init(sequences: [1, 8], scales: [1.0 / 3, 2.5], overhead: 1e-5), .loss: .none,
+            ])
     }()
 
     /// A profile that every plan of the smallest model can be priced by.
@@ -63,8 +65,20 @@ import Testing
             "p.yaml:12: field `limits.bytes_per_second`: found `-30000000000.0`, expected a number above zero"
         ),
         (
-            "  decode: {scale", "  decod: {scale",
+            "  decode: {sequences", "  decod: {sequences",
             "p.yaml:19: field `corrections.decod`: there is no such field; did you mean `decode`?"
+        ),
+        (
+            "sequences: [1, 8]", "sequences: [8, 8]",
+            "p.yaml:19: field `corrections.decode.sequences`: expected numbers that ascend"
+        ),
+        (
+            "sequences: [1, 8]", "sequences: [1, 8, 9]",
+            "p.yaml:19: field `corrections.decode.scale`: found 2 numbers, expected 3"
+        ),
+        (
+            "sequences: [1, 8], ", "",
+            "p.yaml:19: field `corrections.decode.scale`: expected a single value"
         ),
         ("m: [1, 24]", "m: [24, 1]", "p.yaml:23: field `products.forward.m`: expected sizes that ascend"),
         ("m: [1, 24]", "m: []", "p.yaml:23: field `products.forward.m`: expected sizes that ascend"),

@@ -6,19 +6,14 @@ import Testing
 /// Held-out losses and each sample's audit, which no clock sees.
 @Suite(.serialized) struct EvaluationTests {
     private static func run(_ change: (inout ArmConfiguration) -> Void) throws -> ArmLog {
-        let trace = try MeasuredSimulationTests.trace(requests: 16)
-        let configuration = MeasuredSimulationTests.configuration {
+        let trace = try TinyArm.trace(requests: 16)
+        let configuration = TinyArm.configuration {
             $0.training.updateEvery = 2
             change(&$0)
         }
-        let engine = EngineContext(MeasuredSimulationTests.model, pool: ThreadPool(width: 2))
-        var options = MeasuredOptions(configuration)
-        options.heldOut = HeldOutTexts(vocabulary: 512, tokens: 512, shift: 0.5)
-        let backend = MeasuredBackend(
-            engine: engine, profile: .paced, tokens: MeasuredSimulationTests.Tokens(trace), options: options)
-        let paced = PacedBackend(
-            backend, demand: MeasuredDemand(MeasuredSimulationTests.model, options, threads: engine.pool.width))
-        var simulation = try Simulation(configuration: configuration, trace: trace, backend: paced)
+        let backend = TinyArm.backend(
+            configuration, TinyTokens(trace), heldOut: HeldOutTexts(vocabulary: 512, tokens: 512, shift: 0.5))
+        var simulation = try TinyArm.simulation(configuration, trace, backend)
         return try simulation.run()
     }
 
@@ -64,7 +59,7 @@ import Testing
                 ages.insert(sample.age)
                 let learned = step.learned.first { $0.request == sample.request }
                 #expect(sample.reusedTokens == learned?.reusedTokens && sample.tokens == learned?.tokens)
-                #expect(sample.layers.count == MeasuredSimulationTests.model.layers)
+                #expect(sample.layers.count == TinyArm.model.layers)
                 for distance in sample.layers + [sample.whole] {
                     #expect(distance.error.isFinite && distance.cosine <= 1 + 1e-12)
                     if sample.age == 0 {

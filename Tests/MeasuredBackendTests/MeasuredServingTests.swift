@@ -21,15 +21,10 @@ import Testing
         var configuration = ArmConfiguration(seed: 3)
         configuration.serving.tokenBudget = 64
         change(&configuration)
-        let engine = EngineContext(MeasuredSimulationTests.model, pool: ThreadPool(width: 2))
-        let options = MeasuredOptions(configuration)
-        let backend = MeasuredBackend(
-            engine: engine, profile: .paced, tokens: MeasuredSimulationTests.Tokens(trace), options: options)
+        let backend = TinyArm.backend(configuration, TinyTokens(trace))
         let observed = Observed()
         backend.logitsObserver = { observed.logits[Place(request: $0, position: $1)] = $2 }
-        let paced = PacedBackend(
-            backend, demand: MeasuredDemand(MeasuredSimulationTests.model, options, threads: engine.pool.width))
-        var simulation = try Simulation(configuration: configuration, trace: trace, backend: paced)
+        var simulation = try TinyArm.simulation(configuration, trace, backend)
         simulation.checksEveryEvent = true
         let log = try simulation.run()
         #expect(backend.arenaIsEmpty)
@@ -48,12 +43,12 @@ import Testing
             case .wholePrompts:
                 configuration.serving.prefixCache = true
                 configuration.serving.kvBlockTokens = 2
-            case .recompute: MeasuredSimulationTests.limitKV(&configuration)
+            case .recompute: TinyArm.limitKV(&configuration)
             case .swap:
-                MeasuredSimulationTests.limitKV(&configuration)
+                TinyArm.limitKV(&configuration)
                 configuration.serving.preemption = .swap
             case .both:
-                MeasuredSimulationTests.limitKV(&configuration)
+                TinyArm.limitKV(&configuration)
                 configuration.serving.prefixCache = true
                 configuration.serving.kvBlockTokens = 8
                 configuration.serving.policy = .prefillFirst
@@ -62,7 +57,7 @@ import Testing
     }
 
     @Test(arguments: Way.allCases) func logitsAreThoseOfThePlainPath(way: Way) throws {
-        var trace = try MeasuredSimulationTests.trace(requests: 30)
+        var trace = try TinyArm.trace(requests: 30)
         if way == .wholePrompts {
             // Every prompt again, long after: all of it is found, and its last block copied.
             let last = trace.requests.last?.arrival ?? .zero

@@ -45,7 +45,7 @@ import Testing
     private static func configuration(
         _ setting: Setting, _ trace: Trace, _ change: (inout ArmConfiguration) -> Void = { _ in }
     ) -> ArmConfiguration {
-        MeasuredSimulationTests.configuration {
+        TinyArm.configuration {
             if setting.isFull { $0.training.tuning = .full }
             $0.training.learningRate = 1e-3
             $0.training.checkpointing = setting.checkpointing
@@ -65,7 +65,7 @@ import Testing
             $0.training.quantumMax = SimDuration(nanoseconds: 400_000)
         }
         #expect(configuration.training.learnsPairs == (setting.kind == .dpo))
-        let (log, backend) = try MeasuredSimulationTests.run(configuration, trace)
+        let (log, backend) = try TinyArm.run(configuration, trace)
         #expect(log.steps.allSatisfy { $0.objective == setting.kind })
         #expect(log.steps.reduce(0) { $0 + $1.reusedTokens } > 0)
         #expect(log.steps.contains { $0.sharedTokens > 0 } == setting.shared)
@@ -75,7 +75,7 @@ import Testing
         let worst = audits.map(\.roundingError).max() ?? .infinity
         #expect(worst <= 1e-5, "rounding error \(worst)")
         #expect(backend.arenaIsEmpty)
-        MeasuredSimulationTests.expectRealBytes(log)
+        TinyArm.expectRealBytes(log)
         let losses = log.steps.compactMap(\.loss)
         #expect(losses.count == log.steps.count && losses.allSatisfy { $0.isFinite })
         if setting.kind == .dpo { #expect(losses.allSatisfy { $0 > 0 }) }
@@ -94,7 +94,7 @@ import Testing
                 $0.training.staleness = .exact
                 $0.training.updateEvery = 100
             }
-            let (log, _) = try MeasuredSimulationTests.run(configuration, trace)
+            let (log, _) = try TinyArm.run(configuration, trace)
             #expect(log.steps.count == 1)
             let step = try #require(log.steps.first)
             #expect((step.audit?.stalenessError ?? .infinity) <= 1e-5)
@@ -131,7 +131,7 @@ import Testing
             $0.training.updateEvery = 2
             $0.training.beta = 0.1
         }
-        let (log, _) = try MeasuredSimulationTests.run(configuration, trace)
+        let (log, _) = try TinyArm.run(configuration, trace)
         let losses = log.steps.compactMap(\.loss)
         #expect(abs((losses.first ?? 0) - 0.693147) < 1e-4)
         let last = losses.suffix(5).reduce(0, +) / 5

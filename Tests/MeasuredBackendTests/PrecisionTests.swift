@@ -8,9 +8,9 @@ import Testing
     private static func run(
         _ precision: PiecePrecision, isFull: Bool, _ change: (inout ArmConfiguration) -> Void = { _ in }
     ) throws -> ArmLog {
-        let trace = try MeasuredSimulationTests.trace(requests: 24)
-        return try MeasuredSimulationTests.run(
-            MeasuredSimulationTests.configuration {
+        let trace = try TinyArm.trace(requests: 24)
+        return try TinyArm.run(
+            TinyArm.configuration {
                 $0.recording.precision = precision
                 $0.training.learningRate = 1e-3
                 if isFull { $0.training.tuning = .full }
@@ -36,7 +36,7 @@ import Testing
         for log in logs {
             let audits = log.steps.compactMap(\.audit)
             #expect(!audits.isEmpty && audits.allSatisfy { $0.roundingError <= 1e-5 })
-            MeasuredSimulationTests.expectRealBytes(log)
+            TinyArm.expectRealBytes(log)
         }
     }
 
@@ -56,11 +56,11 @@ import Testing
         precision: PiecePrecision
     ) throws {
         final class Lying: TokenIDs {
-            let truth: MeasuredSimulationTests.Tokens
+            let truth: TinyTokens
             /// The first to ask for a request's tokens is the iteration that serves its first ones.
             var served: Set<Int> = []
 
-            init(_ trace: Trace) { truth = MeasuredSimulationTests.Tokens(trace) }
+            init(_ trace: Trace) { truth = TinyTokens(trace) }
 
             func sequence(of request: Int) -> [Int32] {
                 var ids = truth.sequence(of: request)
@@ -71,16 +71,10 @@ import Testing
                 truth.answer(number, to: request, tokens: tokens)
             }
         }
-        let trace = try MeasuredSimulationTests.trace(requests: 12)
-        let configuration = MeasuredSimulationTests.configuration { $0.recording.precision = precision }
+        let trace = try TinyArm.trace(requests: 12)
+        let configuration = TinyArm.configuration { $0.recording.precision = precision }
         let tokens = Lying(trace)
-        let options = MeasuredOptions(configuration)
-        let backend = PacedBackend(
-            MeasuredBackend(
-                engine: EngineContext(MeasuredSimulationTests.model, pool: ThreadPool(width: 2)), profile: .paced,
-                tokens: tokens, options: options),
-            demand: MeasuredDemand(MeasuredSimulationTests.model, options, threads: 2))
-        var simulation = try Simulation(configuration: configuration, trace: trace, backend: backend)
+        var simulation = try TinyArm.simulation(configuration, trace, TinyArm.backend(configuration, tokens))
         let log = try simulation.run()
         let worst = log.steps.compactMap { $0.audit?.roundingError }.max() ?? 0
         #expect(worst > 1e-2, "a wrong record leaves a rounding error of \(worst)")

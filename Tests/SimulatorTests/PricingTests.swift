@@ -130,8 +130,17 @@ import Testing
             var sum = 0.0
             pricer.list.forEachOperator(of: .serve(iteration)) { sum += pricer.price(of: $0).seconds }
             let correction = HardwareProfile.sample.corrections[WorkPhase(iteration)] ?? .none
-            #expect(abs((correction.overhead + correction.scale * sum) / price.seconds - 1) < 1e-12)
+            #expect(
+                abs((correction.overhead + correction.scale(of: iteration.slices.count) * sum) / price.seconds - 1)
+                    < 1e-12)
         }
+    }
+
+    @Test(arguments: [(0, 1.1), (1, 1.1), (2, 1.1 + 0.2 / 3), (4, 1.3), (5, 1.28), (9, 1.2), (100, 1.2)])
+    func correctionsAreLinearBetweenNumbersOfSequences(count: Int, scale: Double) throws {
+        let correction = try #require(HardwareProfile.sample.corrections[.decode])
+        #expect(abs(correction.scale(of: count) - scale) < 1e-12)
+        #expect(abs(correction.scaled(by: 2).scale(of: count) - 2 * scale) < 1e-12)
     }
 
     @Test(arguments: 0..<20) func noPriceLiesBelowWhatTheHardwareCanDo(seed: Int) {

@@ -56,9 +56,7 @@ extension HardwareProfile {
         var corrections: [WorkPhase: Correction] = [:]
         for phase in WorkPhase.allCases {
             guard let node = fields.ifAny(phase.rawValue) else { continue }
-            let parts = try node.mapping(allowing: ["scale", "overhead"])
-            corrections[phase] = Correction(
-                scale: try parts["scale"].positive, overhead: try parts["overhead"].number(in: 0...1e6))
+            corrections[phase] = try Correction(node)
         }
         return corrections
     }
@@ -86,6 +84,21 @@ extension HardwareProfile {
             if let node = fields.ifAny(role.rawValue) { curves[role] = try CostSurface(node, axes: passAxes) }
         }
         return curves
+    }
+}
+
+extension HardwareProfile.Correction {
+    fileprivate init(_ node: ProfileNode) throws(ProfileError) {
+        let parts = try node.mapping(allowing: ["sequences", "scale", "overhead"])
+        let overhead = try parts["overhead"].number(in: 0...1e6)
+        guard let counts = parts.ifAny("sequences") else {
+            self.init(scale: try parts["scale"].positive, overhead: overhead)
+            return
+        }
+        let sequences = try counts.integers(in: 1...1_000_000)
+        guard CostSurface.isAxis(sequences) else { throw counts.problem("expected numbers that ascend") }
+        let scales = try parts["scale"].numbers(sequences.count, in: Double.leastNormalMagnitude...1e9)
+        self.init(sequences: sequences, scales: scales, overhead: overhead)
     }
 }
 

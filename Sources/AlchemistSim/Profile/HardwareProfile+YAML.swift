@@ -29,7 +29,7 @@ extension HardwareProfile {
             """
         for phase in WorkPhase.allCases {
             guard let correction = corrections[phase] else { continue }
-            text += "  \(phase.rawValue): {scale: \(correction.scale), overhead: \(correction.overhead)}\n"
+            text += "  \(phase.rawValue): \(correction.yaml)\n"
         }
         text += "products:\n"
         for orientation in Operator.Orientation.allCases {
@@ -63,12 +63,21 @@ extension HardwareProfile {
     }
 }
 
+extension HardwareProfile.Correction {
+    fileprivate var yaml: String {
+        scales.count == 1
+            ? "{scale: \(scales[0]), overhead: \(overhead)}"
+            : "{sequences: \(list(sequences)), scale: \(list(scales)), overhead: \(overhead)}"
+    }
+}
+
+private func list(_ values: some Sequence<some CustomStringConvertible>) -> String {
+    "[" + values.map(\.description).joined(separator: ", ") + "]"
+}
+
 extension CostSurface {
     /// The axes, then a line for each point of all axes but the last, along which its times run.
     fileprivate func yaml(axes names: [String]) -> String {
-        func list(_ values: some Sequence<some CustomStringConvertible>) -> String {
-            "[" + values.map(\.description).joined(separator: ", ") + "]"
-        }
         var text = ""
         for (name, nodes) in zip(names, axes) { text += "    \(name): \(list(nodes))\n" }
         text += "    points:\n"

@@ -82,7 +82,7 @@ struct ProfileNode {
 
     var text: String {
         get throws(ProfileError) {
-            guard let text = node.scalar?.string else { throw problem("expected a text") }
+            guard let text = node.scalar?.string else { throw problem("expected a single value") }
             return text
         }
     }

@@ -119,8 +119,7 @@ extension HardwareProfile {
     fileprivate func scaled(by factors: [WorkPhase: Double]) -> HardwareProfile {
         var scaled = self
         for (phase, factor) in factors {
-            let own = corrections[phase] ?? .none
-            scaled.corrections[phase] = Correction(scale: own.scale * factor, overhead: own.overhead * factor)
+            scaled.corrections[phase] = (corrections[phase] ?? .none).scaled(by: factor)
         }
         return scaled
     }

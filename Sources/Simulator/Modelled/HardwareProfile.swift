@@ -34,16 +34,39 @@ public struct HardwareProfile: Sendable, Equatable {
     /// How operators in place differ from operators by themselves: other caches, outputs that go to memory, threads that
     /// start and end. A piece of work takes `overhead + scale x` the sum of its operators.
     public struct Correction: Sendable, Equatable {
-        public var scale: Double
+        /// Numbers of sequences, ascending, and the scale at each: the engine takes other paths for other numbers of rows.
+        /// A single scale holds for any number, as that of a unit of training does.
+        public let sequences: [Int]
+        public let scales: [Double]
         /// Seconds of a serving iteration, or of a unit of training.
-        public var overhead: Double
+        public let overhead: Double
 
         public init(scale: Double, overhead: Double) {
-            self.scale = scale
+            self.init(sequences: [1], scales: [scale], overhead: overhead)
+        }
+
+        /// - Precondition: numbers that ascend from above zero, with a scale for each.
+        public init(sequences: [Int], scales: [Double], overhead: Double) {
+            precondition(CostSurface.isAxis(sequences) && sequences.count == scales.count, "a scale for each number")
+            self.sequences = sequences
+            self.scales = scales
             self.overhead = overhead
         }
 
         public static let none = Correction(scale: 1, overhead: 0)
+
+        /// The scale for an iteration of so many sequences: linear between nodes, that of the nearest one beyond them.
+        public func scale(of count: Int) -> Double {
+            guard let high = sequences.firstIndex(where: { $0 >= count }) else { return scales[scales.count - 1] }
+            guard high > 0 else { return scales[0] }
+            let weight = Double(count - sequences[high - 1]) / Double(sequences[high] - sequences[high - 1])
+            return scales[high - 1] + weight * (scales[high] - scales[high - 1])
+        }
+
+        /// The same with everything taking `factor` times as long.
+        public func scaled(by factor: Double) -> Correction {
+            Correction(sequences: sequences, scales: scales.map { $0 * factor }, overhead: overhead * factor)
+        }
     }
 
     public var origin: Origin

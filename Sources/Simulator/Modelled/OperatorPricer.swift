@@ -146,7 +146,8 @@ public final class OperatorPricer {
         switch costs {
         case .surfaces(let profile):
             let correction = profile.corrections[phase] ?? .none
-            return Price(seconds: correction.overhead + correction.scale * sum.seconds, floor: sum.floor)
+            return Price(
+                seconds: correction.overhead + correction.scale(of: sequences) * sum.seconds, floor: sum.floor)
         case .formulas(let pricer):
             let host = pricer.accelerator.constants.host
             let overhead = sequences > 0 ? host.iteration + Double(sequences) * host.sequence : host.unit
