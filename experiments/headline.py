@@ -218,11 +218,13 @@ def main():
     repeats = 1 if arguments.quick else arguments.repeats
     runner = Runner(arguments.program, os.path.dirname(arguments.output) or ".", repeats, arguments.backend)
     parts = dict(lengths=lengths, shares=shares, memory=memory, devices=devices, largest=largest, longest=longest)
-    text = "\n".join(parts[name](runner, arguments.quick) for name in arguments.only.split(","))
+    texts = []
+    for name in arguments.only.split(","):
+        texts.append(parts[name](runner, arguments.quick))
+        print(texts[-1], flush=True)
     with open(arguments.output + ".partial", "w") as file:
-        file.write(text)
+        file.write("\n".join(texts))
     os.replace(arguments.output + ".partial", arguments.output)
-    print(text)
 
 
 if __name__ == "__main__":

@@ -179,7 +179,8 @@ class Claims:
             "the largest micro-batch that the program let each train on one device: 72 of 80 GiB (A100), and 512 MiB "
             "(CPU, priced by a profile, with the books that measured work has). Only tokens without records are kept whole, which "
             "at p = 0.9 are a tenth: that is why it can be far more than twice" if baseline == "recompute" else
-            "full checkpointing keeps less of each token than the reloaded records of two layers and the tokens without records")
+            "full checkpointing keeps less of each token than the reloaded records of two layers and the tokens without records. "
+            "Reuse that checkpoints its own tokens, too, is about even with it (hardware.md)")
 
     def latency(self, metric, name):
         figures = self.compared(metric, "recompute", CHANGE, lambda ratio: 100 * (ratio - 1))

@@ -1,23 +1,14 @@
 extension MicroBatch {
     /// Does without the record that a chunk is: its tokens are computed again.
-    ///
-    /// - Returns: what is left out, a reference for each sample.
-    mutating func leaveOut(_ chunk: ChunkID) -> [RecordReference] {
-        var leftOut: [RecordReference] = []
-        // The sequences of a sample, which follow each other, have one reference together.
-        var request = -1
-        for index in sequences.indices {
-            guard let span = sequences[index].recorded.first(where: { $0.chunk == chunk }) else { continue }
-            sequences[index].recorded.removeAll { $0.chunk == chunk }
-            guard sequences[index].request != request else { continue }
-            request = sequences[index].request
-            leftOut.append(RecordReference(chunk: chunk, tokens: span.tokens))
-        }
-        return leftOut
+    mutating func leaveOut(_ chunk: ChunkID) {
+        for index in sequences.indices { sequences[index].recorded.removeAll { $0.chunk == chunk } }
+        references[chunk] = nil
     }
 
-    /// Tokens that a chunk stands for in it; those that several sequences of a sample read count once.
+    /// Tokens that a chunk stands for in the sequence that reads most of it.
     func usedTokens(of chunk: ChunkID) -> Int {
-        sequences.lazy.flatMap(\.recorded).filter { $0.chunk == chunk }.map(\.tokens.count).max() ?? 0
+        sequences.lazy.map { sequence in
+            sequence.recorded.reduce(0) { $0 + ($1.chunk == chunk ? $1.tokens.count : 0) }
+        }.max() ?? 0
     }
 }

@@ -10,6 +10,8 @@ public struct MicroBatch: Sendable {
     public var stepLossTokens: Int
     /// Samples of the whole step; the loss of pairs is the mean over these.
     public var stepSamples: Int
+    /// References that its samples hold to chunks that it reads; where nothing is said, one for each sample that reads it.
+    public var references: [ChunkID: Int] = [:]
 
     public init(
         id: Int, version: Int, sequences: [TrainingSequencePlan], objective: Feedback.Kind = .sft,
@@ -33,8 +35,8 @@ public struct MicroBatch: Sendable {
     public var lossRows: Int { sequences.reduce(0) { $0 + $1.lossTokens.count } }
     /// Loss tokens without a usable record.
     public var freshLossRows: Int { sequences.reduce(0) { $0 + $1.freshLossTokens } }
-    /// The chunks that are read, each once, and how many samples read it. The sequences of a sample, which are those of one
-    /// request, read its record together.
+    /// The chunks that are read, each once, and how many references its samples hold to it. The sequences of a sample, which
+    /// are those of one request, read its record together.
     public var chunks: [(id: ChunkID, uses: Int)] {
         var places: [ChunkID: (index: Int, request: Int)] = [:]
         var chunks: [(id: ChunkID, uses: Int)] = []
@@ -49,6 +51,7 @@ public struct MicroBatch: Sendable {
                 }
             }
         }
+        for index in chunks.indices { chunks[index].uses = references[chunks[index].id] ?? chunks[index].uses }
         return chunks
     }
 

@@ -7,9 +7,10 @@ extension Simulation {
         var samples: Int
         /// The most rows that any of its units has.
         var unitRows: Int
-        /// Parts of records that are too stale, and those that it does without for want of room.
+        /// Parts of records that are too stale.
         var stale: [RecordReference]
-        var leftOut: [RecordReference]
+        /// Records that it does without for want of room, with its references to them.
+        var leftOut: [(id: ChunkID, uses: Int)]
     }
 
     /// The next micro-batch: as many of the step's samples, in order, as `training.micro_batch_tokens` lets go through
@@ -48,7 +49,8 @@ extension Simulation {
         var (plan, stale) = trainer.microBatch(
             of: step.pending.prefix(count), stepLossTokens: step.record.lossTokens, stepSamples: step.record.samples,
             records: memory.records)
-        let leftOut = without.flatMap { plan.leaveOut($0) }
+        let leftOut = plan.chunks.filter { without.contains($0.id) }
+        for chunk in leftOut { plan.leaveOut(chunk.id) }
         let estimate = { [plan] (unit: TrainerUnit) in
             backend.estimate(.train(TrainerQuantum(microBatch: plan, units: [unit])))
         }

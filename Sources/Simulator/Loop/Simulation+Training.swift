@@ -92,7 +92,9 @@ extension Simulation {
             trainer.step?.record.staleTokens += part.tokens.count
             memory.release(part.chunk, because: .stale)
         }
-        for part in admitted.leftOut { memory.release(part.chunk, because: .deviceFull) }
+        for chunk in admitted.leftOut where memory.records.isUsable(chunk.id) {
+            memory.release(chunk.id, count: chunk.uses, because: .deviceFull)
+        }
         trainer.open(open, samples: admitted.samples)
         noteReuse(in: open.plan)
         try flushMovements()

@@ -105,6 +105,8 @@ public struct Trainer: Sendable {
         var stale: [RecordReference] = []
         var sequences: [TrainingSequencePlan] = []
         var objective = Feedback.Kind.sft
+        // A record refers to a chunk twice where it has tokens of others in between.
+        var references: [ChunkID: Int] = [:]
         for sample in samples {
             objective = sample.objective
             var spans: [RecordedSpan] = []
@@ -112,15 +114,17 @@ public struct Trainer: Sendable {
                 guard let chunk = records[part.chunk], !chunk.dead else { continue }
                 if configuration.reuse, configuration.staleness.accepts(chunk.versions, at: version) {
                     spans.append(RecordedSpan(chunk: part.chunk, tokens: part.tokens, versions: chunk.versions))
+                    references[part.chunk, default: 0] += 1
                 } else {
                     stale.append(part)
                 }
             }
             sequences += sample.sequences(spans, after: sequences.count, configuration.lossTokens)
         }
-        let plan = MicroBatch(
+        var plan = MicroBatch(
             id: microBatches, version: version, sequences: sequences, objective: objective,
             stepLossTokens: stepLossTokens, stepSamples: stepSamples)
+        plan.references = references
         return (plan, stale)
     }
 

@@ -25,6 +25,8 @@ enum ServingLaws {
         var taken = 0
         var otherObjectives = 0
         var separateSteps = 0
+        /// Steps of more micro-batches than their tokens ask for, because the device had no room for larger ones.
+        var splitSteps = 0
 
         static func += (a: inout Seen, b: Seen) {
             a.preemptions += b.preemptions
@@ -43,6 +45,7 @@ enum ServingLaws {
             a.taken += b.taken
             a.otherObjectives += b.otherObjectives
             a.separateSteps += b.separateSteps
+            a.splitSteps += b.splitSteps
         }
     }
 
@@ -84,10 +87,24 @@ enum ServingLaws {
         seen.hedged += log.recording.hedgedBytes > .zero ? 1 : 0
         seen.steps += log.steps.count
         seen.otherObjectives += log.steps.count { $0.objective != .sft }
+        if !configuration.training.sharedPrompts {
+            let limit = configuration.training.microBatchTokens
+            seen.splitSteps += log.steps.count { $0.microBatches > fewest(of: $0.learned.map(\.tokens), within: limit) }
+        }
         if configuration.hasTrainerDevice { seen.separateSteps += log.steps.count }
         if configuration.training.sharing != .idle, !configuration.hasTrainerDevice {
             seen.taken += log.quanta.count { $0.kind == .train && $0.waiting > 0 }
         }
+    }
+
+    /// Micro-batches that samples of so many tokens fill in order.
+    private static func fewest(of samples: [Int], within limit: Int) -> Int {
+        var (count, filled) = (0, limit)
+        for tokens in samples {
+            if count == 0 || filled + tokens > limit { (count, filled) = (count + 1, 0) }
+            filled += tokens
+        }
+        return count
     }
 
     private static func run(

@@ -5,7 +5,8 @@ import Testing
 
 @Suite struct ServingPropertyTests {
     private static let groups = 50
-    private static let casesPerGroup = 100
+    private static let casesPerGroup =
+        ProcessInfo.processInfo.environment["ALCHEMIST_CASES"].flatMap { Int($0) }.map { max(1, $0 / groups) } ?? 100
     private static let seen = Mutex((groups: 0, sum: ServingLaws.Seen()))
 
     /// Thousands of small scenarios with every policy, in memory that is mostly too tight. A case that breaks a law is
@@ -45,6 +46,7 @@ import Testing
         #expect(reached.hedged > 20 && reached.sealed > 10, "\(reached)")
         #expect(reached.linked > 500 && reached.unlinked > 500, "\(reached)")
         #expect(reached.taken > 100 && reached.otherObjectives > 100 && reached.separateSteps > 100, "\(reached)")
+        #expect(reached.splitSteps > 5, "\(reached)")
     }
 
     /// Cases that broke a law once.
@@ -59,6 +61,21 @@ import Testing
                 .init(gap: 0, user: 14, output: 2, feedback: 19650), .init(gap: 0, user: 6, output: 12, feedback: 2601),
                 .init(gap: 0, user: 24, output: 3),
             ], budget: 64, batch: 8, block: 2, spareDevice: 10, spareHost: 1000, trains: true, updateEvery: 3),
+        // A record referred to a chunk twice, with tokens of another in between; training gave back one reference.
+        ServingCase(
+            ids: true,
+            items: [
+                .init(gap: 0, user: 12, output: 1), .init(gap: 0, user: 1, output: 1, after: 0),
+                .init(gap: 0, user: 1, output: 1, after: 1, feedback: 16563), .init(gap: 0, user: 6, output: 3),
+            ], budget: 64, batch: 8, prefixCache: true, spareDevice: 1000, spareHost: 1000, trains: true, reuses: true,
+            scope: .all, onPrefixHit: .reprefill),
+        ServingCase(
+            ids: true,
+            items: [
+                .init(gap: 0, user: 3, output: 1), .init(gap: 0, user: 1, output: 1, after: 0, feedback: 17329),
+                .init(gap: 0, user: 1, output: 1), .init(gap: 0, user: 2, output: 1),
+            ], budget: 64, batch: 8, block: 1, prefixCache: true, spareDevice: 1000, spareHost: 1000, trains: true,
+            reuses: true, onPrefixHit: .reprefill),
     ]
 
     @Test(arguments: knownCases) func lawsHoldWhereTheyDidNot(drawn: ServingCase) {
