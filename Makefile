@@ -11,7 +11,7 @@ export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abb
 
 .PHONY: all setup build install uninstall test-install run test sanitize check format bench peers effect plan validate burst million headline
 .PHONY: prefix-cache shared-prompt precision base staleness headline-cpu sample-traces plots figures figures-full reproduce
-.PHONY: reproduce-full test-report test-plots tokenizer clean
+.PHONY: reproduce-full test-report test-page test-figures test-plots tokenizer clean
 
 all: build
 
@@ -266,6 +266,18 @@ test-plots: build plots
 	$(PROGRAM) run traces/sample.jsonl --scenario experiments/sample.yaml --quiet \
 	  --set backend=experiments/profiles/epyc-2-cores.yaml -o results/examples/results/sample.h5 > /dev/null
 	cd results/examples && ../../.venv-plots/bin/python ../../plots/run_examples.py ../../docs/python.md ../../docs/results.md
+
+## Every script of a figure on files that the program writes, of experiments made tiny: a minute.
+test-figures: build plots
+	PYTHONDONTWRITEBYTECODE=1 .venv-plots/bin/python Tests/Figures/check_figures.py $(PROGRAM) -o results/figures-tiny
+
+## The report's page of two of these, one of many arms and one with losses, in a real browser, headless.
+test-page: test-figures
+	@command -v chromium >/dev/null || ./.ci/setup chromium
+	for name in 06_ablations 08_staleness; do \
+	    $(PROGRAM) report "$$(ls results/figures-tiny/$$name/points/*.h5 | head -n 1)" -o results/figures-tiny/$$name.html; \
+	done
+	python3 Tests/Browser/check_report.py results/figures-tiny/06_ablations.html results/figures-tiny/08_staleness.html
 
 ## The report's page in a real browser, headless: of a run of all arms, and of one of 100,000 requests, which takes some
 ## minutes. Screenshots go to results/report.

@@ -20,7 +20,7 @@ def main():
                        markersize=4, label=name)
         axes.set(title=machine, xlabel="prompts' share of trained tokens, p", ylim=(0, 48))
     panels[0].text(shares[0], 40.5, "the paper: 30 % to 42 %", fontsize=8, va="top")
-    panels[0].set_ylabel("share of training time (%)")
+    panels[0].set_ylabel("training time that computes\nagain what serving had (%)")
     panels[1].legend(fontsize=7.5, loc="lower right")
     style.save(figure, arguments.output)
 

@@ -6,11 +6,13 @@ import style
 from grid import Grid
 from style import plt
 
-OWNERS = [(("weights", "serving_workspace", "adapters", "gradients", "optimizer", "publish_buffer"), "weights and states", "#999999"),
+OWNERS = [(("weights", "serving_workspace", "adapters", "gradients", "optimizer", "publish_buffer"), "weights and states", style.GREY),
           (("kv",), "KV of requests", style.COLOURS[5]),
           (("train_activations", "train_workspace"), "training activations", style.COLOURS[2]),
           (("staged",), "records reloaded", style.COLOURS[4]),
           (("recorded", "recorded_kv"), "records on the device", style.COLOURS[1])]
+# Reasons for which a record is lost that a larger device, link or host would have kept.
+DROPPED = ["device_full", "link", "host_full", "evicted"]
 
 
 def binned(times, values, edges):
@@ -25,7 +27,7 @@ def main():
         series = {name: column[()] for name, column in log["memory/device/series"].items()}
         capacity = log["memory/device/capacity"][()] / 2**30
         iterations = {name: log["iterations"][name][()] for name in ("kind", "start", "waiting", "prefill_tokens")}
-        requests = {name: log["requests"][name][()] for name in ("scheduled", "dropped_tokens", "recorded_tokens")}
+        lost = {name: log["lost_records"][name][()] for name in ("start", *DROPPED)}
         transfers = {name: log["transfers"][name][()] for name in ("direction", "end", "bytes")}
         arrivals = log["requests/effective_arrival"][()]
     end = arrivals.max() / 1e9 + 20
@@ -40,19 +42,20 @@ def main():
     panels[0].legend(fontsize=7, ncols=3, loc="upper left")
     panels[0].text(end, capacity * 1.015, "what may be used", fontsize=7, ha="right", va="bottom")
     edges = np.arange(0, end + 2, 2.0)
-    panels[1].stairs(binned(arrivals[arrivals >= 0], np.ones((arrivals >= 0).sum()), edges), edges, color="#555555")
+    panels[1].stairs(binned(arrivals[arrivals >= 0], np.ones((arrivals >= 0).sum()), edges), edges, color=style.GREY)
     panels[1].set(ylabel="arrivals\n(requests/s)", ylim=(0, None))
     serving = iterations["kind"] == 0
-    panels[2].plot(iterations["start"][serving] / 1e9, iterations["waiting"][serving], color=style.COLOURS[3], linewidth=0.9)
+    panels[2].plot(iterations["start"][serving] / 1e9, iterations["waiting"][serving], color=style.COLOURS[3], linewidth=0.9,
+                   drawstyle="steps-post")
     panels[2].set(ylabel="waiting\n(requests)", ylim=(0, None))
-    known = requests["scheduled"] >= 0
-    tokens = binned(requests["scheduled"][known], requests["dropped_tokens"][known], edges) / 1000
-    panels[3].stairs(tokens, edges, color=style.COLOURS[3], fill=True, alpha=0.35, label="served here, record lost later (1000 tokens/s)")
-    for code, name, colour, line in ((0, "offloaded (GB/s)", style.COLOURS[0], "-"), (1, "reloaded (GB/s)", style.COLOURS[2], "--")):
+    dropped = sum(lost[reason] for reason in DROPPED)
+    panels[3].stairs(binned(lost["start"], dropped / 1e9, edges), edges, color=style.COLOURS[3], fill=True, alpha=0.45,
+                     label="lost, or not made, for want of room")
+    for code, name, colour, line in ((0, "offloaded", style.COLOURS[0], "-"), (1, "reloaded", style.COLOURS[2], "--")):
         chosen = transfers["direction"] == code
         panels[3].stairs(binned(transfers["end"][chosen], transfers["bytes"][chosen] / 1e9, edges), edges, color=colour,
                          linestyle=line, label=name)
-    panels[3].set(ylabel="records", xlabel="virtual time (s)", xlim=(0, end), ylim=(0, None))
+    panels[3].set(ylabel="records\n(GB/s)", xlabel="virtual time (s)", xlim=(0, end), ylim=(0, None))
     panels[3].set_ylim(0, 1.45 * panels[3].get_ylim()[1])
     panels[3].legend(fontsize=7, ncols=3, loc="upper left")
     style.save(figure, arguments.output)

@@ -32,7 +32,7 @@ def main():
         axes.errorbar(bytes_, times, yerr=np.nan_to_num(halves), fmt="o-", color=style.COLOURS[0], markersize=4,
                       linewidth=1, label="reuse, by what is kept")
         best = int(np.argmin(times))
-        axes.plot(bytes_[best], times[best], "*", color="black", markersize=12, zorder=3, label="fastest of these")
+        axes.plot(bytes_[best], times[best], "*", color="black", markersize=12, zorder=3, label="fastest of the fixed plans")
         for index, (arm, label) in enumerate(LABELS.items()):
             # Beside the line, on the side that it leaves free.
             rises = times[min(index + 1, len(times) - 1)] > times[max(index - 1, 0)] * 1.05
@@ -45,7 +45,7 @@ def main():
                           fontsize=7)
         low, high = min(times.min(), plain), max(times.max(), plain)
         axes.set(title=f"host link {link:g} GB/s", xlabel="kept of each recorded token (MiB)",
-                 ylabel="busy time per trained token (us)", xlim=(0, 1.12 * max(bytes_)),
+                 ylabel="busy time per trained token (µs)", xlim=(0, 1.12 * max(bytes_)),
                  ylim=(low - 0.3 * (high - low), high + 0.6 * (high - low)))
         axes.legend(fontsize=7, loc="upper right" if link > 10 else "upper left")
     style.save(figure, arguments.output)

@@ -41,13 +41,13 @@ def main():
                         if np.all(np.isfinite(pair)) and min(pair) > 0:
                             pairs[name].append(pair)
     figure, (quanta, ends) = plt.subplots(1, 2, figsize=(7.2, 3.4))
-    quanta.axvspan(0.9, 1.1, color="#dddddd", linewidth=0, zorder=0)
+    quanta.axvspan(0.9, 1.1, ymax=1 / 1.32, color="#dddddd", linewidth=0, zorder=0)
     for kind, (colour, line) in KINDS.items():
         values = np.sort(np.concatenate(ratios[kind]))
         middle = np.median(np.abs(values - 1))
         quanta.plot(values, np.arange(1, len(values) + 1) / len(values), color=colour, linestyle=line,
                     label=f"{kind}: median error {100 * middle:.0f} %")
-    quanta.set(xlabel="modelled / measured duration of a quantum", ylabel="share up to", xscale="log", xlim=(0.4, 2.5),
+    quanta.set(xlabel="modelled / measured duration of a quantum", ylabel="share of quanta up to", xscale="log", xlim=(0.4, 2.5),
                ylim=(0, 1.32))
     quanta.set_yticks([0, 0.25, 0.5, 0.75, 1])
     style.plain_ticks(quanta.xaxis, [0.5, 0.7, 1, 1.4, 2])

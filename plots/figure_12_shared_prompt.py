@@ -25,7 +25,8 @@ def main():
             axes.bar(places + 0.26 * (index - 1), mean, 0.24, yerr=np.nan_to_num(half), color=colour, label=label,
                      error_kw={"linewidth": 0.8})
             for place, value in zip(places, mean):
-                axes.text(place + 0.26 * (index - 1), value + 0.03, f"{value:.2f}", ha="center", fontsize=6.5)
+                axes.text(place + 0.26 * (index - 1), value + 0.03, f"{value:.2f}", ha="center", fontsize=6.5,
+                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
         axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
         axes.set_xticks(places, [str(size) for size in sizes])
         axes.set(xlabel="answers to a prompt", ylabel=title, ylim=(0, 1.3 * axes.get_ylim()[1]))

@@ -1,5 +1,6 @@
 """Reads the merged file of a sweep (docs/sweeps.md): arrays over arms, or comparisons, and axes; and sums up over seeds."""
 import pathlib
+import re
 
 import h5py
 import numpy as np
@@ -36,6 +37,16 @@ class Grid:
     def run(self, *place):
         """The results file of a point."""
         return self.folder / (self.values["point_id"][place] + ".h5")
+
+
+def hardware_figure(run, name):
+    """A figure of the accelerator that a run was priced for, as its hardware file gives it: in bytes and seconds."""
+    with h5py.File(run) as file:
+        profile = file["profiles/000"].asstr()[()]
+    found = re.search(rf"^  {name}: {{value: ([0-9.e+]+)", profile, re.M)
+    if not found:
+        raise SystemExit(f"{run}: /profiles/000 has no {name} in bytes per second")
+    return float(found[1])
 
 
 def over_seeds(values):

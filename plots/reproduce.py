@@ -7,7 +7,9 @@ Every figure comes from the program's own files; this script takes means over se
 by one rule for all claims of its kind.
 """
 import argparse
+import os
 import pathlib
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,7 +154,7 @@ class Claims:
             "training throughput with records of the current weights only, selective checkpointing", "up to 1.72x",
             self.compared("training_speedup", "recompute", FACTOR, candidate="reuse-exact"), up_to(1.72, 1),
             "all other rows take records of any age, whose gradients are not those of the current weights "
-            "(staleness.md). Feedback mostly comes after the weights have moved on, so that few records are exact. "
+            "([staleness.md](staleness.md)). Feedback mostly comes after the weights have moved on, so that few records are exact. "
             "The paper's abstract does not say which it means")
 
     def memory(self, baseline):
@@ -197,8 +199,8 @@ def text(rows, cpu_seeds, gpu_seeds, command):
         "against another.", "",
         "- *CPU*: a model of 14 million parameters with LoRA on prompts of up to 1024 tokens, p = 0.9, on the machine that made "
         "this: *live*, as the clock said, and *over one table of costs*: what both arms did, priced by the median of what each shape of "
-        "work was measured to take (metrics.md).",
-        "- *A100*: Llama-3-8B with LoRA on 80 GB, priced (hardware.md), on long prompts (p = 0.9) and on "
+        "work was measured to take ([metrics.md](metrics.md#paired-comparison)).",
+        "- *A100*: Llama-3-8B with LoRA on 80 GB, priced ([hardware.md](hardware.md)), on long prompts (p = 0.9) and on "
         "conversations in ShareGPT's lengths (p = 0.8). *Full* records keep all that the backward pass needs, *lean* ones leave "
         "out the widest, which are computed again.", "",
         "**Records of any age are used (`staleness: any`) in all rows but one**, and are offloaded as soon as they exist. Means over "
@@ -227,9 +229,11 @@ def main():
     arguments = parser.parse_args()
     claims = Claims(arguments.folder)
     rows = claims.rows()
+    # Links are those of a page in docs.
+    docs = os.path.relpath(pathlib.Path(__file__).parent.parent / "docs", arguments.output.parent)
     page = text(rows, len(claims.cpu.axis("seed")), len(claims.gpu.axis("seed")), arguments.command)
     temporary = arguments.output.with_name(f".{arguments.output.name}.partial")
-    temporary.write_text(page)
+    temporary.write_text(page if docs == "." else re.sub(r"\]\((?=\w+\.md)", f"]({docs}/", page))
     temporary.replace(arguments.output)
     for row in rows:
         print(f"{row.claim}: {row.verdict}\n    paper: {row.paper}")

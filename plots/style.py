@@ -10,12 +10,16 @@ import matplotlib.ticker
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-# Okabe and Ito's palette (2008), without its black and its yellow, which is too light for lines.
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"]
+# The hues of Okabe and Ito's palette (2008), without black and yellow, and darker: each has a contrast of at least 3 to 1
+# with white paper (WCAG 2.2, 1.4.11), and any two differ for readers who see few colours.
+COLOURS = ["#005A94", "#C78500", "#008560", "#A83A00", "#C0609C", "#3B9AD9"]
+GREY = "#6E6E6E"
 LINES = ["-", "--", "-.", ":"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 
 plt.rcParams.update({
-    "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+    # Beyond six series colours come again, with other lines: 24 are told apart.
+    "axes.prop_cycle": matplotlib.cycler(linestyle=LINES) * matplotlib.cycler(color=COLOURS),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -34,7 +38,7 @@ plt.rcParams.update({
 
 # What arms look like in every picture.
 ARMS = {
-    "serve-only": ("#555555", "-", "o"),
+    "serve-only": (GREY, "-", "o"),
     "recording": (COLOURS[5], "--", "v"),
     "recompute": (COLOURS[3], "-", "s"),
     "recompute-none": (COLOURS[1], "-.", "^"),
@@ -49,6 +53,12 @@ def arm(name, **more):
     """Keywords of a line for an arm."""
     colour, line, marker = ARMS[name]
     return {"color": colour, "linestyle": line, "marker": marker, "markersize": 4, "linewidth": 1.4, **more}
+
+
+def series(index):
+    """Keywords of the line of a series by its number: no two of 42 look the same, nor any two of six in grey."""
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": LINES[(index + index // 6) % len(LINES)],
+            "marker": MARKERS[index % len(MARKERS)], "markersize": 4, "linewidth": 1.4}
 
 
 def line(axes, x, mean, half, **look):

@@ -5,7 +5,7 @@
 
 Chromium is driven over its debugging pipe, so nothing but Python's own library is needed. Checked in light and in dark: no
 message on the console, no request but for the page itself, rendered in time and not too large; text has a contrast of at
-least 4.5 to 1 and lines of pictures 3 to 1; the first Tab reaches the skip link, which shows and leads to the content; every
+least 4.5 to 1, lines and areas of pictures 3 to 1 with the page, and areas with their borders; the first Tab reaches the skip link, which shows and leads to the content; every
 focus can be seen; tables, headings and pictures have names for screen readers; and nothing is wider than the window, down
 to a telephone's. Any problem is printed and ends the check with 1.
 """
@@ -114,8 +114,15 @@ CONTRAST = """(() => {
     if (!walk.currentNode.data.trim() || ['STYLE', 'TITLE', 'DESC', 'title', 'desc'].includes(e.tagName)) continue;
     const style = getComputedStyle(e); const colour = e.closest('svg') ? style.fill : style.color;
     const r = ratio(colour, ground(e)); if (r < 4.5) found.set('text ' + colour + ' on ' + ground(e), r); }
-  for (const e of document.querySelectorAll('.line')) { const c = getComputedStyle(e).stroke;
+  for (const e of document.querySelectorAll('.line, .mark')) { const c = getComputedStyle(e).stroke;
     const r = ratio(c, ground(e)); if (r < 3) found.set('line ' + c, r); }
+  // A hatch has the colour below its stripes.
+  const fill = e => { const c = getComputedStyle(e).fill; const hatch = c.match(/url\\("?(#[^")]+)/);
+    return hatch ? fill(document.querySelector(hatch[1] + ' rect')) : c; };
+  for (const e of document.querySelectorAll('.area, .legend rect')) { const r = ratio(fill(e), ground(e));
+    if (!(r >= 3)) found.set('area ' + e.getAttribute('class') + ' ' + fill(e), r); }
+  for (const e of document.querySelectorAll('.area')) { const r = ratio(getComputedStyle(e).stroke, fill(e));
+    if (!(r >= 3)) found.set('border of area ' + e.getAttribute('class'), r); }
   return [...found].map(([k, r]) => k + ': ' + r.toFixed(2));
 })()"""
 

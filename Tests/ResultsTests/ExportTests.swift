@@ -146,9 +146,23 @@ import Testing
         #expect(spans("prefill").filter { $0 == [4_000_000, 6_000_000] }.count == 3)
         #expect(spans("backward") == Array(repeating: [204_000_000, 5_000_000], count: 2))
         #expect(spans("layer 1").contains([11_000_000, 1_000_000]))
-        let levels = events.filter { $0["name"] as? String == "device memory (B)" }
-        #expect(levels.first?["args"] as? [String: Int] == ["weights": 500, "kv": 0])
-        #expect(levels.contains { $0["args"] as? [String: Int] == ["weights": 500, "kv": 100] })
+        /// A counter of the arm "recompute": times and levels, the last of them where the last level ends.
+        func counts(_ name: String, of process: Int = 3) throws -> [[String: Int]] {
+            try events.filter { $0["name"] as? String == name && $0["pid"] as? Int == process }.map {
+                #expect($0["ph"] as? String == "C")
+                var levels = try #require($0["args"] as? [String: Int])
+                levels["ns"] = TraceEvents.nanoseconds($0["ts"]).map(Int.init)
+                return levels
+            }
+        }
+        #expect(
+            try counts("device memory, highest in each 1 ms (B)") == [
+                ["ns": 0, "weights": 500, "kv": 0], ["ns": 3_000_000, "weights": 500, "kv": 100],
+                ["ns": 4_000_000, "weights": 500, "kv": 100],
+            ])
+        #expect(
+            try counts("waiting requests") == [["ns": 4_000_000, "requests": 1], ["ns": 10_000_000, "requests": 1]])
+        #expect(try counts("KV blocks").count == 2)
         #expect(events.contains { $0["name"] as? String == "c refused" && $0["ph"] as? String == "i" })
     }
 
@@ -200,6 +214,9 @@ import Testing
         ##"{"traceEvents":[N,T,{"name":"a","ph":"X","pid":1,"tid":2,"ts":0,"dur":1,"cat":"a"}]}"##,
         ##"{"traceEvents":[N,{"name":"m","ph":"C","pid":1,"tid":0,"ts":0,"args":{"a":"1"}}]}"##,
         ##"{"traceEvents":[N,{"name":"m","ph":"C","pid":1,"tid":0,"ts":2,"args":{"a":1}},{"name":"m","ph":"C","pid":1,"tid":0,"ts":1,"args":{"a":1}}]}"##,
+        ##"{"traceEvents":[N,{"name":"m","ph":"C","pid":1,"tid":0,"ts":1,"args":{"a":1}}]}"##,
+        ##"{"traceEvents":[N,{"name":"m","ph":"C","pid":1,"tid":0,"ts":1,"args":{"a":1}},{"name":"m","ph":"C","pid":1,"tid":0,"ts":2,"args":{"a":2}}]}"##,
+        ##"{"traceEvents":[N,{"name":"m","ph":"C","pid":1,"tid":0,"ts":1,"args":{"a":1}},{"name":"m","ph":"C","pid":1,"tid":0,"ts":2,"args":{"b":1}}]}"##,
         ##"{"traceEvents":[N,T,{"name":"a","ph":"i","pid":1,"tid":1,"ts":0}]}"##,
         ##"{"traceEvents":[N,T,{"name":"a","ph":"Q","pid":1,"tid":1,"ts":0}]}"##,
         ##"{"traceEvents":[N,T,{]}"##,

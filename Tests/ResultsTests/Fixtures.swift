@@ -67,6 +67,8 @@ enum Fixture {
         log.requests[0].lost[.deviceFull] = 2
         log.requests[2].outcome = .refused
         log.requests[2].effectiveArrival = at(200)
+        log.recording.lose(Bytes(5), because: .expired, at: at(40))
+        log.recording.lose(Bytes(21), because: .deviceFull, at: at(150))
         log.tokenGaps = [TokenGap(request: 0, gap: ms(15)), TokenGap(request: 0, gap: ms(25))]
         log.quanta = [
             QuantumRecord(

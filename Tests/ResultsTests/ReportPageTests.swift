@@ -61,10 +61,12 @@ import Testing
 
     @Test func asksForNothingFromAnywhere() throws {
         let page = try Self.page()
-        for word in ["http:", "https:", "src=", "@import", "url(", "<link", "<script", "javascript:"] {
+        for word in ["http:", "https:", "src=", "@import", "<link", "<script", "javascript:"] {
             #expect(!page.contains(word), "\(word)")
         }
         #expect(page.contains("default-src 'none'"))
+        // Hatches of the page's own.
+        #expect(page.components(separatedBy: "url(").dropFirst().allSatisfy { $0.hasPrefix("#h") })
     }
 
     @Test func keepsToTheRulesOfAccessiblePages() throws {
@@ -104,6 +106,23 @@ import Testing
         try "<!doctype html>\nmine".write(toFile: folder.file("r.html"), atomically: true, encoding: .utf8)
         #expect(failure(ResultsError.self) { try ReportPage.write(file, named: "r", to: folder.file("r.html")) } != nil)
         #expect(try String(contentsOfFile: folder.file("r.html"), encoding: .utf8) == "<!doctype html>\nmine")
+    }
+
+    /// However many arms there are, up to three dozen, no two lines look the same.
+    @Test(arguments: [7, 36]) func linesOfManyArmsDiffer(_ count: Int) throws {
+        let page = try Self.page { run in
+            run.comparisons = []
+            run.arms = (0..<count).map { index in
+                var arm = run.arms[2]
+                arm.name = "arm \(index)"
+                return arm
+            }
+        }
+        #expect(HTMLCheck.problems(in: page) == [])
+        let legend = try #require(page.components(separatedBy: "aria-label=\"Arms\">").dropFirst().first)
+            .components(separatedBy: "</ul>")[0]
+        let looks = legend.components(separatedBy: "<li>").dropFirst().map { $0.components(separatedBy: "</svg>")[0] }
+        #expect(looks.count == count && Set(looks).count == count)
     }
 
     // MARK: Its parts

@@ -33,6 +33,11 @@ struct ResultsFileTests {
         #expect(try file.values(at: "/arms/reuse/repeat_001/requests/outcome") == .int32([0, 0, 1]))
         #expect(
             try file.values(at: "/arms/reuse/repeat_001/requests/first_token") == .int64([10_000_000, 180_000_000, -1]))
+        #expect(try file.values(at: "/arms/reuse/repeat_001/requests/in_window") == .int32([1, 1, 1]))
+        #expect(try file.values(at: "/arms/reuse/repeat_000/lost_records/start") == .int64([0, 100_000_000]))
+        #expect(try file.values(at: "/arms/reuse/repeat_000/lost_records/device_full") == .int64([0, 21]))
+        #expect(try file.values(at: "/arms/reuse/repeat_000/lost_records/expired") == .int64([5, 0]))
+        #expect(try file.values(at: "/arms/reuse/summary/dropped_bytes") == .float64([21]))
         #expect(try file.values(at: "/arms/reuse/repeat_000/itl/gap") == .int64([15_000_000, 25_000_000]))
         #expect(try file.values(at: "/arms/reuse/repeat_000/training/loss") == .float64([3, 2]))
         #expect(try file.values(at: "/arms/reuse/repeat_000/transfers/direction") == .int32([0, 1]))
@@ -49,6 +54,17 @@ struct ResultsFileTests {
         #expect(try file.values(at: "/arms/recompute/summary/trained_tokens") == .float64([200]))
         #expect(try file.values(at: "/comparison/baseline") == .text(["recompute"]))
         #expect(try file.values(at: "/comparison/reused_token_fraction_min") == .float64([0.8]))
+    }
+
+    @Test("requests outside the window of serving's figures are told apart")
+    func window() throws {
+        let directory = try TemporaryDirectory()
+        var run = Fixture.run()
+        run.window = MetricsWindow(warmup: .share(0.34), length: .share(0.34))
+        try run.write(to: directory.file("run.h5"))
+        let file = try ResultsFile(reading: directory.file("run.h5"))
+        #expect(try file.values(at: "/arms/reuse/repeat_000/requests/in_window") == .int32([0, 1, 0]))
+        #expect(try file.values(at: "/arms/reuse/summary/requests_finished") == .float64([1]))
     }
 
     @Test("the replay table comes back, and iterations point into it")

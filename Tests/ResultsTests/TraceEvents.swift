@@ -1,7 +1,8 @@
 import Foundation
 
 /// Checks a file against the rules of the trace-event format ("Trace Event Format", the Chromium project): what each phase
-/// must have, spans of a track that lie apart or inside each other, counters that go forward in time.
+/// must have, spans of a track that lie apart or inside each other, counters that go forward in time, always have the same
+/// series, and say at their end how long the last levels held.
 enum TraceEvents {
     struct Span {
         var name: String
@@ -20,7 +21,7 @@ enum TraceEvents {
             problems.append("displayTimeUnit \(unit)")
         }
         var spans: [[Int]: [Span]] = [:]
-        var counted: [String: Int64] = [:]
+        var counted: [String: [(time: Int64, levels: [String: NSNumber])]] = [:]
         var named: (processes: Set<Int>, tracks: Set<[Int]>) = ([], [])
         var used: Set<[Int]> = []
         for (index, event) in events.enumerated() {
@@ -71,9 +72,18 @@ enum TraceEvents {
                 }
                 for (series, level) in levels where !(level is NSNumber) { wrong("\(series) is no number") }
                 let counter = "\(process) \(name)"
-                if let last = counted[counter], time < last { wrong("counter \(name) goes back in time") }
-                counted[counter] = time
+                if let last = counted[counter]?.last {
+                    if time < last.time { wrong("counter \(name) goes back in time") }
+                    if Set(levels.keys) != Set(last.levels.keys) { wrong("counter \(name) has other series") }
+                }
+                counted[counter, default: []].append((time, levels.compactMapValues { $0 as? NSNumber }))
             default: wrong("phase \(phase)")
+            }
+        }
+        for (counter, samples) in counted {
+            guard let last = samples.last, samples.count > 1, samples[samples.count - 2].levels == last.levels else {
+                problems.append("counter \(counter) is not closed")
+                continue
             }
         }
         for track in used where !named.tracks.contains(track) { problems.append("track \(track) has no name") }

@@ -32,6 +32,12 @@ endef
 $(OUT)/%/merged.h5: experiments/figures/%.yaml $(PROGRAM) $(OUT)/seeds
 	$(run)
 
+# Figure 8 starts from a small model that knows the synthetic language. The same one is not taught again.
+$(OUT)/08_staleness/merged.h5: $(OUT)/base.made
+$(OUT)/base.made: experiments/staleness-model.yaml $(PROGRAM)
+	$(PROGRAM) pretrain $< --steps 300 --quiet -o $(OUT)/base
+	@touch $@
+
 $(OUT)/%.png $(OUT)/%.pdf: plots/figure_%.py $(OUT)/%/merged.h5 plots/style.py plots/grid.py
 	$(PYTHON) $< $(OUT)/$*/merged.h5 -o $(OUT)/$*
 

@@ -111,8 +111,8 @@ private struct ArmTimeline {
         let kinds = try results.codes(of: table + "/kind")
         let phases = try results.codes(of: group + "/units/phase")
         var hasUnit = try units.next(in: results)
-        var waiting: Int64 = -1
-        var blocks: Int64 = -1
+        var waiting = TraceCounter("waiting requests", process: process)
+        var blocks = TraceCounter("KV blocks", process: process)
         while try quanta.next(in: results) {
             let (start, end) = (quanta[1], quanta[1] + quanta[2])
             let shown = isShown(start, end)
@@ -129,14 +129,8 @@ private struct ArmTimeline {
                     ]
                 try file.span(kind, "compute", track: place, from: start, to: end, arguments)
                 if !isTraining {
-                    if quanta[7] != waiting {
-                        waiting = quanta[7]
-                        try file.counter("waiting requests", process: process, at: start, [("requests", waiting)])
-                    }
-                    if quanta[8] != blocks {
-                        blocks = quanta[8]
-                        try file.counter("KV blocks", process: process, at: start, [("blocks", blocks)])
-                    }
+                    try waiting.set([("requests", quanta[7])], from: start, to: end, &file)
+                    try blocks.set([("blocks", quanta[8])], from: start, to: end, &file)
                 }
             }
             var time = start
@@ -151,23 +145,32 @@ private struct ArmTimeline {
                 hasUnit = try units.next(in: results)
             }
         }
+        try waiting.close(&file)
+        try blocks.close(&file)
     }
 
     /// Of a run that was too long for its quanta to be kept: what waited, and who computed for how long, by windows.
     private func writeWindows(
         _ results: borrowing ResultsFile, _ file: inout TraceEventFile
     ) throws(ResultsError) {
+        let starts = try results.integers(group + "/iterations/start")
+        let width = starts.count > 1 ? starts[1] - starts[0] : 0
+        let each = width.asWidth
+        var waiting = TraceCounter("waiting requests, most in each \(each)", process: process)
+        var blocks = TraceCounter("KV blocks, most in each \(each)", process: process)
+        var compute = TraceCounter("compute in each \(each) (ns)", process: process)
         var windows = try ColumnBatches(
             ["start", "waiting", "kv_blocks", "serving_time", "training_time"], of: group + "/iterations", in: results)
         while try windows.next(in: results) {
-            let start = windows[0]
-            guard isShown(start, start) else { continue }
-            try file.counter("waiting requests", process: process, at: start, [("requests", windows[1])])
-            try file.counter("KV blocks", process: process, at: start, [("blocks", windows[2])])
-            try file.counter(
-                "compute in the window (ns)", process: process, at: start,
-                [("serve", windows[3]), ("train", windows[4])])
+            let (start, end) = (windows[0], windows[0] + width)
+            guard isShown(start, end) else { continue }
+            try waiting.set([("requests", windows[1])], from: start, to: end, &file)
+            try blocks.set([("blocks", windows[2])], from: start, to: end, &file)
+            try compute.set([("serve", windows[3]), ("train", windows[4])], from: start, to: end, &file)
         }
+        try waiting.close(&file)
+        try blocks.close(&file)
+        try compute.close(&file)
     }
 
     private func writeTransfers(
@@ -207,7 +210,8 @@ private struct ArmTimeline {
         }
     }
 
-    /// The levels of the owners that ever held a byte, where one changes.
+    /// The highest levels, in each bucket of the series, of the owners that ever held a byte, where one changes. The counter's
+    /// name says how wide buckets are: within one nothing is told but the highest.
     private func writeMemory(
         _ tier: MemoryTier, _ results: borrowing ResultsFile, _ file: inout TraceEventFile
     ) throws(ResultsError) {
@@ -219,15 +223,14 @@ private struct ArmTimeline {
             if levels.contains(where: { $0 > 0 }) { owners.append((column.name, levels)) }
         }
         guard !owners.isEmpty else { return }
-        let title = tier.name.replacing("_", with: " ") + " memory (B)"
-        var last: [Int64] = []
-        for (bucket, start) in starts.enumerated() where isShown(start, start) {
-            let levels = owners.map { $0.levels[bucket] }
-            guard levels != last else { continue }
-            last = levels
-            try file.counter(
-                title, process: process, at: start, owners.indices.map { (owners[$0].name, levels[$0]) })
+        let width = try results.integers(group + "/memory/" + tier.name + "/bucket_width").first ?? 0
+        let place = tier.name.replacing("_", with: " ")
+        var counter = TraceCounter("\(place) memory, highest in each \(width.asWidth) (B)", process: process)
+        for (bucket, start) in starts.enumerated() where isShown(start, start + width) {
+            let levels = owners.map { ($0.name, $0.levels[bucket]) }
+            try counter.set(levels, from: start, to: start + width, &file)
         }
+        try counter.close(&file)
     }
 
     /// Requests from their arrival on, with queueing, prefill and decoding inside.

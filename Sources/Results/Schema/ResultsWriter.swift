@@ -98,7 +98,7 @@ extension ResultsWriter {
                     Schema.Attribute.profile, of: Schema.arm(arm.name), to: .text(Schema.profile(profile)))
             }
             for (index, log) in arm.repeats.enumerated() {
-                try writeLog(log, at: Schema.run(index, of: arm.name), firstCost: firstCost)
+                try writeLog(log, at: Schema.run(index, of: arm.name), firstCost: firstCost, window: result.window)
                 firstCost += log.shapes.count
             }
         }
@@ -108,9 +108,13 @@ extension ResultsWriter {
         }
     }
 
-    private mutating func writeLog(_ log: ArmLog, at group: String, firstCost: Int) throws(HDF5Error) {
+    private mutating func writeLog(
+        _ log: ArmLog, at group: String, firstCost: Int, window: MetricsWindow
+    ) throws(HDF5Error) {
         try file.createGroup(group)
-        try writeTable(log.requests, as: Schema.requestColumns, at: group + "/requests")
+        var counted = [Bool](repeating: false, count: log.requests.count)
+        for index in window.requests(of: log) { counted[index] = true }
+        try writeTable(log.requests, as: Schema.requestColumns(counted: counted), at: group + "/requests")
         try writeGaps(log.tokenGaps, at: group + "/itl")
         try writeQuanta(log, at: group + "/iterations", firstCost: log.keepsShapes ? firstCost : nil)
         try writeUnits(log.units, at: group + "/units")
@@ -120,6 +124,10 @@ extension ResultsWriter {
         try writeTable(log.evaluations, as: Schema.evaluationColumns, at: group + "/learning_curve")
         try writeTable(Schema.sampleAudits(of: log), as: Schema.sampleAuditColumns, at: group + "/sample_audits")
         try writeTransfers(log.transfers, at: group + "/transfers")
+        let lost = log.recording.lost
+        try writeTable(
+            lost.windows.enumerated().map { (index: $0.offset, bytes: $0.element) },
+            as: Schema.lossColumns(width: lost.width), at: group + "/lost_records")
         try writeMemory(log.memory, at: group + "/memory")
         try writeScalar(log.end.nanoseconds, at: group + "/end", unit: .nanoseconds, "the end of the last quantum")
         try file.setAttribute(Schema.Attribute.status, of: group, to: .text(log.status.rawValue))

@@ -10,11 +10,15 @@ struct SampleAuditRow {
 
 /// The tables below `/arms/NAME/repeat_NNN`.
 extension Schema {
-    static var requestColumns: [Column<RequestRecord>] {
+    /// - Parameter counted: by index in the trace, whether figures of serving are drawn from the request.
+    static func requestColumns(counted: [Bool]) -> [Column<RequestRecord>] {
         [
             .count("index", "row of /trace", \.index),
             .code("outcome", "what became of it", RequestRecord.Outcome.allCases.map(\.rawValue)) { record in
                 RequestRecord.Outcome.allCases.firstIndex(of: record.outcome) ?? -1
+            },
+            .code("in_window", "whether it lies in the window of serving's figures", ["no", "yes"]) {
+                counted[$0.index] ? 1 : 0
             },
             .time(
                 ifAny: "effective_arrival", "max(arrival, end of the previous turn + think time)", \.effectiveArrival),
@@ -189,6 +193,20 @@ extension Schema {
                 \.layer),
             .index("pieces", "pieces that it moves: layers of chunks", \.pieces),
         ]
+    }
+
+    /// One row per window of time: its number, and bytes by reason.
+    static func lossColumns(width: SimDuration) -> [Column<(index: Int, bytes: [Int])>] {
+        [
+            .time("start", "start of a window of time; all are equally wide") {
+                SimTime(nanoseconds: Int64($0.index) * width.nanoseconds)
+            }
+        ]
+            + LossReason.allCases.filter(\.isOfRecords).map { reason in
+                .bytes(reason.name, "bytes of records lost in the window: " + reason.description) {
+                    Bytes($0.bytes[reason.rawValue])
+                }
+            }
     }
 
     /// One row per owner of memory.

@@ -16,11 +16,18 @@ public struct LostTokens: Sendable, Equatable {
 /// What recording cost over a whole arm, beside what requests, iterations and transfers tell.
 public struct RecordingTotals: Sendable, Equatable {
     /// Bytes of records that were not made, or given up, for want of memory or of the link's bandwidth.
-    public var droppedBytes = Bytes.zero
+    public private(set) var droppedBytes = Bytes.zero
+    /// When records were given up, or not made, and why.
+    public private(set) var lost = LossCourse()
     /// Bytes that training found on the device beside their copy on the host, and so did not reload.
     public var hedgedBytes = Bytes.zero
     /// Time in which the next request in line could have been admitted but for the device memory that records held.
     public var admissionStall = SimDuration.zero
 
     public init() {}
+
+    public mutating func lose(_ bytes: Bytes, because reason: LossReason, at time: SimTime) {
+        lost.add(bytes, because: reason, at: time)
+        if reason.isWant { droppedBytes += bytes }
+    }
 }

@@ -130,9 +130,9 @@ extension Simulation {
                 versions: oldest...servedVersion, blocks: sequence.kvBlocks)
         else {
             let tokens = slice.tokens.count
+            let bytes = memory.records.sizes.hostBytes(tokens: tokens, finalRows: min(plan.finalRows, tokens))
             log.requests[index].lost[memory.lack] += tokens
-            log.recording.droppedBytes += memory.records.sizes.hostBytes(
-                tokens: tokens, finalRows: min(plan.finalRows, tokens))
+            log.recording.lose(bytes, because: memory.lack, at: now)
             return
         }
         slice.record = chunk
@@ -279,9 +279,8 @@ extension Simulation {
     mutating func noteLosses() {
         for loss in memory.takeLosses() {
             log.requests[loss.request].lost[loss.reason] += loss.tokens
-            guard loss.reason.isWant else { continue }
-            log.requests[loss.request].recordedTokens -= loss.tokens
-            log.recording.droppedBytes += loss.bytes
+            log.recording.lose(loss.bytes, because: loss.reason, at: now)
+            if loss.reason.isWant { log.requests[loss.request].recordedTokens -= loss.tokens }
         }
     }
 }

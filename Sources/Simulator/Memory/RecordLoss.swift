@@ -33,6 +33,14 @@ public enum LossReason: Int, Sendable, CaseIterable {
         }
     }
 
+    /// Whether it comes with bytes: of records that were given up or found no room. Else there was none to begin with.
+    public var isOfRecords: Bool {
+        switch self {
+        case .deviceFull, .link, .hostFull, .evicted, .expired, .stale, .edited: true
+        case .unlinked, .paused: false
+        }
+    }
+
     /// Whether it was for want of memory or of the link's bandwidth: what a better policy could have kept.
     public var isWant: Bool {
         switch self {

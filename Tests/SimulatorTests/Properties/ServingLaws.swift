@@ -139,6 +139,12 @@ enum ServingLaws {
     ) -> String? {
         let capacity = MemoryRequirement(configuration: configuration, trace: trace, demand: demand).kvBlocks
         let block = configuration.serving.kvBlockTokens
+        let dropped = LossReason.allCases.filter(\.isWant).reduce(Bytes.zero) { $0 + log.recording.lost[$1] }
+        if dropped != log.recording.droppedBytes { return "the course of losses has other sums than the run" }
+        let hasDropped = log.requests.contains { $0.lost.dropped > 0 }
+        if hasDropped != (dropped > .zero) {
+            return "records of \(dropped.count) bytes and no tokens are lost, or tokens alone"
+        }
         for (record, request) in zip(log.requests, trace.requests) {
             let blocks = (request.promptTokens + request.outputTokens - 1 + block - 1) / block
             let expected: RequestRecord.Outcome = blocks > capacity ? .refused : .finished

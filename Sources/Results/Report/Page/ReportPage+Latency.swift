@@ -43,8 +43,8 @@ extension ReportPage {
     func lineLegend(_ shown: [Int]) -> Markup {
         let items = shown.map { index -> Markup in
             """
-            <li><svg viewBox="0 0 35 12" aria-hidden="true"><path class="line s\(index % ReportStyle.seriesCount)" \
-            d="M0 6H35"/></svg>\(arms[index].name)</li>
+            <li><svg viewBox="0 0 35 12" aria-hidden="true">\
+            \(ReportStyle.line(index, "M0 6H35", marks: [(17.5, 6)]))</svg>\(arms[index].name)</li>
             """
         }
         return "<ul class=\"legend\" aria-label=\"Arms\">\(Markup.joined(items))</ul>\n"

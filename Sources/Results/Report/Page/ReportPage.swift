@@ -54,7 +54,7 @@ public struct ReportPage {
             <meta name="color-scheme" content="light dark">
             <title>\(name): report</title><style>
             \(ReportStyle.sheet)</style></head><body>
-            <a class="skip" href="#content">Skip to the content</a>
+            \(ReportStyle.hatches)<a class="skip" href="#content">Skip to the content</a>
             <header><h1>\(name)</h1>
             <p>\(statusMark) \(attribute("trace_source")), seed \(attribute("seed")), \(attribute("created"))</p>
             <nav aria-label="Sections"><ul>\(Markup.joined(links))</ul></nav></header>

@@ -1,17 +1,47 @@
-/// The look of the page. Colours of lines differ in lightness and by their dashes as well, for readers who see few colours,
-/// and every one has a contrast of at least 3 to 1 with the page, text at least 4.5 to 1.
+/// The look of the page. Lines differ in lightness and dashes as well, and beyond six by shapes on them; areas by hatches;
+/// for readers who see few colours. Every line and area has a contrast of at least 3 to 1 with the page, which shows between
+/// areas, and text at least 4.5 to 1.
 enum ReportStyle {
+    /// Colours of lines. After them they come again, with the next of `shapes`.
     static let seriesCount = 6
+    /// What lines of one colour have on them, around the origin, as the path of an outline.
+    static let shapes: [Markup] = [
+        "", "M-3 0A3 3 0 1 1 3 0A3 3 0 1 1 -3 0Z", "M-3 -3H3V3H-3Z", "M0 -3.6L3.4 2.6H-3.4Z", "M0 -4L4 0L0 4L-4 0Z",
+        "M0 3.6L3.4 -2.6H-3.4Z",
+    ]
+
+    /// A piece of a series' line: what it is drawn with, and what lies on it at these places.
+    static func line(_ series: Int, _ outline: Markup, marks: [(x: Double, y: Double)]) -> Markup {
+        let name: Markup = "s\(series % seriesCount)"
+        let shape = shapes[series / seriesCount % shapes.count]
+        let path: Markup = "<path class=\"line \(name)\" d=\"\(outline)\"/>"
+        guard !shape.text.isEmpty else { return path }
+        return path
+            + Markup.joined(
+                marks.map {
+                    "<path class=\"mark \(name)\" transform=\"translate(\(at: $0.x) \(at: $0.y))\" d=\"\(shape)\"/>"
+                })
+    }
+
+    /// Hatches of every second kind of area: the colour of the kind before it, with stripes of the page's.
+    static let hatches: Markup = {
+        let patterns = [1, 3, 5, 7].map { kind -> Markup in
+            """
+            <pattern id="h\(kind)" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">\
+            <rect class="k\(kind - 1)" width="6" height="6"/><rect class="stripe" width="2" height="6"/></pattern>
+            """
+        }
+        return
+            "<svg class=\"hatches\" width=\"0\" height=\"0\" aria-hidden=\"true\"><defs>\(Markup.joined(patterns))</defs></svg>\n"
+    }()
 
     static let sheet: Markup = """
         :root{color-scheme:light dark;--page:#fff;--ink:#1b1f24;--soft:#57606a;--rule:#d0d7de;--panel:#f6f8fa;\
         --link:#0b57a4;--grid:#e4e8ec;--s0:#0b63a5;--s1:#b4540a;--s2:#00735a;--s3:#93307f;--s4:#5b5b00;--s5:#b3261e;\
-        --k0:#8c959f;--k1:#c3cad1;--k2:#5aa9e6;--k3:#a9d3f5;--k4:#e8963c;--k5:#f6c58f;--k6:#3fa37c;--k7:#9ed9c0;\
-        --k8:#b274c4}
+        --k0:#66707a;--k2:#3585cc;--k4:#a85a08;--k6:#1c7553;--k8:#7d2a70}
         @media(prefers-color-scheme:dark){:root{--page:#0f1419;--ink:#e6e9ec;--soft:#a5afb9;--rule:#39434d;\
         --panel:#182028;--link:#7cc0ff;--grid:#27303a;--s0:#6db6ff;--s1:#ffad5c;--s2:#4fd6ae;--s3:#f095d5;--s4:#d9d35f;\
-        --s5:#ff8f85;--k0:#6e7781;--k1:#9aa4ad;--k2:#3b82c4;--k3:#7fb6e3;--k4:#cf7a1f;--k5:#e8b177;--k6:#2f8f6b;\
-        --k7:#7cc4a6;--k8:#9a5fae}}
+        --s5:#ff8f85;--k0:#8b949e;--k2:#4c97dd;--k4:#d98a33;--k6:#3da57e;--k8:#e09ad6}}
         *{box-sizing:border-box}
         html{scroll-behavior:smooth}
         @media(prefers-reduced-motion:reduce){html{scroll-behavior:auto}}
@@ -22,7 +52,7 @@ enum ReportStyle {
         h1{font-size:1.6rem;line-height:1.25;margin:0 0 .25rem;overflow-wrap:anywhere}
         h2{font-size:1.25rem;margin:2.5rem 0 .75rem;padding-top:.75rem;border-top:1px solid var(--rule)}
         h3{font-size:1rem;margin:0 0 .35rem;overflow-wrap:anywhere}
-        p{margin:.4rem 0;max-width:50rem}.soft{color:var(--soft)}
+        p{margin:.4rem 0;max-width:50rem;overflow-wrap:anywhere}.soft{color:var(--soft)}
         a{color:var(--link)}a:focus-visible,summary:focus-visible,[tabindex]:focus-visible{outline:3px solid \
         var(--link);outline-offset:2px;border-radius:3px}
         .skip{position:fixed;left:-100rem;top:.5rem;background:var(--page);padding:.5rem 1rem;z-index:1}
@@ -58,9 +88,10 @@ enum ReportStyle {
         .s0{stroke:var(--s0)}.s1{stroke:var(--s1);stroke-dasharray:7 3}.s2{stroke:var(--s2);stroke-dasharray:2 2.5}
         .s3{stroke:var(--s3);stroke-dasharray:9 3 2 3}.s4{stroke:var(--s4);stroke-dasharray:4 4}
         .s5{stroke:var(--s5);stroke-dasharray:12 4}
-        .area{stroke:var(--page);stroke-width:.6}
-        .k0{fill:var(--k0)}.k1{fill:var(--k1)}.k2{fill:var(--k2)}.k3{fill:var(--k3)}.k4{fill:var(--k4)}
-        .k5{fill:var(--k5)}.k6{fill:var(--k6)}.k7{fill:var(--k7)}.k8{fill:var(--k8)}
+        .mark{fill:var(--page);stroke-width:1.6;stroke-dasharray:none}
+        .area{stroke:var(--page);stroke-width:1}.hatches{position:absolute}.stripe{fill:var(--page)}
+        .k0{fill:var(--k0)}.k1{fill:url(#h1)}.k2{fill:var(--k2)}.k3{fill:url(#h3)}.k4{fill:var(--k4)}
+        .k5{fill:url(#h5)}.k6{fill:var(--k6)}.k7{fill:url(#h7)}.k8{fill:var(--k8)}
         .legend{display:flex;flex-wrap:wrap;gap:.15rem 1.2rem;list-style:none;padding:0;margin:.5rem 0;font-size:.9rem}
         .legend li{overflow-wrap:anywhere}
         .legend svg{display:inline-block;width:2.2rem;height:.8rem;vertical-align:-.05rem;margin-right:.4rem}
