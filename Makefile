@@ -60,7 +60,8 @@ test: setup
 	$(SWIFT) build -c release --product alchemist-sim
 	$(SWIFT) test -c release --skip-build
 
-.PHONY: test-sweeps test-slurm test-kills sweep-speed many-points
+.PHONY: test-sweeps test-slurm test-kills sweep-speed many-points test-faults test-long test-fuzz test-run-kills soak
+.PHONY: test-readme test-extending coverage
 SWEEPS := ALCHEMIST_SIM=$(abspath $(PROGRAM)) PYTHONDONTWRITEBYTECODE=1
 
 ## Sweeps beyond one process and one machine: the same grid by every way, Slurm among them, then a few kills, the faults
@@ -102,9 +103,37 @@ sanitize: setup
 
 ## Some fifty hand-made faults, all in one build of a copy of the sources; each must be caught by the tests that are named
 ## for it: a quarter of an hour.
-.PHONY: test-faults
 test-faults: setup
 	PYTHONDONTWRITEBYTECODE=1 timeout 7200 python3 Tests/Faults/run.py
+
+## What takes long: FUZZ_CASES cases for every reader, 200 kills of runs, memory over a long run, every command of the README,
+## the sanitizers, the hand-made faults. Cases that a reader does not take well stay in results/fuzzing.
+FUZZ_CASES ?= 100000
+FUZZ_TESTS := TraceMutationTests|TraceFuzzTests|YAMLFuzzTests|CheckpointMutationTests|ResultsFuzzTests
+test-long: test-fuzz test-run-kills soak test-readme test-extending sanitize test-faults
+test-fuzz: setup
+	$(SWIFT) build -c release --build-tests
+	mkdir -p results/fuzzing
+	ALCHEMIST_FUZZ_CASES=$(FUZZ_CASES) ALCHEMIST_FUZZ_CORPUS=$(abspath results/fuzzing) \
+	  $(SWIFT) test -c release --skip-build --disable-xctest --filter '$(FUZZ_TESTS)'
+
+test-run-kills: build
+	$(SWEEPS) python3 Tests/Runs/kills.py --kills 200
+
+soak: build
+	$(SWEEPS) python3 Tests/Runs/soak.py
+
+## Every command of README.md, some ten minutes; `make bench` among them.
+test-readme: build
+	$(SWEEPS) python3 Tests/Runs/readme.py
+
+## The change of docs/extending.md, applied to a copy of the sources and built there: some minutes.
+test-extending: setup
+	PYTHONDONTWRITEBYTECODE=1 python3 Tests/Runs/extending.py
+
+## The lines of Sources that the tests run, the built program's among them: at least 85 %. In a build folder of its own.
+coverage: setup
+	PYTHONDONTWRITEBYTECODE=1 python3 Tests/Runs/coverage.py --least 85
 
 ## Format, and the direction of references between the folders of the simulator.
 check:
@@ -214,6 +243,11 @@ plots: .venv-plots/made
 ## is made again. The full form runs five seeds of each experiment and shows intervals.
 figures: build plots
 	$(MAKE) -f experiments/figures/figures.mk SEEDS=1
+## One of them: `make figure NAME=02_throughput`.
+NAME ?= 02_throughput
+.PHONY: figure
+figure: build plots
+	$(MAKE) -f experiments/figures/figures.mk SEEDS=1 results/figures/$(NAME).png
 figures-full: build plots
 	$(MAKE) -f experiments/figures/figures.mk SEEDS=5
 
@@ -267,4 +301,4 @@ tokenizer: .venv-tokenize/made
 	touch $@
 
 clean:
-	rm -rf .build .build-asan .build-tsan results
+	rm -rf .build .build-asan .build-tsan .build-coverage results

@@ -80,21 +80,24 @@ let package = Package(
             ],
             path: "Sources/Bench", swiftSettings: kernels),
         .target(name: "CAllocationCount", path: "Tests/CAllocationCount"),
+        .target(name: "Fuzzing", path: "Tests/Fuzzing", exclude: ["Corpus"], swiftSettings: common),
         .testTarget(
-            name: "EngineTests", dependencies: ["Engine", "CAllocationCount"],
+            name: "EngineTests", dependencies: ["Engine", "CAllocationCount", "Fuzzing"],
             resources: [.copy("Goldens"), .copy("Checkpoints")],
             swiftSettings: common),
-        .testTarget(name: "SimulatorTests", dependencies: ["Simulator"], swiftSettings: common),
-        .testTarget(name: "ResultsTests", dependencies: ["Results", "Simulator"], swiftSettings: common),
+        .testTarget(name: "SimulatorTests", dependencies: ["Simulator", "Fuzzing"], swiftSettings: common),
+        .testTarget(
+            name: "ResultsTests", dependencies: ["Results", "Simulator", "Fuzzing"], swiftSettings: common),
         .testTarget(
             name: "MeasuredBackendTests", dependencies: ["MeasuredBackend", "Engine", "Simulator"],
             swiftSettings: common),
         .testTarget(
             name: "AlchemistSimTests",
             dependencies: [
-                "alchemist-sim", "AlchemistSim", "Engine", "Results", "Simulator",
+                "alchemist-sim", "AlchemistSim", "Engine", "Fuzzing", "Results", "Simulator",
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
+            exclude: ["Help"],
             swiftSettings: common),
     ],
     swiftLanguageModes: [.v6]
@@ -104,5 +107,7 @@ let package = Package(
 // all tests. The dependencies stay listed, or their pinned versions would be forgotten.
 if Context.environment["ALCHEMIST_ENGINE_ONLY"] != nil {
     package.products = []
-    package.targets.removeAll { !["COpenBLAS", "CAllocationCount", "Engine", "EngineTests"].contains($0.name) }
+    package.targets.removeAll {
+        !["COpenBLAS", "CAllocationCount", "Fuzzing", "Engine", "EngineTests"].contains($0.name)
+    }
 }

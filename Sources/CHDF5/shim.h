@@ -38,6 +38,33 @@ static inline size_t chdf5_variable_length(void) { return H5T_VARIABLE; }
 static inline hid_t chdf5_whole_dataspace(void) { return H5S_ALL; }
 static inline hsize_t chdf5_unlimited(void) { return H5S_UNLIMITED; }
 
+// Has `visit` called with the name of each link in a group, in no order; once it returns other than zero, no more. Negative
+// where the group cannot be read. To ask for names by their index, or in an order, has the library read all of a large group
+// into a table first: for every name again, and where a link is damaged it frees what it has not allocated (1.10.8).
+typedef int (*chdf5_name_visitor)(const char *name, void *context);
+struct chdf5_visit {
+    chdf5_name_visitor visit;
+    void *context;
+};
+static inline herr_t chdf5_visit_link(hid_t group, const char *name, const H5L_info_t *info, void *data) {
+    struct chdf5_visit *visit = (struct chdf5_visit *)data;
+    (void)group;
+    (void)info;
+    return visit->visit(name, visit->context);
+}
+static inline int chdf5_visit_names(hid_t file, const char *group, chdf5_name_visitor visit, void *context) {
+    struct chdf5_visit data = {visit, context};
+    hsize_t start = 0;
+    return H5Literate_by_name(file, group, H5_INDEX_NAME, H5_ITER_NATIVE, &start, chdf5_visit_link, &data, H5P_DEFAULT);
+}
+
+// 1 for an object of its own, 0 for a link to another place or file, negative where there is none. The structure that is
+// asked for has other names in later versions.
+static inline int chdf5_is_hard_link(hid_t file, const char *path) {
+    H5L_info_t info;
+    return H5Lget_info(file, path, &info, H5P_DEFAULT) < 0 ? -1 : info.type == H5L_TYPE_HARD;
+}
+
 static inline hid_t chdf5_default_error_stack(void) { return H5E_DEFAULT; }
 
 #endif

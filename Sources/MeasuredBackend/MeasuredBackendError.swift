@@ -4,7 +4,7 @@ public enum MeasuredBackendError: Error, Sendable, Equatable, CustomStringConver
 
     public var description: String {
         switch self {
-        case .missing(let what): "broken law: \(what) is not where the books say"
+        case .missing(let what): "\(what) is not where the books say"
         }
     }
 }

@@ -23,8 +23,10 @@ import Engine
                 "this program was built for processors with \(feature), which this machine lacks; build it here",
                 .software)
         }
+        Terminal.holdDescriptors()
         BLAS.reexecuteWithBestKernelsIfNeeded()
         Interrupt.install()
+        SuddenEnd.install()
         do {
             var command = try parseAsRoot()
             try command.run()

@@ -43,7 +43,7 @@ struct Failure: Error {
             switch error {
             case .arm(_, .tooLittleMemory), .arm(_, .tooLittleBlockMemory):
                 self.init(error.description, .simulatedResource)
-            case .arm(_, .brokenLaw): self.init(error.description, .software)
+            case .arm(_, .brokenLaw), .brokenLaw: self.init(error.description, .software)
             case .arm(_, .diverged), .arm(_, .tooManyLayers): self.init(error.description, .badData)
             case .pricing(_, .belowFloor): self.init(error.description, .software)
             case .pricing(_, .missingShape): self.init(error.description, .badData)
@@ -77,10 +77,18 @@ struct Failure: Error {
             case .diverged, .foreignFolder, .otherSettings: self.init(error.description, .badData)
             }
         case let error as SimulationError: self.init(error.description, .software)
-        case let error as MeasuredBackendError: self.init(error.description, .software)
+        case let error as MeasuredBackendError: self.init("broken law: \(error)", .software)
         case let error as ResultsError: self.init(error.description, .inputOutput)
         default: self.init("\(error)", .software)
         }
+    }
+}
+
+extension Failure {
+    /// A broken law's state is kept, beside `results` if there are to be any; other errors stay what they are.
+    static func keepingState(of error: any Error, beside results: String?) -> any Error {
+        guard case ExperimentError.brokenLaw(let broken) = error else { return error }
+        return Failure("\(broken); \(broken.save(beside: results))", .software)
     }
 }
 
@@ -89,6 +97,14 @@ enum Terminal {
     static func fail(_ message: String, _ code: ExitStatus) -> Never {
         warn("alchemist-sim: \(message)\n")
         exit(code.rawValue)
+    }
+
+    /// Gives standard streams that are closed to a device that can not be written to, so that no file that is opened takes
+    /// their place and gets what is meant for the terminal.
+    static func holdDescriptors() {
+        for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] where fcntl(descriptor, F_GETFD) < 0 {
+            _ = open("/dev/null", O_RDONLY)
+        }
     }
 
     /// Writes to standard error; there is nobody to tell if that fails.

@@ -60,6 +60,7 @@ struct RunCommand: ParsableCommand {
         let target = output ?? defaultOutput
         try OutputGuard.check(target, against: [self.trace, replay, settings.scenario])
         let writer = try ResultsWriter(creating: target)
+        SuddenEnd.results(are: target)
         if experiment.runsEngine, let warning = BLAS.narrowKernelWarning {
             Terminal.warn("alchemist-sim: \(warning)\n")
         }
@@ -73,7 +74,10 @@ struct RunCommand: ParsableCommand {
             line.clear()
         } catch {
             line.clear()
-            throw error
+            throw Failure.keepingState(of: error, beside: target)
+        }
+        if let failure, result.arms.allSatisfy(\.repeats.isEmpty) {
+            throw Failure.keepingState(of: failure, beside: target)
         }
         let report = try RunReport(result)
         let text = json ? String(decoding: try report.json(), as: UTF8.self) + "\n" : report.table() + "\n"
@@ -92,7 +96,7 @@ struct RunCommand: ParsableCommand {
             if result.arms.contains(where: { !$0.repeats.isEmpty }) {
                 Terminal.warn("alchemist-sim: what was finished before is in \(target)\n")
             }
-            throw failure
+            throw Failure.keepingState(of: failure, beside: target)
         }
         if result.status == .interrupted {
             throw Failure("interrupted; what was done is in \(target), marked so", .interrupted)

@@ -54,7 +54,7 @@ struct ValidateCommand: ParsableCommand {
         do {
             try compare()
         } catch {
-            throw Failure(error)
+            throw Failure(Failure.keepingState(of: error, beside: nil))
         }
     }
 

@@ -175,6 +175,33 @@ import Testing
         #expect(outcome.errors.contains("/proc/nowhere"))
     }
 
+    /// The repository, where traces and profiles lie.
+    private static let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent()
+
+    @Test(arguments: ["serve-only", "serve-only,reuse"])
+    func aBrokenLawEndsTheRunWithItsStateBesideTheResults(arms: String) throws {
+        let folder = try Folder()
+        let trace = try SmallRun.trace(folder)
+        // A machine that measured work as faster than it says that work can be.
+        let sound = Self.repository.appendingPathComponent("experiments/profiles/epyc-2-cores.yaml")
+        let text = try String(contentsOf: sound, encoding: .utf8)
+            .replacing(/flops_per_second: [0-9.e]+/, with: "flops_per_second: 1e6")
+        let profile = try folder.file("contradicts.yaml", text)
+        let outcome = try Program.run(
+            ["run", trace, "-o", folder.path("r.h5"), "--arms", arms, "--set", "backend=" + profile] + SmallRun.settings
+        )
+        #expect(outcome.status == 70)
+        #expect(outcome.errors.contains("arm serve-only: broken law: "), "\(outcome.errors)")
+        #expect(outcome.errors.contains("its state is in \(folder.path("r.state.txt"))\n"), "\(outcome.errors)")
+        #expect(outcome.errors.split(separator: "\n").count == 1)
+        #expect(folder.names == ["contradicts.yaml", "r.state.txt", "trace.jsonl"])
+        let state = try String(contentsOfFile: folder.path("r.state.txt"), encoding: .utf8)
+        for part in ["law `serve", "arm serve-only", "ledger in bytes", "of 40 requests open", "arrives"] {
+            #expect(state.contains(part), "\(part) in\n\(state)")
+        }
+    }
+
     /// Waits until a run has opened its results, which it does when it starts to work, and a little longer.
     private static func waitForWork(in folder: borrowing Folder) {
         for _ in 0..<3000 where !folder.names.contains(where: { $0.contains("partial") }) { usleep(10_000) }

@@ -20,9 +20,11 @@ enum Program {
     /// - Parameters:
     ///   - directory: where it runs.
     ///   - environment: variables set on top of the tests' own.
+    ///   - shell: what a shell does before it becomes the program.
     ///   - output: a descriptor for its standard output, instead of `Outcome.output`.
     static func run(
-        _ arguments: [String], in directory: URL? = nil, environment: [String: String] = [:], output: Int32? = nil,
+        _ arguments: [String], in directory: URL? = nil, environment: [String: String] = [:], shell: String? = nil,
+        output: Int32? = nil,
         meanwhile: (pid_t) -> Void = { _ in }
     ) throws -> Outcome {
         let folder = try Folder()
@@ -41,7 +43,9 @@ enum Program {
         let place = directory.map { ["-C", $0.path] } ?? []
         // The kernels that suit the machine, whatever the tests themselves were started with.
         let variables = environment.map { "\($0)=\($1)" }
-        let words = (["/usr/bin/env", "-u", "OPENBLAS_CORETYPE"] + place + variables + [path] + arguments).map {
+        let before = shell.map { ["/bin/sh", "-c", $0 + "; exec \"$0\" \"$@\""] } ?? []
+        let words = (["/usr/bin/env", "-u", "OPENBLAS_CORETYPE"] + place + variables + before + [path] + arguments).map
+        {
             strdup($0)
         }
         defer { for word in words { free(word) } }

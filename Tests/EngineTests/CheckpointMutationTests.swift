@@ -1,26 +1,14 @@
 import Engine
 import Foundation
+import Fuzzing
 import Testing
 
 /// Damaged checkpoints, by seed: they load with finite weights, or they fail with an error that says where.
 @Suite("Damaged checkpoints")
 struct CheckpointMutationTests {
-    /// SplitMix64, so that a failure can be had again.
-    struct Generator: RandomNumberGenerator {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return z ^ (z >> 31)
-        }
-    }
-
     let pool = ThreadPool(width: 2)
 
-    static func damage(_ bytes: [UInt8], within range: Range<Int>, _ generator: inout Generator) -> [UInt8] {
+    static func damage(_ bytes: [UInt8], within range: Range<Int>, _ generator: inout FuzzingGenerator) -> [UInt8] {
         var bytes = bytes
         for _ in 0..<Int.random(in: 1...3, using: &generator) {
             guard let place = (range.lowerBound..<min(range.upperBound, bytes.count)).randomElement(using: &generator)
@@ -37,7 +25,17 @@ struct CheckpointMutationTests {
     }
 
     /// Loads the folder; whether it did.
-    private func loads(_ folder: String, _ what: String) -> Bool {
+    private func loads(_ folder: String, _ bytes: [UInt8], _ what: String) -> Bool {
+        var isLoaded = false
+        let problem = Fuzzing.attempt("checkpoint", bytes) {
+            isLoaded = load(folder, what)
+            return nil
+        }
+        #expect(problem == nil)
+        return isLoaded
+    }
+
+    private func load(_ folder: String, _ what: String) -> Bool {
         do throws(CheckpointError) {
             let weights = try ModelCheckpoint(folder).weights(pool: pool)
             let isFinite = weights.buffer.floats.allSatisfy { $0.isFinite }
@@ -49,49 +47,54 @@ struct CheckpointMutationTests {
         }
     }
 
-    @Test("headers of tensors") func headers() throws {
+    @Test("headers of tensors", .timeLimit(.minutes(Fuzzing.minutes))) func headers() throws {
         let folder = try TemporaryFolder(copying: "qwen2")
         let bytes = try folder.read("model.safetensors")
         let header = 8 + Int(bytes[0]) + Int(bytes[1]) << 8
-        var generator = Generator(state: 1)
+        var generator = FuzzingGenerator(seed: 1)
         var loaded = 0
-        for round in 0..<2000 {
-            try folder.write("model.safetensors", Self.damage(bytes, within: 0..<header, &generator))
-            if loads(folder.path, "round \(round)") { loaded += 1 }
+        let cases = Fuzzing.cases(2000)
+        for round in 0..<cases {
+            let damaged = Self.damage(bytes, within: 0..<header, &generator)
+            try folder.write("model.safetensors", damaged)
+            if loads(folder.path, damaged, "round \(round)") { loaded += 1 }
         }
-        #expect(loaded < 400, "the header says little")
+        #expect(loaded < cases / 5, "the header says little")
     }
 
-    @Test("configurations") func configurations() throws {
+    @Test("configurations", .timeLimit(.minutes(Fuzzing.minutes))) func configurations() throws {
         let folder = try TemporaryFolder(copying: "llama3")
         let bytes = try folder.read("config.json")
-        var generator = Generator(state: 2)
+        var generator = FuzzingGenerator(seed: 2)
         var loaded = 0
-        for round in 0..<2000 {
-            try folder.write("config.json", Self.damage(bytes, within: 0..<bytes.count, &generator))
-            if loads(folder.path, "round \(round)") { loaded += 1 }
+        let cases = Fuzzing.cases(2000)
+        for round in 0..<cases {
+            let damaged = Self.damage(bytes, within: 0..<bytes.count, &generator)
+            try folder.write("config.json", damaged)
+            if loads(folder.path, damaged, "round \(round)") { loaded += 1 }
         }
         // Half of the file is fields that nothing reads.
-        #expect(loaded > 50 && loaded < 1500, "\(loaded)")
+        #expect(loaded > cases / 40 && loaded < cases * 3 / 4, "\(loaded)")
     }
 
-    @Test("values") func values() throws {
+    @Test("values", .timeLimit(.minutes(Fuzzing.minutes))) func values() throws {
         let folder = try TemporaryFolder(copying: "mistral")
         let name = "model-00002-of-00004.safetensors"
         let bytes = try folder.read(name)
         let header = 8 + Int(bytes[0]) + Int(bytes[1]) << 8
-        var generator = Generator(state: 3)
+        var generator = FuzzingGenerator(seed: 3)
         var loaded = 0
-        for round in 0..<500 {
+        let cases = Fuzzing.cases(500)
+        for round in 0..<cases {
             var damaged = bytes
             for _ in 0..<8 {
                 damaged[Int.random(in: header..<bytes.count, using: &generator)] ^=
                     1 << UInt8.random(in: 0..<8, using: &generator)
             }
             try folder.write(name, damaged)
-            if loads(folder.path, "round \(round)") { loaded += 1 }
+            if loads(folder.path, damaged, "round \(round)") { loaded += 1 }
         }
         // Now and then an exponent becomes all ones.
-        #expect(loaded > 300, "\(loaded)")
+        #expect(loaded > cases * 3 / 5, "\(loaded)")
     }
 }

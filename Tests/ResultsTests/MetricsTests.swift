@@ -80,6 +80,35 @@ struct SummaryTests {
         #expect(isClose(summary.timeToFirstToken?.mean, sum))
     }
 
+    @Test("intervals of means come from the spread of twenty batches")
+    func intervals() throws {
+        var log = ArmLog()
+        // Two requests a batch; TTFT 1 to 20 ms, twice as long to the end. One more at the start, which no batch takes.
+        log.requests = (0..<41).map { index in
+            var record = RequestRecord(index: index)
+            record.outcome = .finished
+            let first = index == 0 ? 500 : Int64(1 + (index - 1) / 2)
+            record.effectiveArrival = at(Int64(index) * 100)
+            record.scheduled = at(Int64(index) * 100)
+            record.firstToken = at(Int64(index) * 100 + first)
+            record.finish = at(Int64(index) * 100 + 2 * first)
+            return record
+        }
+        let trace = Trace(
+            source: "batches",
+            requests: (0..<41).map {
+                Request(id: "r\($0)", arrival: at(Int64($0) * 100), promptTokens: 3, outputTokens: 2)
+            })
+        let summary = ServingSummary(log, trace: trace)
+        // The means 1 to 20 have a variance of 35; t of 19 degrees of freedom is 2.093 at 97.5 %.
+        let expected = 2.093 * (35.0 / 20).squareRoot() * 1e-3
+        #expect(abs(try #require(summary.firstTokenInterval) - expected) < 1e-12)
+        #expect(abs(try #require(summary.endToEndInterval) - 2 * expected) < 1e-12)
+        #expect(abs(try #require(summary.perOutputTokenInterval) - expected) < 1e-12)
+        log.requests.removeFirst(3)
+        #expect(ServingSummary(log, trace: trace).firstTokenInterval == nil, "less than two for each batch")
+    }
+
     @Test("training figures of a log made by hand")
     func training() throws {
         let summary = try #require(TrainingSummary(Fixture.training(forward: 50, reused: 40), devices: 2))

@@ -45,6 +45,12 @@ struct ResultsFileTests {
         #expect(
             try file.values(at: "/arms/reuse/repeat_000/memory/device/series/weights") == .int64([500, 500, 500, 500]))
         #expect(try file.values(at: "/arms/reuse/repeat_000/memory/device/series/kv") == .int64([0, 0, 0, 100]))
+        let iterations = "/arms/serve-only/repeat_000/iterations"
+        #expect(try file.values(at: iterations + "/start") == .int64([4_000_000]))
+        #expect(try file.values(at: iterations + "/duration") == .int64([6_000_000]))
+        #expect(try file.values(at: iterations + "/predicted") == .int64([5_000_000]))
+        #expect(try file.values(at: iterations + "/prefill_tokens") == .int64([10]))
+        #expect(try file.values(at: iterations + "/recorded_tokens") == .int64([8]))
         #expect(try file.values(at: "/arms/recompute/summary/trained_tokens") == .float64([200]))
         #expect(try file.values(at: "/comparison/baseline") == .text(["recompute"]))
         #expect(try file.values(at: "/comparison/reused_token_fraction_min") == .float64([0.8]))

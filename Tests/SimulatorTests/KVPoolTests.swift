@@ -64,6 +64,40 @@ import Testing
         #expect(refused > 0, "the pool was never full")
     }
 
+    @Test("A block that sequences share goes with the last of them, and no sooner")
+    func sharedBlocks() {
+        var pool = KVPool(blockTokens: 4, bytesPerToken: Bytes(1))
+        var ledger = Ledger(device: Bytes(100), host: .zero)
+        guard let blocks = pool.allocate(tokens: 4, ledger: &ledger) else { return #expect(Bool(false)) }
+        for _ in 0..<2 { pool.share(blocks[0], ledger: &ledger) }
+        for left in [2, 1] {
+            #expect(pool.releaseFromRequest(blocks, ledger: &ledger) == [])
+            #expect(pool.references(of: blocks[0]).sequences == left && pool.liveBlocks == 1)
+        }
+        #expect(pool.releaseFromRequest(blocks, ledger: &ledger) == blocks)
+        #expect(pool.liveBlocks == 0 && ledger.level(of: .kv, on: .device) == .zero)
+    }
+
+    @Test("Cached blocks give way in the order of their last use")
+    func leastRecentlyUsed() {
+        var pool = KVPool(blockTokens: 4, bytesPerToken: Bytes(1))
+        var ledger = Ledger(device: Bytes(100), host: .zero)
+        var blocks: [Int] = []
+        for text in 0..<4 as Range<UInt64> {
+            guard let block = pool.allocate(tokens: 4, ledger: &ledger)?.first else { return #expect(Bool(false)) }
+            var hash = BlockHash()
+            hash.absorb(text)
+            #expect(pool.register(block, as: hash, oldestVersion: 0, ledger: &ledger) == nil)
+            #expect(pool.releaseFromRequest([block], ledger: &ledger) == [])
+            blocks.append(block)
+        }
+        pool.share(blocks[1], ledger: &ledger)
+        _ = pool.releaseFromRequest([blocks[1]], ledger: &ledger)
+        let order = (0..<4).map { _ in pool.evictOldest(ledger: &ledger) }
+        #expect(order == [blocks[0], blocks[2], blocks[3], blocks[1]])
+        #expect(pool.evictOldest(ledger: &ledger) == nil && ledger.level(of: .cachedKV, on: .device) == .zero)
+    }
+
     @Test func aBlockIsNotReleasedTwice() async {
         await #expect(processExitsWith: .failure) {
             var pool = KVPool(blockTokens: 4, bytesPerToken: Bytes(1))

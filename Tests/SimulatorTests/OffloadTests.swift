@@ -134,6 +134,30 @@ import Testing
         #expect(memory.records.hedgedBytes(of: b).count == 2 * 8 * 58)
     }
 
+    @Test(
+        "What the host has, or is about to have, is not copied again",
+        arguments: RecordingConfiguration.Granule.allCases)
+    func copiedOnce(granule: RecordingConfiguration.Granule) throws {
+        var memory = RecordFixture.system(device: 4_000, host: 10_000) {
+            $0.offload = .hedged
+            $0.granule = granule
+        }
+        let (id, _) = try RecordFixture.recorded(&memory, tokens: 4)
+        memory.offload([id], at: .zero)
+        let first = memory.startCopies(at: SimTime(nanoseconds: 1))
+        #expect(first.started.count == 1)
+        memory.offload([id], at: .zero)
+        var transfers = 0
+        for _ in 0..<20 {
+            guard let (entry, _) = memory.finishCopy(.toHost) else { break }
+            transfers += entry.jobs.reduce(0) { $0 + $1.layers.count }
+            memory.offload([id], at: .zero)
+            _ = memory.startCopies(at: SimTime(nanoseconds: 1))
+        }
+        #expect(transfers == 4, "each layer, and the final norm's input, once")
+        #expect(memory.copiesAreIdle)
+    }
+
     /// A micro-batch that reads a record keeps its device copies from going.
     @Test func aPinnedHedgeStays() throws {
         var memory = RecordFixture.system(device: 4_000, host: 10_000) { $0.offload = .hedged }

@@ -73,6 +73,43 @@ import Testing
         #expect(scheduler.waitingCount == 2 && scheduler.newcomerCount == 1)
     }
 
+    /// A sequence that was swapped out in the middle of its prompt has its other blocks promised when it comes back: nobody
+    /// is admitted who would take them while it is on its way.
+    @Test func whatComesBackKeepsWhatItWasPromised() throws {
+        var configuration = ServingConfiguration()
+        configuration.kvWatermark = 0
+        configuration.preemption = .swap
+        configuration.tokenBudget = 12
+        var scheduler = Scheduler(configuration: configuration)
+        var memory = Self.memory(blocks: 7)
+        scheduler.enqueue(request: 0, promptTokens: 8, outputTokens: 9)
+        scheduler.enqueue(request: 1, promptTokens: 16, outputTokens: 4)
+        scheduler.beginIteration()
+        #expect(scheduler.plan(&memory) == .planned)
+        Self.run(&scheduler, &memory)
+        #expect(scheduler.sequence(of: 1)?.computed == 4)
+        // All of the rest is taken, so that the first, which decodes, has the second give way.
+        let rest = memory.openRequest(9, tokens: 16)
+        let others = try #require(rest)
+        scheduler.beginIteration()
+        #expect(scheduler.plan(&memory) == .short(blocks: 1))
+        let preemption = scheduler.preemptLast(for: 1, &memory)
+        #expect(preemption?.swappedBlocks == 1)
+        scheduler.passOver()
+        #expect(scheduler.plan(&memory) == .planned)
+        Self.run(&scheduler, &memory)
+        RecordFixture.runCopies(&memory)
+        scheduler.finishSwap(of: 1, .toHost, &memory)
+        #expect(scheduler.sequence(of: 1)?.state == .onHost)
+        memory.closeRequest(9, blocks: others)
+        scheduler.enqueue(request: 2, promptTokens: 4, outputTokens: 4)
+        scheduler.beginIteration()
+        // Five blocks are there: one for the first, one for what comes back, three that it was promised.
+        #expect(scheduler.plan(&memory) == .full(blocks: 4))
+        #expect(scheduler.sequence(of: 1)?.state == .returning && scheduler.waitingCount == 1)
+        #expect(memory.availableBlocks == 3)
+    }
+
     /// A scheduler under random load with ample memory, checked iteration by iteration against what was asked of it.
     @Test(arguments: 0..<60) func keepsItsPolicy(seed: Int) {
         var stream = RandomStream(seed: UInt64(seed), name: "scheduler")

@@ -75,9 +75,11 @@ import Testing
         var stream = RandomStream(seed: UInt64(seed), name: "scenario")
         let trace = Self.randomTrace(&stream, requests: 1 + stream.below(40))
         var configuration = Self.randomConfiguration(&stream)
-        let backend = RateBackend(
+        var backend = RateBackend(
             plans: SavePlans(
                 checkpointing: configuration.training.checkpointing, recorded: configuration.recording.plan))
+        // Nobody is preempted here.
+        backend.books.keepsVersions = true
         let least = MemoryRequirement(configuration: configuration, trace: trace, demand: backend)
         configuration.device.memory = least.deviceForEveryRequest + Bytes([0, 100_000, 200_000_000][stream.below(3)])
         configuration.device.hostMemory = least.host + Bytes([0, 300_000, 200_000_000][stream.below(3)])
@@ -106,11 +108,36 @@ import Testing
         } else {
             #expect(log.steps.isEmpty)
         }
+        Self.expectTimesOfUsers(log, trace, configuration)
         // A second run decides the same.
         var again = try Simulation(configuration: configuration, trace: trace, backend: backend)
         let repeated = try again.run()
         #expect(repeated.end == log.end)
         #expect(repeated.shapes.map(\.key) == log.shapes.map(\.key))
+    }
+
+    /// A turn is sent once the answer before it has been read, and feedback comes once the answer has been judged.
+    private static func expectTimesOfUsers(_ log: ArmLog, _ trace: Trace, _ configuration: ArmConfiguration) {
+        for (index, request) in trace.requests.enumerated() {
+            let previous = request.previousTurn.flatMap { log.requests[$0].finish }
+            let sent = previous.map { max(request.arrival, $0 + request.thinkTime) } ?? request.arrival
+            #expect(log.requests[index].effectiveArrival == sent, "request \(index)")
+        }
+        for sample in log.steps.flatMap(\.learned) {
+            let request = trace.requests[sample.request]
+            let delay: SimDuration? =
+                switch request.feedback {
+                case .given(let feedback): feedback.delay
+                case .none: nil
+                case .unstated:
+                    configuration.feedback.feedback(for: request.id, seed: configuration.seed)?.delay
+                }
+            guard let delay, let finish = log.requests[sample.request].finish else {
+                #expect(Bool(false), "request \(sample.request) is learned from without feedback")
+                continue
+            }
+            #expect(sample.ready == finish + delay, "feedback on request \(sample.request)")
+        }
     }
 
     @Test func reuseSkipsTheForwardPassOfRecordedTokens() throws {

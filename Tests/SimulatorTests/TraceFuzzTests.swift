@@ -1,12 +1,11 @@
 import Foundation
+import Fuzzing
 import Simulator
 import Testing
 
 /// Whatever a file holds, every reader ends: with requests and nothing unaccounted for, or with one error of one line.
-///
-/// `ALCHEMIST_FUZZ_CASES` sets the number of cases for each reader and mutation.
 @Suite struct TraceFuzzTests {
-    static let cases = ProcessInfo.processInfo.environment["ALCHEMIST_FUZZ_CASES"].flatMap { Int($0) } ?? 60
+    static let cases = Fuzzing.cases(60, ofParts: TraceMutationTests.Mutation.allCases.count)
 
     /// A sound file for each reader.
     struct Source: Sendable, CustomTestStringConvertible {
@@ -41,7 +40,7 @@ import Testing
                     + #"{"when": 2.5, "h": [7], "in": 4, "out": 0}"# + "\n", columns: columns),
         ]
 
-    @Test(.timeLimit(.minutes(1)), arguments: sources.indices, TraceMutationTests.Mutation.allCases)
+    @Test(.timeLimit(.minutes(Fuzzing.minutes)), arguments: sources.indices, TraceMutationTests.Mutation.allCases)
     func importsEnd(index: Int, mutation: TraceMutationTests.Mutation) throws {
         let source = Self.sources[index]
         let scratch = try TraceScratch()
@@ -57,18 +56,21 @@ import Testing
             options.columns = source.columns
             options.maxLineBytes = 1 << 20
             options.outputTokens = source.format == .vllm && round % 3 == 0 ? 5 : nil
-            var tokenizer = ByteTokenizer()
-            do throws(TraceError) {
-                let report = try TraceImporter.run(
-                    from: path, to: scratch.path(), options: options, tokenizer: &tokenizer)
-                let problems = try TraceReader.problems(path: scratch.path())
-                #expect(problems.isEmpty, "what was written is no trace: \(problems)")
-                Self.checkCounts(report, of: bytes)
-            } catch {
-                #expect(!error.description.contains { $0.isNewline })
-                #expect(error.description.utf8.count < path.utf8.count + 2000, "\(error)")
-                #expect(!error.isInputOutput)
+            let problem = Fuzzing.attempt("import-\(source.format)", bytes) {
+                var tokenizer = ByteTokenizer()
+                do throws(TraceError) {
+                    let report = try TraceImporter.run(
+                        from: path, to: scratch.path(), options: options, tokenizer: &tokenizer)
+                    let problems = try TraceReader.problems(path: scratch.path())
+                    Self.checkCounts(report, of: bytes)
+                    return problems.isEmpty ? nil : "what was written is no trace: \(problems)"
+                } catch {
+                    #expect(!error.description.contains { $0.isNewline })
+                    #expect(error.description.utf8.count < path.utf8.count + 2000, "\(error)")
+                    return error.isInputOutput ? "\(error)" : nil
+                }
             }
+            #expect(problem == nil)
         }
     }
 
@@ -133,7 +135,7 @@ import Testing
         return count
     }
 
-    @Test("Packed files end too", .timeLimit(.minutes(1)))
+    @Test("Packed files end too", .timeLimit(.minutes(Fuzzing.minutes)))
     func unpackingEnds() throws {
         let scratch = try TraceScratch()
         let plain = try scratch.file(written(TraceWriterTests.randomTrace(seed: 3, requests: 12).requests))
@@ -145,7 +147,7 @@ import Testing
         let packed = [UInt8](try Data(contentsOf: URL(fileURLWithPath: plain + ".gz")))
         #expect(try TraceReader.read(path: plain + ".gz").requests.count == 12)
         var stream = RandomStream(seed: 5, name: "gzip fuzz")
-        for _ in 0..<10 * Self.cases {
+        for _ in 0..<Fuzzing.cases(600) {
             var bytes = packed
             let mutation: TraceMutationTests.Mutation =
                 [.bitFlips, .truncation, .insertedBytes, .repeatedBlock][stream.below(4)]

@@ -1,4 +1,5 @@
 import Foundation
+import Fuzzing
 import Simulator
 import Testing
 
@@ -82,14 +83,23 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: Mutation.allCases)
+    @Test(.timeLimit(.minutes(Fuzzing.minutes)), arguments: Mutation.allCases)
     func endsWithATraceOrAnError(mutation: Mutation) throws {
         let scratch = try TraceScratch()
         var stream = RandomStream(seed: 5, name: "mutations")
         let valid = TraceWriterTests.randomTrace(seed: 3, requests: 12).requests.map(TraceWriter.line)
         let bytes = Array((valid.joined(separator: "\n") + "\n").utf8)
-        for _ in 0..<max(500, TraceFuzzTests.cases) {
-            try Self.check(Self.mutated(bytes, by: mutation, &stream), writtenTo: scratch.path())
+        for _ in 0..<Fuzzing.cases(500, ofParts: Mutation.allCases.count) {
+            let spoilt = Self.mutated(bytes, by: mutation, &stream)
+            let problem = Fuzzing.attempt("trace", spoilt) {
+                do {
+                    try Self.check(spoilt, writtenTo: scratch.path())
+                    return nil
+                } catch {
+                    return "\(error)"
+                }
+            }
+            #expect(problem == nil)
         }
     }
 

@@ -272,14 +272,9 @@ public struct Experiment {
         } catch {
             throw ExperimentError.arm(arm.name, error)
         }
-        do {
-            return try simulation.run(
-                progress: { finished, _ in watcher.tell(stage, finished: finished) }, shouldStop: watcher.shouldStop)
-        } catch let error as SimulationError {
-            throw ExperimentError.arm(arm.name, error)
-        } catch let error as PricingError {
-            throw ExperimentError.pricing(arm.name, error)
-        }
+        return try simulation.run(
+            arm: arm.name, progress: { finished, _ in watcher.tell(stage, finished: finished) },
+            shouldStop: watcher.shouldStop)
     }
 
     /// Every arm that trains without reuse is a baseline of every arm that reuses, and of those that share prompts where
@@ -307,6 +302,7 @@ public enum ExperimentError: Error, CustomStringConvertible {
     case arm(String, SimulationError)
     case profile(ProfileError)
     case pricing(String, PricingError)
+    case brokenLaw(BrokenLaw)
 
     public var description: String {
         switch self {
@@ -317,6 +313,7 @@ public enum ExperimentError: Error, CustomStringConvertible {
         case .arm(let name, let error): "arm \(name): \(error)"
         case .profile(let error): error.description
         case .pricing(let name, let error): "arm \(name): \(error)"
+        case .brokenLaw(let broken): broken.description
         }
     }
 }

@@ -124,19 +124,19 @@ public struct Validation {
         try run(arm, on: try source.backend(for: arm, round: round), over: trace, round: round, watcher: watcher)
     }
 
-    private func run(
-        _ arm: Arm, on backend: some ExecutionBackend, over trace: Trace, round: Int = 0, watcher: RunWatcher
+    private func run<Backend: ExecutionBackend>(
+        _ arm: Arm, on backend: Backend, over trace: Trace, round: Int = 0, watcher: RunWatcher
     ) throws -> ArmLog {
+        var simulation: Simulation<Backend>
         do {
-            var simulation = try Simulation(configuration: arm.configuration, trace: trace, backend: backend)
-            let stage = RunProgress.Stage.running(arm: arm.name, round: round, rounds: scenario.repeats)
-            return try simulation.run(
-                progress: { finished, _ in watcher.tell(stage, finished: finished) }, shouldStop: watcher.shouldStop)
-        } catch let error as SimulationError {
+            simulation = try Simulation(configuration: arm.configuration, trace: trace, backend: backend)
+        } catch {
             throw ExperimentError.arm(arm.name, error)
-        } catch let error as PricingError {
-            throw ExperimentError.pricing(arm.name, error)
         }
+        let stage = RunProgress.Stage.running(arm: arm.name, round: round, rounds: scenario.repeats)
+        return try simulation.run(
+            arm: arm.name, progress: { finished, _ in watcher.tell(stage, finished: finished) },
+            shouldStop: watcher.shouldStop)
     }
 
     /// The results of a load as a run, whose arms stand beside themselves modelled.

@@ -78,13 +78,18 @@ public final class PointRunner {
             defer { withExtendedLifetime(turn) {} }
             let record = try execute(resolved, progress: progress, shouldStop: shouldStop)
             unlink(folder.log(of: resolved.point.id))
+            unlink(folder.state(of: resolved.point.id))
             return record
         } catch let error as Interrupted {
             throw error
         } catch {
+            var message = "\(error)"
+            if case ExperimentError.brokenLaw(let broken) = error {
+                message += "; " + broken.save(beside: folder.results(of: resolved.point.id))
+            }
             // If the log can not be written either, the error itself goes to whoever asked.
             try? FailureLog(
-                message: "\(error)", point: resolved.point, run: "\(setting.created) \(setting.commandLine)",
+                message: message, point: resolved.point, run: "\(setting.created) \(setting.commandLine)",
                 program: setting.program, code: setting.exitCode(error),
                 lacksMemory: Self.isLackOfMemory(error)
             ).write(to: folder.log(of: resolved.point.id))

@@ -20,6 +20,8 @@ public struct SweepFolder: Sendable {
     func record(of id: String) -> String { "\(points)/\(id)\(PointRecord.suffix)" }
     func results(of id: String) -> String { "\(points)/\(id).h5" }
     func log(of id: String) -> String { "\(points)/\(id).log" }
+    /// Where the run of a point stood when a law was broken.
+    func state(of id: String) -> String { BrokenLaw.path(beside: results(of: id)) }
 
     /// Makes the folders that are missing.
     public func make() throws(SweepError) {

@@ -122,7 +122,7 @@ public final class ThresholdSearch {
             case .scenario(let error): !error.isInputOutput
             case .profile(let error): !error.isInputOutput
             case .arm, .unknownModel: true
-            case .checkpoint, .pricing: false
+            case .checkpoint, .pricing, .brokenLaw: false
             }
         default: false
         }

@@ -18,6 +18,26 @@ public enum BLAS {
     /// processors only get in each other's way.
     static func useCallingThreadOnly() { openblas_set_num_threads(1) }
 
+    /// Address space that OpenBLAS takes for each thread that multiplies: its `BUFFER_SIZE` on x86-64, in bytes.
+    private static let bufferSize = 32 << 22
+
+    /// Has OpenBLAS take what `threads` threads need to multiply, for good. It asks again and again, for ever, for what the
+    /// system does not give, so it must have its buffers before others take the last address space that `ulimit -v` leaves.
+    static func takeBuffers(threads: Int) {
+        let size = threads * bufferSize
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+        guard let room = mmap(nil, size, PROT_READ | PROT_WRITE, flags, -1, 0), room != MAP_FAILED else {
+            SystemResource.memory(bytes: size).isRefused()
+        }
+        munmap(room, size)
+        // They are in none of its headers. A library without them gets its buffers with its first products.
+        typealias Take = @convention(c) (CInt) -> UnsafeMutableRawPointer?
+        typealias Give = @convention(c) (UnsafeMutableRawPointer?) -> Void
+        guard let take = dlsym(nil, "blas_memory_alloc"), let give = dlsym(nil, "blas_memory_free") else { return }
+        let buffers = (0..<threads).map { _ in unsafeBitCast(take, to: Take.self)(0) }
+        for buffer in buffers { unsafeBitCast(give, to: Give.self)(buffer) }
+    }
+
     /// Starts the program again with other matrix kernels when those that OpenBLAS chose do not suit the processor.
     ///
     /// OpenBLAS takes processors that it does not know for older ones, or for wider ones: Debian's 0.3.21 runs a Zen 5 with

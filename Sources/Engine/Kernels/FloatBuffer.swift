@@ -17,13 +17,16 @@ public final class FloatBuffer {
         self.count = count
         let bytes = max(count, 16) * MemoryLayout<Float>.stride
         let isLarge = bytes >= 2 * Self.hugePage
-        let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: isLarge ? Self.hugePage : 64)
+        var memory: UnsafeMutableRawPointer?
+        guard posix_memalign(&memory, isLarge ? Self.hugePage : 64, bytes) == 0, let raw = memory else {
+            SystemResource.memory(bytes: bytes).isRefused()
+        }
         if isLarge { madvise(raw, bytes, Int32(MADV_HUGEPAGE)) }
         base = raw.bindMemory(to: Float.self, capacity: max(count, 16))
         memset(raw, 0, bytes)
     }
 
-    deinit { UnsafeMutableRawPointer(base).deallocate() }
+    deinit { free(base) }
 
     /// Every float set to zero.
     public func clear() { memset(base, 0, byteCount) }

@@ -20,6 +20,7 @@ public final class ThreadPool: Sendable {
         self.width = width
         state = PoolState()
         BLAS.useCallingThreadOnly()
+        BLAS.takeBuffers(threads: width)
         for worker in 1..<max(width, 1) { PoolState.start(worker: worker, of: state) }
     }
 
@@ -114,8 +115,9 @@ private final class PoolState: @unchecked Sendable {
     static func start(worker: Int, of state: PoolState) {
         let seat = Unmanaged.passRetained(Seat(state: state, worker: worker))
         var thread = pthread_t()
-        let status = pthread_create(&thread, nil, workerMain, seat.toOpaque())
-        precondition(status == 0, "the system refused a thread (error \(status))")
+        guard pthread_create(&thread, nil, workerMain, seat.toOpaque()) == 0 else {
+            SystemResource.thread.isRefused()
+        }
         pthread_detach(thread)
     }
 

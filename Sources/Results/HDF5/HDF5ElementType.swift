@@ -51,7 +51,7 @@ package enum HDF5ElementType: Equatable, Sendable {
         let size = H5Tget_size(id)
         func equals(_ other: hid_t) -> Bool { H5Tequal(id, other) > 0 }
         switch H5Tget_class(id) {
-        case H5T_STRING where H5Tis_variable_str(id) == 0: self = .text(width: size)
+        case H5T_STRING where H5Tis_variable_str(id) == 0 && size > 0: self = .text(width: size)
         case H5T_INTEGER where equals(chdf5_int32()): self = .int32
         case H5T_INTEGER where equals(chdf5_int64()): self = .int64
         case H5T_INTEGER where equals(chdf5_uint64()): self = .uint64

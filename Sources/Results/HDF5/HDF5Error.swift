@@ -20,8 +20,21 @@ public struct HDF5Error: Error, Equatable, CustomStringConvertible {
     }
 
     public var description: String {
-        let place = object == "/" ? "it" : object
-        return "\(file): cannot \(action) \(place): \(reason)"
+        let place = object == "/" ? "it" : Self.plain(object)
+        return "\(file): cannot \(action) \(place): \(Self.plain(reason))"
+    }
+
+    /// A text out of a file as a part of one line: what could move a terminal's cursor, or be endless, is not shown.
+    private static func plain(_ text: String) -> String {
+        var plain = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars.prefix(300) {
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned:
+                plain.append("?")
+            default: plain.append(scalar)
+            }
+        }
+        return String(plain)
     }
 }
 

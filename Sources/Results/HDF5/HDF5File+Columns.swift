@@ -30,30 +30,48 @@ extension HDF5File {
     package func content(of path: String) throws(HDF5Error) -> HDF5Content {
         let context = context(path)
         let dataset = try context.open("open") { H5Dopen2(id, path, chdf5_default_properties()) }
+        let form = try Self.form(of: dataset, context)
         let stored = try context.open("read") { H5Dget_type(dataset.id) }
-        guard let type = HDF5ElementType(type: stored) else {
-            throw context.failure("read", "its elements have a type that this tool never writes")
-        }
-        let space = try context.open("read") { H5Dget_space(dataset.id) }
-        let count = Int(try context.check("read") { H5Sget_simple_extent_npoints(space.id) })
-        var bytes = [UInt8](repeating: 0, count: count * type.size)
+        var bytes = [UInt8](repeating: 0, count: form.count * form.type.size)
         let whole = chdf5_whole_dataspace()
         try context.check("read") {
             H5Dread(dataset.id, stored.id, whole, whole, chdf5_default_properties(), &bytes)
         }
-        return HDF5Content(type: type, count: count, bytes: bytes)
+        return HDF5Content(type: form.type, count: form.count, bytes: bytes)
     }
 
     /// What a dataset holds, without reading it.
     package func form(of path: String) throws(HDF5Error) -> HDF5Form {
         let context = context(path)
         let dataset = try context.open("open") { H5Dopen2(id, path, chdf5_default_properties()) }
-        let stored = try context.open("read") { H5Dget_type(dataset.id) }
+        return try Self.form(of: dataset, context)
+    }
+
+    /// zlib packs no more than 1032 bytes into one.
+    private static let bestDeflation = 1032
+
+    /// What a dataset says of itself, held against what the file has of it: a few bytes can claim to be more elements than
+    /// memory has room for.
+    private static func form(
+        of dataset: borrowing HDF5Handle, _ context: HDF5Context
+    ) throws(HDF5Error) -> HDF5Form {
+        let dataset = dataset.id
+        let stored = try context.open("read") { H5Dget_type(dataset) }
         guard let type = HDF5ElementType(type: stored) else {
             throw context.failure("read", "its elements have a type that this tool never writes")
         }
-        let space = try context.open("read") { H5Dget_space(dataset.id) }
+        let space = try context.open("read") { H5Dget_space(dataset) }
         let count = Int(try context.check("read") { H5Sget_simple_extent_npoints(space.id) })
+        let (size, isTooLarge) = count.multipliedReportingOverflow(by: type.size)
+        let kept = Int(clamping: H5Dget_storage_size(dataset))
+        // What a file names may be any file of its reader's.
+        let creation = try context.open("read") { H5Dget_create_plist(dataset) }
+        guard H5Pget_layout(creation.id) != H5D_VIRTUAL,
+            try context.check("read", { H5Pget_external_count(creation.id) }) == 0
+        else { throw context.failure("read", "its elements are in another file") }
+        guard !isTooLarge, size / bestDeflation <= kept else {
+            throw context.failure("read", "it claims \(count) elements, of which the file has \(kept) bytes")
+        }
         return HDF5Form(type: type, count: count, isScalar: H5Sget_simple_extent_type(space.id) == H5S_SCALAR)
     }
 
@@ -65,18 +83,19 @@ extension HDF5File {
         let context = context(path)
         let dataset = try context.open("open") { H5Dopen2(id, path, chdf5_default_properties()) }
         let stored = try context.open("read") { H5Dget_type(dataset.id) }
-        guard let type = HDF5ElementType(type: stored) else {
-            throw context.failure("read", "its elements have a type that this tool never writes")
+        let form = try Self.form(of: dataset, context)
+        guard rows.lowerBound >= 0, rows.upperBound <= form.count else {
+            throw context.failure("read", "it has \(form.count) rows, fewer than its neighbours")
         }
         let space = try context.open("read") { H5Dget_space(dataset.id) }
         var (start, length) = (hsize_t(rows.lowerBound), hsize_t(rows.count))
         try context.check("read") { H5Sselect_hyperslab(space.id, H5S_SELECT_SET, &start, nil, &length, nil) }
         let target = try context.open("read") { H5Screate_simple(1, &length, nil) }
-        var bytes = [UInt8](repeating: 0, count: rows.count * type.size)
+        var bytes = [UInt8](repeating: 0, count: rows.count * form.type.size)
         try context.check("read") {
             H5Dread(dataset.id, stored.id, target.id, space.id, chdf5_default_properties(), &bytes)
         }
-        return HDF5Content(type: type, count: rows.count, bytes: bytes)
+        return HDF5Content(type: form.type, count: rows.count, bytes: bytes)
     }
 
     /// The numbers of a column, which must hold exactly this type.

@@ -60,27 +60,40 @@ package struct HDF5File: ~Copyable {
         }
     }
 
+    /// More groups within groups than any file of this project has: where one holds itself, there is no end of them.
+    private static let mostNested = 16
+
     /// The names in a group, in the order of their UTF-8 bytes.
     package func children(of group: String) throws(HDF5Error) -> [String] {
         let context = context(group)
-        var info = H5G_info_t()
-        try context.check("list") { H5Gget_info_by_name(handle.id, group, &info, chdf5_default_properties()) }
-        var names: [String] = []
-        for index in 0..<info.nlinks {
-            func name(into buffer: UnsafeMutablePointer<CChar>?, _ size: Int) -> Int {
-                H5Lget_name_by_idx(
-                    handle.id, group, H5_INDEX_NAME, H5_ITER_INC, index, buffer, size, chdf5_default_properties())
-            }
-            let length = try context.check("list") { name(into: nil, 0) }
-            var buffer = [CChar](repeating: 0, count: length + 1)
-            try context.check("list") { name(into: &buffer, length + 1) }
-            names.append(String(decoding: buffer.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self))
+        guard group.utf8.count(where: { $0 == UInt8(ascii: "/") }) <= Self.mostNested else {
+            throw context.failure("list", "there are groups within groups without an end")
         }
-        return names
+        var names: [String] = []
+        try withUnsafeMutablePointer(to: &names) { names throws(HDF5Error) in
+            _ = try context.check("list") {
+                chdf5_visit_names(
+                    handle.id, group,
+                    { name, names in
+                        let names = names?.assumingMemoryBound(to: [String].self)
+                        if let name { names?.pointee.append(String(cString: name)) }
+                        return 0
+                    }, names)
+            }
+        }
+        // Names become those of files in an export.
+        for name in names where ["", ".", ".."].contains(name) || name.contains("/") {
+            throw context.failure("list", "\"\(name)\" in it is no name")
+        }
+        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
-    /// What the object is, or `nil` for what this project's files do not hold.
+    /// What the object is, or `nil` for what a run's file does not hold, as links to other places or files.
     package func kind(of object: String) throws(HDF5Error) -> Kind? {
+        if object != "/" {
+            let isOwn = try context(object).check("open") { chdf5_is_hard_link(handle.id, object) }
+            guard isOwn > 0 else { return nil }
+        }
         let opened = try context(object).open("open") { H5Oopen(handle.id, object, chdf5_default_properties()) }
         return switch H5Iget_type(opened.id) {
         case H5I_GROUP: .group

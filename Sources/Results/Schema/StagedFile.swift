@@ -28,7 +28,7 @@ package struct StagedFile: ~Copyable {
         try Self.makeDirectory(directory)
         self.target = target
         self.directory = directory
-        temporary = directory + "/.\(name).partial-\(Self.writer)"
+        temporary = Self.temporary(directory, name)
     }
 
     /// Brings the file to the disk and gives it its name.
@@ -39,6 +39,20 @@ package struct StagedFile: ~Copyable {
         }
         committed = true
         try Self.synchronise(directory)
+    }
+
+    private static func temporary(_ directory: String, _ name: Substring) -> String {
+        directory + "/.\(name).partial-\(writer)"
+    }
+
+    /// Removes what this process has written so far of a file, if anything, where it can not be given up in order.
+    package static func removeTemporary(of path: String) {
+        let resolved = realpath(path, nil)
+        defer { free(resolved) }
+        let target = resolved.map { String(cString: $0) } ?? path
+        let slash = target.lastIndex(of: "/")
+        let name = slash.map { target[target.index(after: $0)...] } ?? target[...]
+        unlink(temporary(slash.map { $0 == target.startIndex ? "" : String(target[..<$0]) } ?? ".", name))
     }
 
     /// What tells the temporary files of one process from those of another, also on another machine: host and process.

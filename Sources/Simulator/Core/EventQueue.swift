@@ -28,15 +28,18 @@ public struct EventQueue<Payload> {
     public var count: Int { heap.count }
     public var nextTime: SimTime? { heap.min?.time }
 
+    /// What is pending, in order.
+    var pending: [(time: SimTime, payload: Payload)] { heap.unordered.sorted().map { ($0.time, $0.payload) } }
+
     public mutating func schedule(_ payload: Payload, at time: SimTime, priority: Int = 0) {
-        precondition(time >= now, "an event at \(time) would lie before the present, \(now)")
+        Law.require(time >= now, "an event at \(time) would lie before the present, \(now)")
         heap.insert(Entry(time: time, priority: priority, sequence: inserted, payload: payload))
         inserted += 1
     }
 
     /// Moves `now` on to a time before the next event.
     public mutating func advance(to time: SimTime) {
-        precondition(
+        Law.require(
             time >= now && nextTime.map { time < $0 } ?? true, "\(time) is not between \(now) and the next event")
         now = time
     }

@@ -29,6 +29,7 @@ extension Simulation {
             }
         }
         try checkBlocks()
+        if let problem = scheduler.promiseProblem(memory.kv) { throw .brokenLaw("at \(now), " + problem) }
         try checkRecords()
         for tier in MemoryTier.allCases {
             let sum = MemoryOwner.allCases.reduce(Bytes.zero) { $0 + memory.ledger.level(of: $1, on: tier) }

@@ -50,6 +50,7 @@ public struct Simulation<Backend: ExecutionBackend> {
     var shapeIndices: [PlanShape: Int] = [:]
     var openRequests: Int
     var pendingFeedback = 0
+    let recent = RecentEvents()
 
     /// Whether the books are held against the pieces after every event, as tests do.
     package var checksEveryEvent = false
@@ -112,10 +113,12 @@ public struct Simulation<Backend: ExecutionBackend> {
     public mutating func run(
         progress: (_ finished: Int, _ now: SimTime) -> Void = { _, _ in }, shouldStop: () -> Bool = { false }
     ) throws -> ArmLog {
+        Law.record { [recent] in recent.text }
         try evaluate()
         try dispatch()
         while let (time, event) = events.popNext() {
             memory.ledger.now = time
+            recent.note(event, at: time)
             try handle(event)
             try dispatch()
             if checksEveryEvent { try checkBooks() }

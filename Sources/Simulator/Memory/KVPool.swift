@@ -80,7 +80,7 @@ public struct KVPool: Sendable {
             if let id = evictOldest(ledger: &ledger) { freed.append(id) }
         }
         guard ledger.reserve(blockBytes * count, for: .kv, on: .device) else {
-            preconditionFailure("blocks that are available fit")
+            Law.broken("blocks that are available fit")
         }
         liveBlocks += count
         for _ in 0..<count {
@@ -134,7 +134,7 @@ public struct KVPool: Sendable {
         var freed: [Int] = []
         var kept = (records: 0, cache: 0)
         for id in ids.reversed() {
-            precondition(blocks[id].sequences > 0, "KV block \(id) released by more sequences than hold it")
+            Law.require(blocks[id].sequences > 0, "KV block \(id) released by more sequences than hold it")
             blocks[id].sequences -= 1
             guard blocks[id].sequences == 0 else { continue }
             if blocks[id].records > 0 {
@@ -160,7 +160,7 @@ public struct KVPool: Sendable {
     /// A record refers to `ids`, too, which a sequence holds.
     public mutating func retain(_ ids: ArraySlice<Int>) {
         for id in ids {
-            precondition(blocks[id].sequences > 0, "KV block \(id) is recorded but no sequence writes it")
+            Law.require(blocks[id].sequences > 0, "KV block \(id) is recorded but no sequence writes it")
             blocks[id].records += 1
         }
     }
@@ -192,7 +192,7 @@ public struct KVPool: Sendable {
         ids.filter { id in
             count(id, -1)
             blocks[id].records -= 1
-            precondition(blocks[id].records >= 0, "KV block \(id) released by more records than retained it")
+            Law.require(blocks[id].records >= 0, "KV block \(id) released by more records than retained it")
             count(id, 1)
             guard blocks[id].records == 0, blocks[id].sequences == 0 else { return false }
             liveBlocks -= 1

@@ -31,15 +31,15 @@ public struct Ledger: Sendable {
 
     /// Reserves `bytes`, or changes nothing and returns false when they do not fit.
     public mutating func reserve(_ bytes: Bytes, for owner: MemoryOwner, on tier: MemoryTier) -> Bool {
-        precondition(bytes >= .zero, "a reservation of \(bytes.count) bytes")
+        Law.require(bytes >= .zero, "a reservation of \(bytes.count) bytes")
         guard bytes <= free(on: tier) else { return false }
         add(bytes.count, to: owner, on: tier)
         return true
     }
 
     public mutating func release(_ bytes: Bytes, of owner: MemoryOwner, on tier: MemoryTier) {
-        precondition(bytes >= .zero, "a release of \(bytes.count) bytes")
-        precondition(
+        Law.require(bytes >= .zero, "a release of \(bytes.count) bytes")
+        Law.require(
             bytes.count <= levels[tier.rawValue][owner.rawValue],
             "\(owner.name) releases \(bytes.count) bytes on the \(tier.name) but holds \(level(of: owner, on: tier).count)"
         )

@@ -34,7 +34,7 @@ extension MemorySystem {
                 of: shared, to: table[table.count - 1], before: (table.count - 1) * kv.blockTokens + tokens)
         }
         let freed = kv.releaseFromRequest([shared], ledger: &ledger)
-        precondition(freed.isEmpty, "a block that is found in the cache stays there")
+        Law.require(freed.isEmpty, "a block that is found in the cache stays there")
         return fits
     }
 

@@ -50,7 +50,7 @@ public struct PrefixCache: Sendable {
     /// Makes a block known; none of the same contents is.
     mutating func register(_ id: Int, as key: BlockHash, oldestVersion: Int) {
         while entries.count <= id { entries.append(Entry()) }
-        precondition(entries[id].key == nil && blocks[key] == nil, "KV block \(id) is known already")
+        Law.require(entries[id].key == nil && blocks[key] == nil, "KV block \(id) is known already")
         blocks[key] = id
         entries[id].key = key
         entries[id].oldestVersion = oldestVersion
@@ -58,7 +58,7 @@ public struct PrefixCache: Sendable {
 
     /// Nobody but the cache holds the block any more.
     mutating func rest(_ id: Int) {
-        precondition(entries[id].key != nil && !entries[id].isIdle, "KV block \(id) can not rest in the cache")
+        Law.require(entries[id].key != nil && !entries[id].isIdle, "KV block \(id) can not rest in the cache")
         entries[id].isIdle = true
         entries[id].previous = newest
         entries[id].next = -1
@@ -69,7 +69,7 @@ public struct PrefixCache: Sendable {
 
     /// Somebody refers to the block again.
     mutating func wake(_ id: Int) {
-        precondition(entries[id].isIdle, "KV block \(id) is not in the cache alone")
+        Law.require(entries[id].isIdle, "KV block \(id) is not in the cache alone")
         let (previous, next) = (entries[id].previous, entries[id].next)
         if previous >= 0 { entries[previous].next = next } else { oldest = next }
         if next >= 0 { entries[next].previous = previous } else { newest = previous }
@@ -86,7 +86,7 @@ public struct PrefixCache: Sendable {
 
     /// Forgets a block that others hold.
     mutating func displace(_ id: Int) {
-        precondition(!entries[id].isIdle, "KV block \(id) is in the cache alone")
+        Law.require(!entries[id].isIdle, "KV block \(id) is in the cache alone")
         if let key = entries[id].key { blocks[key] = nil }
         entries[id].key = nil
     }

@@ -209,7 +209,7 @@ extension RecordStore {
 
     /// Marks a reload as asked for. The trainer has reserved the room.
     public mutating func beginReload(_ job: CopyJob, pool: inout KVPool) {
-        precondition(
+        Law.require(
             self[job.chunk]?.onHost[job.layer] == true,
             "layer \(job.layer) of \(job.chunk) is reloaded but not on the host")
         update(job.chunk, &pool) { chunk in

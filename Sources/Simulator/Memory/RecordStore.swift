@@ -150,7 +150,7 @@ public struct RecordStore: Sendable {
         kvBlocks: ArraySlice<Int>, pool: inout KVPool, ledger: inout Ledger
     ) -> ChunkID? {
         let capacity = capacity ?? tokens.count
-        precondition(capacity >= tokens.count && !tokens.isEmpty, "a record of more tokens than it has room for")
+        Law.require(capacity >= tokens.count && !tokens.isEmpty, "a record of more tokens than it has room for")
         let bytes = sizes.deviceBytes(tokens: capacity, finalRows: finalRows)
         guard ledger.reserve(bytes, for: .recorded, on: .device) else { return nil }
         pool.retain(kvBlocks)
@@ -184,7 +184,7 @@ public struct RecordStore: Sendable {
     /// Adds the next token to a chunk that has room for it.
     public mutating func extend(_ id: ChunkID, version: Int, pool: inout KVPool) {
         update(id, &pool) { chunk in
-            precondition(chunk.tokens.count < chunk.capacity, "\(id) is full")
+            Law.require(chunk.tokens.count < chunk.capacity, "\(id) is full")
             chunk.tokens = chunk.tokens.lowerBound..<chunk.tokens.upperBound + 1
             chunk.versions = chunk.versions.lowerBound...max(chunk.versions.upperBound, version)
             chunk.writing = true
@@ -197,7 +197,7 @@ public struct RecordStore: Sendable {
     /// Nothing is added to a growing chunk any more: its room for further tokens is given back.
     public mutating func seal(_ id: ChunkID, pool: inout KVPool, ledger: inout Ledger) {
         guard let chunk = self[id], !chunk.dead, chunk.tokens.count < chunk.capacity else { return }
-        precondition(!chunk.writing && chunk.finalRows == chunk.capacity, "\(id) does not grow, or is being written")
+        Law.require(!chunk.writing && chunk.finalRows == chunk.capacity, "\(id) does not grow, or is being written")
         let before = bytes(of: chunk, chunk.onDevice, part: .activations)
         update(id, &pool) {
             $0.capacity = $0.tokens.count
@@ -256,7 +256,7 @@ public struct RecordStore: Sendable {
         _ id: ChunkID, count: Int = 1, because reason: LossReason? = nil, pool: inout KVPool, ledger: inout Ledger
     ) {
         guard let chunk = self[id], !chunk.dead else { return }
-        precondition(chunk.references >= count, "\(id) has \(chunk.references) references, \(count) are given back")
+        Law.require(chunk.references >= count, "\(id) has \(chunk.references) references, \(count) are given back")
         update(id, &pool) { $0.references -= count }
         if chunk.references == count, !chunk.pinned { drop(id, because: reason, pool: &pool, ledger: &ledger) }
     }
@@ -266,11 +266,11 @@ public struct RecordStore: Sendable {
     /// Changes a chunk and keeps sums and lists, in a time that does not depend on how many chunks there are.
     mutating func update(_ id: ChunkID, _ pool: inout KVPool, _ change: (inout RecordChunk) -> Void) {
         let index = Int(id.slot)
-        precondition(slots[index].generation == id.generation, "\(id) is gone")
-        guard let hold = slots[index].chunk?.hold else { preconditionFailure("\(id) is gone") }
+        Law.require(slots[index].generation == id.generation, "\(id) is gone")
+        guard let hold = slots[index].chunk?.hold else { Law.broken("\(id) is gone") }
         // In its place: a chunk is some three hundred bytes.
         slots[index].chunk?.apply(change)
-        guard let chunk = slots[index].chunk else { preconditionFailure("\(id) is gone") }
+        guard let chunk = slots[index].chunk else { Law.broken("\(id) is gone") }
         let now = sums(of: chunk)
         let before = slots[index].sums
         leavingBytes += now.leaving - before.leaving

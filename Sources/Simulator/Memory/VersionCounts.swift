@@ -13,7 +13,7 @@ struct VersionCounts: Sendable {
 
     /// Versions are left behind in ascending order, so that the search for the next one takes constant time on average.
     mutating func remove(_ version: Int) {
-        guard let count = counts[version] else { preconditionFailure("version \(version) is not counted") }
+        guard let count = counts[version] else { Law.broken("version \(version) is not counted") }
         counts[version] = count > 1 ? count - 1 : nil
         guard count == 1, version == oldest else { return }
         oldest = counts.isEmpty ? nil : (version...newest).first { counts[$0] != nil }

@@ -8,7 +8,7 @@ public enum PricingError: Error, Sendable, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .belowFloor(let shape, let price, let floor):
-            "broken law: `\(shape)` is priced at \(Self.microseconds(price)), below the \(Self.microseconds(floor)) that "
+            "`\(shape)` is priced at \(Self.microseconds(price)), below the \(Self.microseconds(floor)) that "
                 + "the hardware takes at least"
         case .missingShape(let shape, _, 0): "the recorded costs have no plan `\(shape)`"
         case .missingShape(let shape, let execution, let recorded):

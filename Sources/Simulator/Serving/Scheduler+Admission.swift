@@ -41,6 +41,21 @@ extension Scheduler {
         return nil
     }
 
+    /// What is promised is what admitted sequences lack of the blocks that they prefill, those among them that come back
+    /// from the host. What is wrong with that, in words; `nil` if nothing is.
+    func promiseProblem(_ pool: KVPool) -> String? {
+        var sum = 0
+        for sequence in liveSequences {
+            let isAdmitted = sequence.state == .running || sequence.state == .returning
+            let lacking = isAdmitted ? max(0, pool.blockCount(for: sequence.prefillEnd) - sequence.kvBlocks.count) : 0
+            guard sequence.promised == lacking else {
+                return "request \(sequence.request) lacks \(lacking) blocks, \(sequence.promised) are promised to it"
+            }
+            sum += lacking
+        }
+        return sum == promised ? nil : "\(promised) blocks are promised, \(sum) are lacking"
+    }
+
     private mutating func promise(_ slot: Int, _ blocks: Int) {
         sequences[slot].promised = blocks
         promised += blocks

@@ -171,7 +171,7 @@ public struct Scheduler: Sendable {
         var finished: [Sequence] = []
         for slice in iteration.slices {
             guard let slot = slot(of: slice.request) else { continue }
-            precondition(slice.tokens.lowerBound == sequences[slot].computed, "a slice that skips positions")
+            Law.require(slice.tokens.lowerBound == sequences[slot].computed, "a slice that skips positions")
             sequences[slot].computed = slice.tokens.upperBound
             sequences[slot].oldestKV = min(sequences[slot].oldestKV ?? iteration.version, iteration.version)
             if slice.isPrefill {

@@ -4,10 +4,12 @@ import Simulator
 /// others, and by which weights. A slice that would read anything but its own text, or write what others read, is a
 /// problem.
 struct ContentBackend: ExecutionBackend {
-    /// One row of a block: its place in the tree of all texts, and the version of its weights.
+    /// One row of a block: its place in the tree of all texts, the version of its weights, and the oldest version among its
+    /// own and those of all that it attended to.
     private struct Row: Equatable {
         var text: Int
         var version: Int
+        var oldest: Int
     }
 
     let model = ModelShape(
@@ -23,8 +25,11 @@ struct ContentBackend: ExecutionBackend {
     private var blocks: [Int: [Row?]] = [:]
     private var swapped: [Int: [[Row?]]] = [:]
     private var version = 0
-    /// By chunk: what its positions are of.
+    /// By chunk: what its positions are of, and the versions that went into them.
     private var recorded: [ChunkID: [Int: Int]] = [:]
+    private var versions: [ChunkID: ClosedRange<Int>] = [:]
+    /// Chunks that were trained on and that weights of several versions went into.
+    private(set) var mixed: Set<ChunkID> = []
 
     init(_ trace: Trace, blockTokens: Int, sharesVersions: Bool, plans: SavePlans = SavePlans()) {
         footprint = Footprint(model: model, tuning: .lora(rank: 1, alpha: 1, targets: [.query]), plans: plans)
@@ -95,23 +100,28 @@ struct ContentBackend: ExecutionBackend {
             problems.append("request \(slice.request) runs to \(slice.tokens.upperBound) in \(table.count) blocks")
             return
         }
+        var oldest = version
         for position in 0..<slice.tokens.upperBound {
             let (block, row) = (table[position / blockTokens], position % blockTokens)
             if position < slice.tokens.lowerBound {
                 if blocks[block]?[row]?.text != texts[slice.request][position] {
                     problems.append("request \(slice.request) reads another text at \(position)")
                 }
+                oldest = min(oldest, blocks[block]?[row]?.oldest ?? oldest)
             } else {
                 if blocks[block]?[row] != nil {
                     problems.append("request \(slice.request) writes what is there at \(position)")
                 }
-                blocks[block]?[row] = Row(text: texts[slice.request][position], version: version)
+                blocks[block]?[row] = Row(text: texts[slice.request][position], version: version, oldest: oldest)
                 if let chunk = slice.record { recorded[chunk, default: [:]][position] = texts[slice.request][position] }
             }
         }
+        guard let chunk = slice.record else { return }
+        let before = versions[chunk] ?? oldest...version
+        versions[chunk] = min(before.lowerBound, oldest)...max(before.upperBound, version)
     }
 
-    /// Records, whoever they were made for, are of the tokens that they stand for.
+    /// Records, whoever they were made for, are of the tokens that they stand for, and of the versions.
     private mutating func check(_ batch: MicroBatch) {
         for sequence in batch.sequences {
             for span in sequence.recorded {
@@ -119,6 +129,10 @@ struct ContentBackend: ExecutionBackend {
                 where recorded[span.chunk]?[position] != texts[sequence.request][position] {
                     problems.append("request \(sequence.request) is trained on another text's record at \(position)")
                 }
+                if let made = versions[span.chunk], made != span.versions {
+                    problems.append("\(span.chunk) is taken for one of versions \(span.versions), but is of \(made)")
+                }
+                if span.versions.count > 1 { mixed.insert(span.chunk) }
             }
             for (a, b) in zip(sequence.recorded, sequence.recorded.dropFirst())
             where a.tokens.upperBound > b.tokens.lowerBound {
@@ -146,7 +160,9 @@ struct ContentBackend: ExecutionBackend {
                 for (id, rows) in zip(books.requests[request] ?? [], swapped.removeValue(forKey: request) ?? []) {
                     blocks[id] = rows
                 }
-            case .forgotten(let chunk): recorded[chunk] = nil
+            case .forgotten(let chunk):
+                recorded[chunk] = nil
+                versions[chunk] = nil
             default: break
             }
             books.follow(movement)

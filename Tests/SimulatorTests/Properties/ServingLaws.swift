@@ -25,6 +25,8 @@ enum ServingLaws {
         var taken = 0
         var otherObjectives = 0
         var separateSteps = 0
+        /// Records that weights of several versions went into, and that were learned from.
+        var mixedRecords = 0
         /// Steps of more micro-batches than their tokens ask for, because the device had no room for larger ones.
         var splitSteps = 0
 
@@ -45,6 +47,7 @@ enum ServingLaws {
             a.taken += b.taken
             a.otherObjectives += b.otherObjectives
             a.separateSteps += b.separateSteps
+            a.mixedRecords += b.mixedRecords
             a.splitSteps += b.splitSteps
         }
     }
@@ -59,6 +62,7 @@ enum ServingLaws {
             let (log, backend) = try run(configuration, trace, demand, checked: true)
             note(log, configuration, &seen)
             seen.sealed += backend.books.sealed
+            seen.mixedRecords += backend.mixed.count
             guard log.status == .complete else { return "the run does not end" }
             if let problem = backend.allProblems.first { return problem }
             if let problem = problem(of: log, configuration, trace, demand) { return problem }

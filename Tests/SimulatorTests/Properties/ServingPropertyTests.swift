@@ -46,6 +46,7 @@ import Testing
         #expect(reached.hedged > 20 && reached.sealed > 10, "\(reached)")
         #expect(reached.linked > 500 && reached.unlinked > 500, "\(reached)")
         #expect(reached.taken > 100 && reached.otherObjectives > 100 && reached.separateSteps > 100, "\(reached)")
+        #expect(reached.mixedRecords > 20, "\(reached)")
         #expect(reached.splitSteps > 5, "\(reached)")
     }
 

@@ -10,6 +10,8 @@ struct RateBackend: ExecutionBackend {
     var bytesPerSecond = 20e9
     var overhead = SimDuration(nanoseconds: 20_000)
     var books = ByteBooks()
+    /// What it says that it held.
+    var arenaPeaks: [ArenaPeak] = []
 
     init(
         model: ModelShape = .tiny, tuning: Tuning = .lora(rank: 4, alpha: 8, targets: Projection.allCases),
@@ -86,6 +88,9 @@ struct ByteBooks {
     var chunks: [ChunkID: DataMovement.Record] = [:]
     var written: [ChunkID: Int] = [:]
     var layers = 0
+    /// Whether a record goes back at least as far as what is recorded before it in its sequence, to which it attended: as
+    /// long as K and V are computed once.
+    var keepsVersions = false
     /// Records that ended before they were full.
     var sealed = 0
     var problems: [String] = []
@@ -108,6 +113,17 @@ struct ByteBooks {
     }
 
     mutating func check(_ unit: TrainerUnit, _ batch: MicroBatch, layers: Int) {
+        if keepsVersions {
+            for sequence in batch.sequences {
+                var oldest = Int.max
+                for span in sequence.recorded {
+                    if span.versions.lowerBound > oldest {
+                        problems.append("\(span.chunk) forgets version \(oldest), which it attended to")
+                    }
+                    oldest = min(oldest, span.versions.lowerBound)
+                }
+            }
+        }
         for (chunk, _) in batch.chunks {
             if written[chunk] != chunks[chunk]?.rows { problems.append("\(chunk) is read half-written") }
             switch unit {
