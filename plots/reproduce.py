@@ -172,12 +172,12 @@ class Claims:
     def tokens(self, baseline):
         figures = {
             column: Figure(tokens_that_fit(grid, "reuse") / tokens_that_fit(grid, baseline), FACTOR)
-            for column, grid in [(PAIRED, self.cpu_tokens), (LONG, self.gpu_tokens)]}
+            for column, grid in [(LIVE, self.cpu_tokens), (LONG, self.gpu_tokens)]}
         name = {"recompute": "selective checkpointing", "recompute-full": "full checkpointing"}[baseline]
         return self.row(
             f"tokens whose training fits at once, against {name}", "up to 2x", figures, up_to(2, 1),
             "the largest micro-batch that the program let each train on one device: 72 of 80 GiB (A100), and 512 MiB "
-            "(CPU, priced by a profile, with the books that measured work has). Only tokens without records are kept whole, which "
+            "(CPU, where the work is computed). Only tokens without records are kept whole, which "
             "at p = 0.9 are a tenth: that is why it can be far more than twice" if baseline == "recompute" else
             "full checkpointing keeps less of each token than the reloaded records of two layers and the tokens without records. "
             "Reuse that checkpoints its own tokens, too, is about even with it (hardware.md)")

@@ -110,7 +110,7 @@ import Testing
     func readingEnds(reader: Reader) throws {
         let sound = try Self.sound(reader)
         for (name, bytes) in Fuzzing.corpus("yaml-\(reader)") {
-            let problem = Self.problem(with: bytes, reader)
+            let problem = Fuzzing.attempt("corpus", bytes) { Self.problem(with: bytes, reader) }
             #expect(problem == nil, "\(name)")
         }
         var generator = FuzzingGenerator(seed: UInt64(reader.rawValue.utf8.count))

@@ -44,7 +44,10 @@ public enum Fuzzing {
         _ = watchdog
         let number = count.add(1, ordering: .relaxed).newValue
         let path = folder.map { "\($0)/\(reader)-\(getpid())-\(number)" }
-        if let path { FileManager.default.createFile(atPath: path, contents: Data(bytes)) }
+        if let path {
+            precondition(
+                FileManager.default.createFile(atPath: path, contents: Data(bytes)), "a case is not kept in \(path)")
+        }
         running.withLock { $0[number] = Running(path: path, start: now(CLOCK_MONOTONIC)) }
         let start = now(CLOCK_THREAD_CPUTIME_ID)
         var problem = body()

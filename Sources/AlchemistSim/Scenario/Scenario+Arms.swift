@@ -30,15 +30,11 @@ extension Scenario {
                         specification.name = name
                     }
                     for setting in try Self.settings(in: changes, path: path, skipping: ["arm"]) {
-                        guard !Self.isOfWholeRun(setting.path) else {
-                            throw ScenarioError(
-                                origin: .file(path, line: setting.line), field: setting.path,
-                                problem: "belongs to the whole run, an arm can not change it")
-                        }
+                        let origin = ScenarioError.Origin.file(path, line: setting.line)
+                        try requireOfArm(setting.path, named: setting.path, at: origin)
                         var probe = self
-                        try probe.setField(setting.path, to: setting.value, at: .file(path, line: setting.line))
-                        specification.settings.append(
-                            .init(path: setting.path, value: setting.value, origin: .file(path, line: setting.line)))
+                        try probe.setField(setting.path, to: setting.value, at: origin)
+                        specification.settings.append(.init(path: setting.path, value: setting.value, origin: origin))
                     }
                 }
                 guard startsFromStandard else {
@@ -61,6 +57,15 @@ extension Scenario {
     private static func isOfWholeRun(_ path: String) -> Bool {
         !path.contains(".") || path == ScenarioField.adapterPath || path.hasPrefix("hardware.")
             || path.hasPrefix("metrics.") || path.hasPrefix("content.")
+    }
+
+    /// Refuses a field that arms can not differ in; `path` is how it was written.
+    private func requireOfArm(
+        _ field: String, named path: String, at origin: ScenarioError.Origin
+    ) throws(ScenarioError) {
+        guard Self.isOfWholeRun(field), ScenarioField.all.contains(where: { $0.path == field }) else { return }
+        throw ScenarioError(
+            origin: origin, field: path, problem: "belongs to the whole run, an arm can not change it")
     }
 
     private static func isArmName(_ name: String) -> Bool {
@@ -127,10 +132,7 @@ extension Scenario {
                     + arms.map(\.name).joined(separator: ", "))
         }
         let field = parts[2]
-        guard !Self.isOfWholeRun(field) || !ScenarioField.all.contains(where: { $0.path == field }) else {
-            throw ScenarioError(
-                origin: origin, field: path, problem: "belongs to the whole run, an arm can not change it")
-        }
+        try requireOfArm(field, named: path, at: origin)
         var probe = self
         try probe.setField(field, to: value, at: origin)
         arms[index].set(.init(path: field, value: value, origin: origin))

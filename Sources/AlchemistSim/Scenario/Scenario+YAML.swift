@@ -76,7 +76,7 @@ extension Scenario {
             case .scalar(let scalar): leaves.append((full, scalar.string, key.mark?.line))
             case .sequence(let items):
                 leaves.append((full, items.map { $0.string ?? "" }.joined(separator: ","), key.mark?.line))
-            case .alias: throw ScenarioError(origin: origin, field: full, problem: "aliases are not read")
+            case .alias: throw ScenarioError(origin: origin, field: full.safeExcerpt, problem: "aliases are not read")
             }
         }
         return leaves

@@ -42,7 +42,12 @@ func nearest(to name: String, among known: [String]) -> String? {
     // What a name is the beginning of was most likely meant.
     let longer = name.count >= 3 ? known.filter { $0.hasPrefix(name) }.sorted() : []
     if !longer.isEmpty, longer.count <= 3 { return longer.joined(separator: "` or `") }
-    let distances = known.map { (name: $0, edits: editDistance(name, $0)) }
+    let length = name.utf8.count
+    let limit = max(2, length / 3)
+    // Lengths that differ by more take more edits; a name of a megabyte is held against none.
+    let distances = known.filter { abs($0.utf8.count - length) <= limit }.map {
+        (name: $0, edits: editDistance(name, $0))
+    }
     guard let best = distances.min(by: { ($0.edits, $0.name) < ($1.edits, $1.name) }) else { return nil }
-    return best.edits <= max(2, name.count / 3) ? best.name : nil
+    return best.edits <= limit ? best.name : nil
 }

@@ -471,10 +471,14 @@ extension StringProtocol {
 
     /// At most sixty characters, control characters made visible, for messages.
     var safeExcerpt: String {
-        let shown = unicodeScalars.prefix(60).map { scalar in
-            scalar.properties.generalCategory == .control || scalar.properties.generalCategory == .format
-                ? "\u{FFFD}" : String(scalar)
-        }
+        let shown = unicodeScalars.prefix(60).map { $0.isInvisible ? "\u{FFFD}" : String($0) }
         return shown.joined() + (unicodeScalars.count > 60 ? "..." : "")
+    }
+}
+
+extension Unicode.Scalar {
+    /// Whether it moves the cursor, colours the terminal or turns the direction of what follows, and is never shown as it is.
+    var isInvisible: Bool {
+        properties.generalCategory == .control || properties.generalCategory == .format
     }
 }

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Simulator
 internal import Yams
 
@@ -9,15 +10,26 @@ struct ExperimentReader {
         ScenarioError(origin: .file(path, line: node?.mark?.line), field: field, problem: problem)
     }
 
+    /// The path that a node is; nil if it is no text. A file in one line that was meant for fields is not taken for a path.
+    private func file(_ node: Node?, _ field: String, _ expected: String) throws(ScenarioError) -> String? {
+        guard let path = node?.string else { return nil }
+        guard path.utf8.count <= PATH_MAX, !path.unicodeScalars.contains(where: \.isInvisible) else {
+            throw mistake(node, field, "found `\(path.safeExcerpt)`, \(expected)")
+        }
+        return path
+    }
+
     /// The path of a scenario, or its fields; `file` names one that the other fields change.
     func scenario(_ node: Node) throws(ScenarioError) -> Scenario {
-        if let path = node.string { return try Scenario(contentsOf: path) }
+        let expected = "expected the path of a scenario, or its fields"
+        if let path = try file(node, "scenario", expected) { return try Scenario(contentsOf: path) }
         guard let mapping = node.mapping else {
-            throw mistake(node, "scenario", "expected the path of a scenario, or its fields")
+            throw mistake(node, "scenario", expected)
         }
-        var scenario =
-            try mapping["file"]?.string.map { path throws(ScenarioError) in try Scenario(contentsOf: path) }
-            ?? Scenario()
+        var scenario = Scenario()
+        if let path = try file(mapping["file"], "scenario.file", "expected the path of a scenario") {
+            scenario = try Scenario(contentsOf: path)
+        }
         let own = mapping.filter { $0.key.string != "file" }
         if !own.isEmpty { try scenario.read(Node(own.map { ($0.key, $0.value) }), path: path) }
         return scenario
@@ -25,14 +37,15 @@ struct ExperimentReader {
 
     /// The path of a trace, or `generate` with the settings of one.
     func trace(_ node: Node) throws(ScenarioError) -> SweepTrace {
-        if let path = node.string, node.mapping == nil { return .file(path) }
+        let expected = "expected the path of a trace, or `generate:` with the settings of one"
+        if let path = try file(node, "trace", expected) { return .file(path) }
         guard let mapping = node.mapping, mapping.count == 1, let settings = mapping["generate"]?.mapping else {
-            throw mistake(node, "trace", "expected the path of a trace, or `generate:` with the settings of one")
+            throw mistake(node, "trace", expected)
         }
         var recipe = TraceSettings()
         for (key, value) in settings {
             guard let text = value.string else {
-                throw mistake(key, TraceSettings.prefix + (key.string ?? ""), "expected one value")
+                throw mistake(key, TraceSettings.prefix + (key.string ?? "").safeExcerpt, "expected one value")
             }
             try recipe.set(key.string ?? "", to: text, at: .file(path, line: key.mark?.line))
         }

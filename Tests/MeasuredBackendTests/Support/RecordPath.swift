@@ -60,35 +60,27 @@ struct RecordPath: Sendable, CustomTestStringConvertible {
             $0.serving.preemption = .swap
         },
         RecordPath("a prefix cache") {
-            $0.serving.prefixCache = true
-            $0.serving.kvBlockTokens = 4
+            TinyArm.cachePrefixes(&$0)
         },
         RecordPath("a prefix cache, what has no record prefilled again") {
-            $0.serving.prefixCache = true
-            $0.serving.kvBlockTokens = 4
+            TinyArm.cachePrefixes(&$0)
             $0.recording.onPrefixHit = .reprefill
         },
         RecordPath("a prefix cache across versions, shared records, a step for each sample, small chunks") {
-            $0.serving.prefixCache = true
-            $0.serving.prefixCacheAcrossVersions = true
-            $0.serving.kvBlockTokens = 4
+            TinyArm.cachePrefixes(&$0, acrossVersions: true)
             $0.serving.tokenBudget = 24
             $0.training.updateEvery = 1
             $0.recording.scope = .all
         },
         RecordPath("a prefix cache across versions, what has no record prefilled again, hedged, full tuning") {
-            $0.serving.prefixCache = true
-            $0.serving.prefixCacheAcrossVersions = true
-            $0.serving.kvBlockTokens = 4
+            TinyArm.cachePrefixes(&$0, acrossVersions: true)
             $0.training.tuning = .full
             $0.training.learningRate = 1e-3
             $0.recording.offload = .hedged
             $0.recording.onPrefixHit = .reprefill
         },
         RecordPath("a prefix cache across versions, with preemption") {
-            $0.serving.prefixCache = true
-            $0.serving.prefixCacheAcrossVersions = true
-            $0.serving.kvBlockTokens = 4
+            TinyArm.cachePrefixes(&$0, acrossVersions: true)
             TinyArm.limitKV(&$0)
         },
         RecordPath("hedged offload") { $0.recording.offload = .hedged },
@@ -120,9 +112,7 @@ struct RecordPath: Sendable, CustomTestStringConvertible {
         RecordPath("a prefix cache across versions, decoded tokens, hedged, with preemption") {
             $0.recording.scope = .all
             $0.recording.offload = .hedged
-            $0.serving.prefixCache = true
-            $0.serving.prefixCacheAcrossVersions = true
-            $0.serving.kvBlockTokens = 4
+            TinyArm.cachePrefixes(&$0, acrossVersions: true)
             TinyArm.limitKV(&$0)
         },
         RecordPath("bf16") { $0.recording.precision = .bf16 },
@@ -160,9 +150,7 @@ struct RecordPath: Sendable, CustomTestStringConvertible {
             $0.recording.precision = .bf16
         },
         RecordPath("a prefix cache across versions, shared records, int8, small chunks") {
-            $0.serving.prefixCache = true
-            $0.serving.prefixCacheAcrossVersions = true
-            $0.serving.kvBlockTokens = 4
+            TinyArm.cachePrefixes(&$0, acrossVersions: true)
             $0.serving.tokenBudget = 24
             $0.training.updateEvery = 1
             $0.recording.scope = .all

@@ -81,6 +81,13 @@ enum TinyArm {
         configuration.serving.kvWatermark = 0
     }
 
+    /// Small blocks, so that the short prompts of these tests share some.
+    static func cachePrefixes(_ configuration: inout ArmConfiguration, acrossVersions: Bool = false) {
+        configuration.serving.prefixCache = true
+        configuration.serving.prefixCacheAcrossVersions = acrossVersions
+        configuration.serving.kvBlockTokens = 4
+    }
+
     /// What is really held is what the books say, to the byte: KV blocks and records on either tier. Room for reloads is
     /// booked when a micro-batch opens, and filled and emptied layer by layer.
     static func expectRealBytes(_ log: ArmLog) {
