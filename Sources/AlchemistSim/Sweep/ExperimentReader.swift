@@ -7,7 +7,7 @@ struct ExperimentReader {
     let path: String
 
     func mistake(_ node: Node?, _ field: String, _ problem: String) -> ScenarioError {
-        ScenarioError(origin: .file(path, line: node?.mark?.line), field: field, problem: problem)
+        ScenarioError(origin: .file(path, line: node?.mark?.line), field: field.safeExcerpt, problem: problem)
     }
 
     /// The path that a node is; nil if it is no text. A file in one line that was meant for fields is not taken for a path.
