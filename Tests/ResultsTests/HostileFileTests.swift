@@ -69,4 +69,22 @@ struct HostileFileTests {
         }
         #expect(try HDF5File(reading: directory.file("open.h5")).datasets() == ["/x"])
     }
+
+    @Test("texts longer than their heap", arguments: [1 << 12, 1 << 59, UInt64.max])
+    func texts(length: UInt64) throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.file("text.h5")
+        let file = try HDF5File(creating: path)
+        try file.setAttribute("note", of: "/", to: .text("a few words"))
+        try file.close()
+        #expect(try HDF5File(reading: path).text("note", of: "/") == "a few words")
+        var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+        let heap = try #require(bytes.range(of: Data("GCOL".utf8))?.lowerBound)
+        // The heap's header has 16 bytes, and a text's length stands in the last 8 of its own 16.
+        withUnsafeBytes(of: length.littleEndian) { bytes.replaceSubrange((heap + 24)..<(heap + 32), with: $0) }
+        try bytes.write(to: URL(fileURLWithPath: path))
+        #expect(
+            Self.problem { try HDF5File(reading: path).text("note", of: "/") }?
+                .contains("the texts from byte \(heap) on are damaged") == true)
+    }
 }

@@ -31,6 +31,7 @@ package struct HDF5File: ~Copyable {
         guard try context.check("open", { H5Fis_hdf5(path) }) > 0 else {
             throw context.failure("open", "this is not an HDF5 file")
         }
+        try HDF5TextHeaps.check(context)
         let access = try Self.access(context)
         let handle = try context.open("open") { H5Fopen(path, chdf5_access_read_only(), access.id) }
         self.path = path
