@@ -70,8 +70,12 @@ struct HostileFileTests {
         #expect(try HDF5File(reading: directory.file("open.h5")).datasets() == ["/x"])
     }
 
-    @Test("texts longer than their heap", arguments: [1 << 12, 1 << 59, UInt64.max])
-    func texts(length: UInt64) throws {
+    /// The heap's header has 16 bytes, a text's length stands in the last 8 of its own 16, and the rest of the heap, which
+    /// has such a header, too, follows 16 bytes behind.
+    @Test(
+        "texts, and what is left behind them, longer than their heap", arguments: [24, 56],
+        [1 << 12, 1 << 59, UInt64(Int64.max), UInt64.max])
+    func texts(place: Int, length: UInt64) throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("text.h5")
         let file = try HDF5File(creating: path)
@@ -80,8 +84,9 @@ struct HostileFileTests {
         #expect(try HDF5File(reading: path).text("note", of: "/") == "a few words")
         var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
         let heap = try #require(bytes.range(of: Data("GCOL".utf8))?.lowerBound)
-        // The heap's header has 16 bytes, and a text's length stands in the last 8 of its own 16.
-        withUnsafeBytes(of: length.littleEndian) { bytes.replaceSubrange((heap + 24)..<(heap + 32), with: $0) }
+        withUnsafeBytes(of: length.littleEndian) {
+            bytes.replaceSubrange((heap + place)..<(heap + place + 8), with: $0)
+        }
         try bytes.write(to: URL(fileURLWithPath: path))
         #expect(
             Self.problem { try HDF5File(reading: path).text("note", of: "/") }?

@@ -64,7 +64,7 @@ enum HDF5TextHeaps {
             guard let length = length(at: next + 8, in: bytes) else { return false }
             let number = UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: next, as: UInt16.self))
             // What is left over has the number 0 and counts its own header.
-            if number == 0 { return next + length == end }
+            if number == 0 { return length == end - next }
             guard length <= end - next - textHeader else { return false }
             next += textHeader + (length + alignment - 1) / alignment * alignment
         }
