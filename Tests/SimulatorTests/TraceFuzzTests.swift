@@ -163,7 +163,7 @@ import Testing
     }
 
     @Test(
-        "A line of a gigabyte is refused before it is read whole", .timeLimit(.minutes(2)),
+        "A line of a gigabyte is refused before it is read whole", .timeLimit(.minutes(Fuzzing.minutes)),
         arguments: ["", "{\"a\": \"", "[{\"a\": \"", "a,b"])
     func hugeLines(start: String) throws {
         let scratch = try TraceScratch()
