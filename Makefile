@@ -148,11 +148,11 @@ effect: build
 	$(PROGRAM) trace generate --requests 80 --target-p 0.9 --rate 2 --feedback-rate 1 --seed 7 -o results/effect.jsonl
 	$(PROGRAM) run results/effect.jsonl --scenario experiments/effect.yaml -o results/effect.h5
 
-## The machine against its model, at four loads: some minutes on an otherwise idle machine.
+## The machine against its model, at four loads, five times each: half an hour on an otherwise idle machine.
 validate: build
 	$(PROGRAM) trace generate --requests 120 --turns 1 --scale 0.3 --target-p 0.8 --rate 2 --feedback-rate 0.7 --seed 11 \
 	  -o results/validate.jsonl
-	$(PROGRAM) validate experiments/validate.yaml results/validate.jsonl --again
+	$(PROGRAM) validate experiments/validate.yaml results/validate.jsonl --repeats 5 --again
 
 ## What each policy for records does to serving and training under bursts on a tight device: minutes, priced by formulas.
 burst: build
@@ -206,9 +206,11 @@ headline: build
 
 ## The planner's save plan beside the fixed ones, on real work over links of several speeds: some minutes on an idle machine.
 plan: build
+	$(PROGRAM) calibrate --scenario experiments/plan.yaml -o results/plan.yaml
 	for link in 200MB/s 400MB/s 800MB/s 25GB/s; do \
-	    $(PROGRAM) run traces/sample.jsonl --scenario experiments/plan.yaml --set device.link_bandwidth=$$link \
-	      -o results/plan-$${link%/s}.h5; \
+	    $(PROGRAM) run traces/sample.jsonl --scenario experiments/plan.yaml --profile results/plan.yaml \
+	      --set device.link_bandwidth=$$link \
+	      -o results/plan-$${link%/s}.h5 || exit 1; \
 	done
 
 ## Speed of the kernels as tokens per second and as a fraction of the limit measured in the same run.

@@ -12,6 +12,7 @@ import argparse
 import collections
 import json
 import os
+import statistics
 import subprocess
 import sys
 
@@ -123,21 +124,31 @@ def shares(runner, quick):
 
 
 def memory(runner, quick):
-    """Training memory and latency in one run under load."""
-    rows = []
+    """Training memory and latency under load. Every repeat is a run of its own, of which latencies are compared with those of
+    serving alone in the same run: what the machine does for minutes then takes no part in the difference."""
     arms = ["serve-only", "keep-all", "selective", "checkpoint", "offload", "reuse", "reuse-checkpoint"]
+    repeats = 1 if quick or runner.backend != "measured" else 5
+    rows = []
     for tuning in ("lora", "full"):
-        result = runner.run(f"memory-{tuning}", 12, 512, 0.9, arms, {"training.tuning": tuning}, gap=0.3)
-        base, still = result["arms"]["keep-all"], result["arms"]["serve-only"]
+        runs = [runner.run(f"memory-{tuning}", 24, 512, 0.9, arms, {"training.tuning": tuning}, gap=0.3, repeats=1)["arms"]
+                for _ in range(repeats)]
+
+        def middle(figure_of):
+            return statistics.median(figure_of(run) for run in runs)
+
+        def latency(name, metric, digits):
+            changes = [1000 * (run[name][metric] - run["serve-only"][metric]) for run in runs]
+            between = f" ({min(changes):.{digits}f} - {max(changes):.{digits}f})" if repeats > 1 else ""
+            return [figure(1000 * middle(lambda run: run[name][metric]), digits),
+                    f"{statistics.median(changes):.{digits}f}" + between]
+
         for name in arms[1:]:
-            arm = result["arms"][name]
-            rows.append([tuning, name, figure(arm["training_peak_bytes"] / 2**20, 1),
-                         figure(arm["training_peak_bytes"] / base["training_peak_bytes"]),
-                         figure((arm["host_peak_bytes"] or 0) / 2**20, 1),
-                         figure(arm["tokens_per_busy_second"], 0),
-                         figure(1000 * arm["ttft_p50"], 1), figure(1000 * (arm["ttft_p50"] - still["ttft_p50"]), 1),
-                         figure(1000 * arm["ttft_p90"], 1), figure(1000 * (arm["ttft_p90"] - still["ttft_p90"]), 1),
-                         figure(1000 * arm["itl_p99"], 2), figure(1000 * (arm["itl_p99"] - still["itl_p99"]), 2)])
+            peak = middle(lambda run: run[name]["training_peak_bytes"])
+            rows.append([tuning, name, figure(peak / 2**20, 1),
+                         figure(peak / middle(lambda run: run["keep-all"]["training_peak_bytes"])),
+                         figure(middle(lambda run: run[name]["host_peak_bytes"] or 0) / 2**20, 0),
+                         figure(middle(lambda run: run[name]["tokens_per_busy_second"]), 0)]
+                        + latency(name, "ttft_p50", 1) + latency(name, "ttft_p90", 1) + latency(name, "itl_p99", 2))
     header = ["tuning", "arm", "training memory, MiB", "of keep-all", "host, MiB", "tokens / busy s", "TTFT p50, ms",
               "less serve-only", "TTFT p90, ms", "less serve-only", "ITL p99, ms", "less serve-only"]
     return table("Training memory, and latency against serving alone, 512 tokens, p = 0.9", header, rows)

@@ -51,6 +51,7 @@ struct Failure: Error {
             case .checkpoint(let error): self.init(error)
             case .scenario(let error): self.init(error)
             case .unknownModel: self.init(error.description, .badData)
+            case .foreignProfile: self.init(error.description, .usage)
             }
         case let error as ProfileError: self.init(error.description, error.isInputOutput ? .inputOutput : .badData)
         case let error as RecordingError:

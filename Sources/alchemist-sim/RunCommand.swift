@@ -34,6 +34,12 @@ struct RunCommand: ParsableCommand {
     @Option(help: "What a replay does with a plan that was not recorded: error, or price it.")
     var replayMissing = ReplayMissing.error
 
+    @Option(
+        help: """
+            The profile of this machine that measured runs estimate and plan by; measured briefly first if there is none.
+            """)
+    var profile: String?
+
     @Flag(help: "Print one JSON object instead of the table.")
     var json = false
 
@@ -54,11 +60,12 @@ struct RunCommand: ParsableCommand {
         let scenario = try settings.resolved(over: recording?.scenario ?? Scenario())
         let model = try ScenarioModel(of: scenario)
         let trace = try TraceFile.read(self.trace, for: model)
-        let experiment = try Experiment(
+        var experiment = try Experiment(
             scenario: scenario, model: model, trace: trace, replaying: recording,
             pricesMissing: replayMissing == .price)
+        if let profile { experiment = try experiment.estimating(by: try HardwareProfile(contentsOf: profile)) }
         let target = output ?? defaultOutput
-        try OutputGuard.check(target, against: [self.trace, replay, settings.scenario])
+        try OutputGuard.check(target, against: [self.trace, replay, profile, settings.scenario])
         let writer = try ResultsWriter(creating: target)
         SuddenEnd.results(are: target)
         if experiment.runsEngine, let warning = BLAS.narrowKernelWarning {

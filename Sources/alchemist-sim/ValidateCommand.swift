@@ -16,7 +16,7 @@ struct ValidateCommand: ParsableCommand {
 
             EXAMPLES
               alchemist-sim validate experiments/validate.yaml results/validate.jsonl
-              alchemist-sim validate experiments/validate.yaml results/validate.jsonl --again
+              alchemist-sim validate experiments/validate.yaml results/validate.jsonl --repeats 5 --again
               alchemist-sim validate my.yaml my.jsonl --profile profiles/here.yaml --loads 0.5,0.9
             """)
 
@@ -32,10 +32,17 @@ struct ValidateCommand: ParsableCommand {
     @Option(help: "Loads, separated by commas.")
     var loads = "0.3,0.6,0.8,1.5"
 
+    @Option(
+        help: """
+            How often each arm is measured; figures end to end are held against medians. In place of the scenario's \
+            repeats.
+            """)
+    var repeats: Int?
+
     @Flag(
         help: """
-            Hold the machine against itself, too: measure each arm again, and execute the quanta of its first run a second \
-            time. Takes three times as long.
+            Execute the quanta of each arm's first run again, once for each further repeat and at least once: holds their \
+            prices against medians over executions, and the machine against itself. Takes about twice as long.
             """)
     var again = false
 
@@ -61,6 +68,7 @@ struct ValidateCommand: ParsableCommand {
     private func compare() throws {
         var scenario = try Scenario(contentsOf: self.scenario)
         try ScenarioOptions.apply(settings, to: &scenario)
+        if let repeats { try scenario.set("repeats", to: "\(repeats)", at: .option("--repeats")) }
         let loads = try parsedLoads()
         let model = try ScenarioModel(of: scenario)
         let trace = try TraceFile.read(self.trace, for: model)

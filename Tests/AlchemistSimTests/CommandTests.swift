@@ -67,6 +67,36 @@ import Testing
         #expect(read(folder.path("a")) != read(folder.path("c")))
     }
 
+    /// A measured run estimates by a profile that is given, and leaves it in its results; one that is not of this run's
+    /// threads and kernels, or that nothing would estimate by, is refused before anything is written.
+    @Test func aMeasuredRunEstimatesByAGivenProfile() throws {
+        let folder = try Folder()
+        let trace = try SmallRun.trace(folder)
+        #expect(try Program.run(["run", trace, "-o", folder.path("live.h5")] + SmallRun.settings).status == 0)
+        let live = try ResultsFile(reading: folder.path("live.h5"))
+        var profile = ProfileTests.nano()
+        profile.origin.threads = try live.provenance.threads
+        profile.origin.kernel = try live.provenance.blasKernel
+        let own = try folder.file("own.yaml", profile.yaml)
+        profile.origin.threads += 1
+        let foreign = try folder.file("foreign.yaml", profile.yaml)
+        let arguments = ["run", trace, "-o", folder.path("r.h5")] + SmallRun.settings
+
+        for (options, part) in [
+            (["--profile", foreign], "it is of \(profile.origin.threads) threads and kernels"),
+            (["--profile", own, "--set", "backend=" + own], "nothing is measured"),
+        ] {
+            let refused = try Program.run(arguments + options)
+            #expect(refused.status == 64 && refused.errors.contains(part), "\(refused.errors)")
+            #expect(!folder.names.contains("r.h5"))
+        }
+        let outcome = try Program.run(arguments + ["--profile", own])
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let file = try ResultsFile(reading: folder.path("r.h5"))
+        for arm in try file.arms { #expect(try file.profile(of: arm) == String(contentsOfFile: own, encoding: .utf8)) }
+        #expect(try live.profile(of: "reuse") != file.profile(of: "reuse"))
+    }
+
     // MARK: Bad input
 
     @Test(

@@ -20,8 +20,9 @@ import Testing
         #expect(arm.quantumErrors.map(\.kind) == ["train", "all"])
         let errors = try #require(arm.quantumErrors.first)
         #expect(errors.count == 4)
-        #expect(abs(errors.median - 0.15) < 1e-12)
-        #expect(abs(errors.bias - (89.0 / 130 - 1)) < 1e-12)
+        #expect(abs(errors.single.median - 0.15) < 1e-12)
+        #expect(abs(errors.single.bias - (89.0 / 130 - 1)) < 1e-12)
+        #expect(errors.ofMedians == nil && errors.machine == nil)
     }
 
     @Test func figuresStandBesideEachOther() throws {
@@ -29,27 +30,56 @@ import Testing
         let arm = ValidatedArm(
             name: "recompute", measured: measured, modelled: Fixture.training(forward: 66), trace: Fixture.trace)
         let pair = try #require(arm.pairs(["forward_seconds"]).first)
-        #expect(abs(pair.measured - 0.12) < 1e-12 && abs(pair.modelled - 0.132) < 1e-12)
+        #expect(abs(pair.measured.median - 0.12) < 1e-12 && abs(pair.modelled - 0.132) < 1e-12)
         #expect(abs(pair.error - 0.1) < 1e-12)
         #expect(arm.pairs(["loss_first", "host_peak_bytes"]).count == 2)
         let load = ValidatedLoad(load: 0.3, trace: Fixture.trace, arms: [arm])
         #expect(load.markdown().contains("### Load 0.30"))
-        #expect(load.markdown().contains("| recompute | `forward_seconds` | 0.120 | 0.132 | 10.0 % |"))
+        let row = "| recompute | `forward_seconds` | 0.120 | 0.132 | 10.0 % | -16.7 % | 16.7 % |"
+        #expect(load.markdown().contains(row))
     }
 
-    /// The machine against itself: the same quanta by what they took another time, and figures of another run.
-    @Test func theMachineStandsBesideItself() throws {
-        let measured = Self.log(predicted: [11, 8, 30, 40], durations: [10, 10, 30, 80])
-        let again = ValidatedArm.Again(log: Fixture.training(forward: 75), durations: [10, 12, 33, 40].map { ms($0) })
+    /// Quanta of the first run that are executed again are held against the median of all their executions, and each
+    /// of these against the first.
+    @Test func quantaAreHeldAgainstTheMediansOfTheirExecutions() throws {
+        let first = Self.log(predicted: [11, 8, 30, 40], durations: [10, 10, 30, 80])
+        let second = Self.log(predicted: [20, 20], durations: [10, 10])
         let arm = ValidatedArm(
-            name: "recompute", measured: [measured], modelled: measured, again: again, trace: Fixture.trace)
-        let errors = try #require(arm.quantumErrors.first?.again)
-        #expect(abs(errors.median - 0.15) < 1e-12)
-        #expect(abs(errors.bias - (95.0 / 130 - 1)) < 1e-12)
-        let pair = try #require(arm.pairs(["forward_seconds"]).first)
-        #expect(abs((pair.difference ?? 0) - 0.5) < 1e-12)
+            name: "recompute", measured: [first, second], modelled: first,
+            executions: [[10, 12, 33, 40], [11, 8, 30, 42]].map { $0.map { ms($0) } }, trace: Fixture.trace)
+        let errors = try #require(arm.quantumErrors.first)
+        #expect(errors.count == 6)
+        // Medians are 10, 10, 30 and 42; prices are off by 10, 20, 0 and 4.8 %.
+        let medians = try #require(errors.ofMedians)
+        #expect(abs(medians.median - (0.1 + 2.0 / 42) / 2) < 1e-12)
+        #expect(abs(medians.bias - (89.0 / 92 - 1)) < 1e-12)
+        // 0, 20, 10 and 50 % at the first time, 10, 20, 0 and 47.5 % at the second.
+        let machine = try #require(errors.machine)
+        #expect(abs(machine.median - 0.15) < 1e-12)
+        #expect(abs(machine.bias - (186.0 / 260 - 1)) < 1e-12)
         let text = ValidatedLoad(load: 0.3, trace: Fixture.trace, arms: [arm]).markdown()
-        #expect(text.contains("| recompute | train | 4 | 15.0 % | 41.0 % | -31.5 % | 15.0 % |"))
-        #expect(text.contains("| recompute | `forward_seconds` | 0.100 | 0.100 | 0.0 % | 0.150 | 50.0 % |"))
+        #expect(text.contains(" | -3.3 % | 15.0 % | "))
+    }
+
+    /// A list of executions that was cut off counts as far as it goes.
+    @Test func executionsMayEndEarly() throws {
+        let first = Self.log(predicted: [10, 10], durations: [10, 10])
+        let arm = ValidatedArm(
+            name: "recompute", measured: [first], modelled: first, executions: [[ms(20)]], trace: Fixture.trace)
+        let errors = try #require(arm.quantumErrors.first)
+        #expect(abs((errors.machine?.bias ?? 0) - 1) < 1e-12)
+        #expect(abs((errors.ofMedians?.bias ?? 0) - (20.0 / 25 - 1)) < 1e-12)
+    }
+
+    /// The speed-up is that of each repeat, not a quotient of medians.
+    @Test func theSpeedupIsThatOfEachRepeat() throws {
+        func arm(_ name: String, _ forward: [Int64]) -> ValidatedArm {
+            let logs = forward.map { Fixture.training(forward: $0) }
+            return ValidatedArm(name: name, measured: logs, modelled: logs[0], trace: Fixture.trace)
+        }
+        // Steps take 50 ms beside their forward pass: 1.33, 1.71 and 1.00, where the medians' quotient is 1.47.
+        let arms = [arm("recompute", [50, 70, 60]), arm("reuse", [25, 20, 60])]
+        let text = ValidatedLoad(load: 0.3, trace: Fixture.trace, arms: arms).markdown()
+        #expect(text.contains("| reuse / recompute | training speed-up | 1.33 | 1.33 | 0.0 % | -25.0 % | 28.6 % |"))
     }
 }

@@ -104,7 +104,7 @@ enum ArmDemand: MemoryDemand {
 }
 
 /// What quanta are expected to cost on this machine. Arms share a profile when they train in the same way and serve in
-/// iterations of the same size; then the same quanta are expected to cost the same in each.
+/// iterations of the same size; then the same quanta are expected to cost the same in each. All do where a profile is given.
 final class MeasuredProfiles {
     private struct Key: Hashable {
         var tuning: Tuning
@@ -114,14 +114,17 @@ final class MeasuredProfiles {
 
     private let engine: EngineContext
     private let origin: HardwareProfile.Origin
+    private let given: HardwareProfile?
     private var known: [Key: HardwareProfile] = [:]
 
-    init(_ engine: EngineContext, origin: HardwareProfile.Origin) {
+    init(_ engine: EngineContext, origin: HardwareProfile.Origin, given: HardwareProfile?) {
         self.engine = engine
         self.origin = origin
+        self.given = given
     }
 
     func profile(for arm: ArmConfiguration) throws -> HardwareProfile {
+        if let given { return given }
         let key = Key(
             tuning: arm.training.tuning, tokenBudget: arm.serving.tokenBudget, maxBatch: arm.serving.maxBatch)
         if let profile = known[key] { return profile }

@@ -22,6 +22,8 @@ public struct Experiment {
     var arms: [Arm]
     let model: ScenarioModel
     let execution: Execution
+    /// What measured runs estimate and plan by; measured briefly when there is none.
+    private var profile: HardwareProfile?
 
     /// Resolves the arms and checks that each fits its memory, before any work is done.
     ///
@@ -142,6 +144,23 @@ public struct Experiment {
 
     var threads: Int { Self.threads(of: scenario, execution) }
 
+    /// The same with measured runs estimating and planning by a profile of this machine, instead of one that is measured
+    /// briefly before they begin.
+    ///
+    /// - Throws: when nothing is measured, or the profile is of other kernels or of another number of threads.
+    public func estimating(by profile: HardwareProfile) throws(ExperimentError) -> Experiment {
+        guard runsEngine else { throw .foreignProfile("nothing is measured that estimates would be needed for") }
+        let origin = profile.origin
+        guard origin.threads == threads, origin.kernel == BLAS.kernelName else {
+            throw .foreignProfile(
+                "it is of \(origin.threads) threads and kernels \(origin.kernel.safeExcerpt), expected \(threads) and "
+                    + BLAS.kernelName + ", as this run has")
+        }
+        var experiment = self
+        experiment.profile = profile
+        return experiment
+    }
+
     /// Runs every arm, and all of them as often as the scenario repeats them: arm after arm, round after round, so that
     /// a drift of the machine's speed falls on all arms alike. Every second round goes in the opposite order.
     ///
@@ -172,7 +191,7 @@ public struct Experiment {
             let engine = EngineContext(loaded.start, pool: pool)
             let source = MeasuredSource(
                 engine, trace: trace, seed: scenario.base.seed, shift: scenario.contentShift,
-                profiles: MeasuredProfiles(engine, origin: origin))
+                profiles: MeasuredProfiles(engine, origin: origin, given: profile))
             experiment = try planned(on: source)
             outcome = experiment.runArms(source, watcher)
             if outcome.failure == nil, !outcome.interrupted {
@@ -301,6 +320,8 @@ public enum ExperimentError: Error, CustomStringConvertible {
     case scenario(ScenarioError)
     case arm(String, SimulationError)
     case profile(ProfileError)
+    /// A profile that this run can not estimate by, and why.
+    case foreignProfile(String)
     case pricing(String, PricingError)
     case brokenLaw(BrokenLaw)
 
@@ -312,6 +333,7 @@ public enum ExperimentError: Error, CustomStringConvertible {
         case .scenario(let error): error.description
         case .arm(let name, let error): "arm \(name): \(error)"
         case .profile(let error): error.description
+        case .foreignProfile(let problem): "the given profile is of no use: \(problem)"
         case .pricing(let name, let error): "arm \(name): \(error)"
         case .brokenLaw(let broken): broken.description
         }

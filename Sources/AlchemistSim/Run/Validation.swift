@@ -66,10 +66,10 @@ public struct Validation {
         return scaled
     }
 
-    /// Runs every arm both ways at one load.
+    /// Runs every arm both ways at one load. Repeats are interleaved, so that a drift of the machine meets all arms.
     ///
-    /// - Parameter again: whether the machine is held against itself, too: every arm is measured again, and then its first
-    ///   run's quanta are executed a second time.
+    /// - Parameter again: whether the quanta of each arm's first run are executed again, too: once for each repeat but the
+    ///   first, and once at least.
     public func run(
         atLoad load: Double, of capacity: Double, again: Bool = false,
         progress: @escaping (RunProgress) -> Void = { _ in }, shouldStop: @escaping () -> Bool = { false }
@@ -77,21 +77,26 @@ public struct Validation {
         let trace = trace(atLoad: load, of: capacity)
         let watcher = RunWatcher(requests: trace.requests.count, progress: progress, shouldStop: shouldStop)
         let measured = MeasuredSteadily(engine: engine, trace: trace, seed: scenario.base.seed, profile: profile)
-        var arms: [ValidatedArm] = []
-        for arm in experiment.arms {
-            var logs: [ArmLog] = []
-            for round in 0..<scenario.repeats {
-                logs.append(try run(arm, measured, over: trace, round: round, watcher: watcher))
-                if logs.last?.status == .interrupted { break }
+        var logs = [[ArmLog]](repeating: [], count: experiment.arms.count)
+        var executions = [[[SimDuration]]](repeating: [], count: experiment.arms.count)
+        rounds: for round in 0..<max(scenario.repeats, again ? 2 : 1) {
+            for (index, arm) in experiment.arms.enumerated() {
+                if round < scenario.repeats {
+                    let log = try run(arm, measured, over: trace, round: round, watcher: watcher)
+                    logs[index].append(log)
+                    if log.status == .interrupted { break rounds }
+                }
+                if again, round > 0 {
+                    executions[index].append(
+                        try durations(of: logs[index][0], arm, measured, over: trace, watcher: watcher))
+                }
             }
-            let log = try run(arm, modelled, over: trace, watcher: .silent)
-            var second: ValidatedArm.Again?
-            if again, let first = logs.first, logs.allSatisfy({ $0.status != .interrupted }) {
-                second = ValidatedArm.Again(
-                    log: try run(arm, measured, over: trace, watcher: watcher),
-                    durations: try durations(of: first, arm, measured, over: trace, watcher: watcher))
-            }
-            arms.append(ValidatedArm(name: arm.name, measured: logs, modelled: log, again: second, trace: trace))
+        }
+        let arms = try zip(experiment.arms, zip(logs, executions)).compactMap { arm, taken -> ValidatedArm? in
+            guard !taken.0.isEmpty else { return nil }
+            return ValidatedArm(
+                name: arm.name, measured: taken.0, modelled: try run(arm, modelled, over: trace, watcher: .silent),
+                executions: taken.1, trace: trace)
         }
         return ValidatedLoad(load: load, trace: trace, arms: arms)
     }

@@ -10,7 +10,7 @@ struct ExperimentReader {
         ScenarioError(origin: .file(path, line: node?.mark?.line), field: field.safeExcerpt, problem: problem)
     }
 
-    /// The path that a node is; nil if it is no text. A file in one line that was meant for fields is not taken for a path.
+    /// The path that a node is; nil if it is no text. Fields that became one text, breaks of lines and all, are no path.
     private func file(_ node: Node?, _ field: String, _ expected: String) throws(ScenarioError) -> String? {
         guard let path = node?.string else { return nil }
         guard path.utf8.count <= PATH_MAX, !path.unicodeScalars.contains(where: \.isInvisible) else {

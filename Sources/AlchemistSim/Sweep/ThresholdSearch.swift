@@ -121,7 +121,7 @@ public final class ThresholdSearch {
             switch error {
             case .scenario(let error): !error.isInputOutput
             case .profile(let error): !error.isInputOutput
-            case .arm, .unknownModel: true
+            case .arm, .unknownModel, .foreignProfile: true
             case .checkpoint, .pricing, .brokenLaw: false
             }
         default: false

@@ -20,45 +20,30 @@ public struct ValidatedArm: Sendable {
     public let name: String
     public let measured: [ArmLog]
     public let modelled: ArmLog
-    public let again: Again?
+    /// What the quanta of the first run took when they were executed again, in order: one list for each time.
+    public let executions: [[SimDuration]]
     private let live: [ArmSummary]
     private let model: ArmSummary
-    private let second: ArmSummary?
 
-    /// The machine held against itself.
-    public struct Again: Sendable {
-        /// The arm run another time.
-        public var log: ArmLog
-        /// What the quanta of the first run took when they were executed another time, in order.
-        public var durations: [SimDuration]
-
-        public init(log: ArmLog, durations: [SimDuration]) {
-            self.log = log
-            self.durations = durations
-        }
-    }
-
-    public init(name: String, measured: [ArmLog], modelled: ArmLog, again: Again? = nil, trace: Trace) {
+    public init(
+        name: String, measured: [ArmLog], modelled: ArmLog, executions: [[SimDuration]] = [], trace: Trace
+    ) {
         self.name = name
         self.measured = measured
         self.modelled = modelled
-        self.again = again
-        second = again.map { ArmSummary($0.log, trace: trace) }
+        self.executions = executions
         live = measured.map { ArmSummary($0, trace: trace) }
         model = ArmSummary(modelled, trace: trace)
     }
 
-    /// A figure both ways; the measured one is the median over repeats.
+    /// A figure both ways.
     public struct Pair: Sendable {
         public let name: String
-        public let measured: Double
+        /// Over all repeats.
+        public let measured: Spread
         public let modelled: Double
-        /// Measured another time.
-        public let again: Double?
-        /// Modelled over measured, less one.
-        public var error: Double { modelled / measured - 1 }
-        /// The second measurement over the first, less one.
-        public var difference: Double? { again.map { $0 / measured - 1 } }
+        /// Modelled over the median of what was measured, less one.
+        public var error: Double { modelled / measured.median - 1 }
     }
 
     /// The named metrics of an arm, as far as they apply.
@@ -68,25 +53,35 @@ public struct ValidatedArm: Sendable {
                 let measured = Spread(live.lazy.map(metric.value)), let modelled = metric.value(model),
                 measured.median != 0
             else { return nil }
-            return Pair(
-                name: name, measured: measured.median, modelled: modelled, again: second.flatMap { metric.value($0) })
+            return Pair(name: name, measured: measured, modelled: modelled)
         }
     }
 
-    /// How far the price of each executed quantum lies from its duration: absolute errors, and the bias of their sum.
+    /// Trained tokens per second of training in each measured run, and modelled.
+    fileprivate var trainingRates: (measured: [Double?], modelled: Double?) {
+        let name = "tokens_per_busy_second"
+        guard let metric = ArmSummary.metrics.first(where: { $0.name == name }) else { return ([], nil) }
+        return (live.map(metric.value), metric.value(model))
+    }
+
+    /// How far the prices of quanta lie from what they took.
     public struct QuantumErrors: Sendable {
         public let kind: String
+        /// Quanta of all measured runs.
         public let count: Int
-        public let median: Double
-        public let p90: Double
-        /// Sum of prices over sum of durations, less one.
-        public let bias: Double
-        /// The same errors where each price is what the machine took for that very quantum another time.
-        public let again: Errors?
+        /// Of each quantum's price against its one duration.
+        public let single: Errors
+        /// Of the first run's quanta: each price against the median of what the quantum took, executed time and again. So the
+        /// noise of single executions is no error of the model.
+        public let ofMedians: Errors?
+        /// Of the first run's quanta: what each took when it was executed again against what it took at first.
+        public let machine: Errors?
 
+        /// Absolute errors, and the bias of their sum.
         public struct Errors: Sendable {
             public let median: Double
             public let p90: Double
+            /// Sum of prices over sum of durations, less one.
             public let bias: Double
         }
     }
@@ -94,17 +89,23 @@ public struct ValidatedArm: Sendable {
     /// By kind of quantum: decoding, prefilling, training, and all.
     public var quantumErrors: [QuantumErrors] {
         let quanta = measured.flatMap(\.quanta)
-        let repeated = zip(measured.first.map { Array($0.quanta) } ?? [], again?.durations ?? [])
+        let first = executions.isEmpty ? [] : Array(measured.first?.quanta ?? BoundedLog())
         func errors(_ kind: String, _ isMeant: (QuantumRecord) -> Bool) -> QuantumErrors? {
             let meant = quanta.filter(isMeant)
-            guard let prices = Self.errors(of: meant.map { ($0.predicted.seconds, $0.duration.seconds) }) else {
+            guard let single = Self.errors(of: meant.map { ($0.predicted.seconds, $0.duration.seconds) }) else {
                 return nil
             }
-            let repeated = Self.errors(
-                of: repeated.filter { isMeant($0.0) }.map { ($0.1.seconds, $0.0.duration.seconds) })
+            var medians: [(price: Double, duration: Double)] = []
+            var machine: [(price: Double, duration: Double)] = []
+            for (index, quantum) in first.enumerated() where isMeant(quantum) {
+                let again = executions.compactMap { index < $0.count ? $0[index].seconds : nil }
+                let all = (again + [quantum.duration.seconds]).sorted()
+                medians.append((quantum.predicted.seconds, percentile(50, ofSorted: all)))
+                machine += again.map { ($0, quantum.duration.seconds) }
+            }
             return QuantumErrors(
-                kind: kind, count: meant.count, median: prices.median, p90: prices.p90, bias: prices.bias,
-                again: repeated)
+                kind: kind, count: meant.count, single: single, ofMedians: Self.errors(of: medians),
+                machine: Self.errors(of: machine))
         }
         return [
             errors("decode") { $0.kind == .serve && $0.prefillTokens == 0 },
@@ -130,59 +131,61 @@ public struct ValidatedArm: Sendable {
 }
 
 extension ValidatedLoad {
-    /// The load's errors as tables in Markdown.
+    /// The load's errors as tables in Markdown. Where arms were measured several times, figures end to end are medians, and
+    /// stand beside the lowest and the highest of what was measured; where quanta were executed again, their prices are held
+    /// against the medians of their executions, too.
     public func markdown() -> String {
-        let isRepeated = arms.contains { $0.again != nil }
-        func row(_ cells: [String], again: [String]) -> String {
-            "| " + (isRepeated ? cells + again : cells).joined(separator: " | ") + " |\n"
-        }
+        let isExecutedAgain = arms.contains { !$0.executions.isEmpty }
+        let isRepeated = arms.contains { $0.measured.count > 1 }
+        func row(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |\n" }
         func rule(_ cells: [String]) -> String { "|" + String(repeating: "---|", count: cells.count) + "\n" }
-        func percent(_ value: Double?) -> String { value.map(Figure.percent) ?? "-" }
+        func percents(_ errors: ValidatedArm.QuantumErrors.Errors?) -> [String] {
+            errors.map { [$0.median, $0.p90, $0.bias].map(Figure.percent) } ?? ["-", "-", "-"]
+        }
 
         var text = "### Load \(load.formatted(decimals: 2))\n\n"
-        let quantumHead = ["arm", "quanta", "count", "median error", "P90 error", "bias"]
-        let quantumAgain = ["machine against itself: median", "P90", "bias"]
-        text += row(quantumHead, again: quantumAgain) + rule(isRepeated ? quantumHead + quantumAgain : quantumHead)
+        var head = ["arm", "quanta", "count", "median error", "P90 error", "bias"]
+        if isExecutedAgain {
+            head += ["against medians: median", "P90", "bias", "machine against itself: median", "P90", "bias"]
+        }
+        text += row(head) + rule(head)
         for arm in arms {
             for errors in arm.quantumErrors {
                 text += row(
-                    [
-                        arm.name, errors.kind, "\(errors.count)", percent(errors.median), percent(errors.p90),
-                        percent(errors.bias),
-                    ], again: [errors.again?.median, errors.again?.p90, errors.again?.bias].map(percent))
+                    [arm.name, errors.kind, "\(errors.count)"] + percents(errors.single)
+                        + (isExecutedAgain ? percents(errors.ofMedians) + percents(errors.machine) : []))
             }
         }
-        let head = ["arm", "figure", "measured", "modelled", "error"]
-        let headAgain = ["measured again", "difference"]
-        text += "\n" + row(head, again: headAgain) + rule(isRepeated ? head + headAgain : head)
-        for arm in arms {
-            for pair in arm.pairs(ValidatedArm.endToEnd) {
-                text += row(
-                    [
-                        arm.name, "`\(pair.name)`", Figure.number(pair.measured), Figure.number(pair.modelled),
-                        percent(pair.error),
-                    ], again: [pair.again.map(Figure.number) ?? "-", percent(pair.difference)])
-            }
-        }
-        for (baseline, candidate) in speedups {
-            let measured = candidate.measured / baseline.measured
-            let modelled = candidate.modelled / baseline.modelled
-            let again: Double? =
-                if let candidate = candidate.again, let baseline = baseline.again { candidate / baseline } else { nil }
+        head = ["arm", "figure", "measured", "modelled", "error"] + (isRepeated ? ["lowest", "highest"] : [])
+        text += "\n" + row(head) + rule(head)
+        func add(_ arm: String, _ name: String, _ measured: Spread, _ modelled: Double) {
+            let ends = [measured.minimum, measured.maximum].map { Figure.percent($0 / measured.median - 1) }
             text += row(
                 [
-                    "reuse / recompute", "training speed-up", Figure.number(measured), Figure.number(modelled),
-                    percent(modelled / measured - 1),
-                ], again: [again.map(Figure.number) ?? "-", percent(again.map { $0 / measured - 1 })])
+                    arm, name, Figure.number(measured.median), Figure.number(modelled),
+                    Figure.percent(modelled / measured.median - 1),
+                ] + (isRepeated ? ends : []))
+        }
+        for arm in arms {
+            for pair in arm.pairs(ValidatedArm.endToEnd) {
+                add(arm.name, "`\(pair.name)`", pair.measured, pair.modelled)
+            }
+        }
+        if let (measured, modelled) = speedup {
+            add("reuse / recompute", "training speed-up", measured, modelled)
         }
         return text
     }
 
-    private var speedups: [(ValidatedArm.Pair, ValidatedArm.Pair)] {
-        func rate(_ name: String) -> ValidatedArm.Pair? {
-            arms.first { $0.name == name }?.pairs(["tokens_per_busy_second"]).first
+    /// Of each repeat by itself, because the arms of a repeat are measured one after the other.
+    private var speedup: (measured: Spread, modelled: Double)? {
+        func rates(_ name: String) -> (measured: [Double?], modelled: Double?) {
+            arms.first { $0.name == name }?.trainingRates ?? ([], nil)
         }
-        guard let baseline = rate("recompute"), let candidate = rate("reuse") else { return [] }
-        return [(baseline, candidate)]
+        let (candidate, baseline) = (rates("reuse"), rates("recompute"))
+        guard let measured = Spread(zip(candidate.measured, baseline.measured).map(ratio)),
+            let modelled = ratio(candidate.modelled, baseline.modelled)
+        else { return nil }
+        return (measured, modelled)
     }
 }
