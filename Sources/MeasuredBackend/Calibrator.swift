@@ -48,7 +48,7 @@ public struct Calibrator {
         let quanta = QuantumBench(engine, profile: profile, training: training, serving: serving, effort: effort)
         profile.corrections = try quanta.corrections()
         // Work in place can be faster than by itself, where it finds its inputs in a cache: the limits allow for that.
-        let fastest = min(1, profile.corrections.values.flatMap(\.scales).min() ?? 1)
+        let fastest = min(1, profile.corrections.values.flatMap { $0.scales + ($0.firstScales ?? []) }.min() ?? 1)
         profile.limits.flopsPerSecond /= fastest
         profile.limits.bytesPerSecond /= fastest
         profile.limits.cacheBytesPerSecond /= fastest

@@ -107,7 +107,8 @@ struct ProductSizes {
         let rows =
             switch effort {
             case .quick: [1, 4, 512]
-            case .full: [1, 2, 3, 4, 6, 12, 16, 24, 32, 48, 96, 128, 192, 384, 512, 1024]
+            // Kernels for few rows compute whole tiles of 16: a node at either end of each.
+            case .full: [1, 2, 3, 4, 6, 16, 17, 32, 33, 48, 49, 96, 128, 192, 384, 512, 1024]
             }
         m = (rows + MatrixProduct.forwardSteps.flatMap { [$0, $0 + 1] }).asAxis
     }

@@ -36,9 +36,11 @@ struct QuantumBench {
     /// The time of a piece of work, and the sum of the prices of its operators.
     private struct Observation {
         /// Of a serving iteration; zero for a unit of training.
-        var sequences = 0
+        var rows = 0
         let priced: Double
         let seconds: Double
+        /// What decoding took right after other work.
+        var firstSeconds = 0.0
     }
 
     func corrections() throws -> [WorkPhase: HardwareProfile.Correction] {
@@ -47,21 +49,27 @@ struct QuantumBench {
         // Round after round, so that a prefilling iteration finds the caches as another one left them.
         let iterations = try iterations()
         var times = [[Double]](repeating: [], count: iterations.count)
+        var firstTimes = times
         for _ in 0..<rounds {
             for (index, iteration) in iterations.enumerated() {
-                // A server that decodes has mostly decoded the tokens before of the same sequences: their K and V, and what
-                // fits of the weights, are in the caches, more of them each time, for some eight times. The fourth is about
-                // the middle of what a server sees that prefills and trains in between.
-                let before = WorkPhase(iteration) != .decode ? 0 : effort == .quick ? 1 : 3
-                for _ in 0..<before { _ = try backend.execute(.serve(iteration)) }
-                times[index].append(try backend.execute(.serve(iteration)).duration.seconds)
+                func execute() throws -> Double { try backend.execute(.serve(iteration)).duration.seconds }
+                if WorkPhase(iteration) == .decode {
+                    // Right after other work, and then when the K and V of the same sequences, and what fits of the weights,
+                    // are in the caches.
+                    _ = try backend.execute(.serve(otherWork))
+                    firstTimes[index].append(try execute())
+                    for _ in 2..<HardwareProfile.Correction.settledDecodes { _ = try execute() }
+                }
+                times[index].append(try execute())
             }
         }
-        for (iteration, times) in zip(iterations, times) {
+        for (index, iteration) in iterations.enumerated() {
+            let first = firstTimes[index].isEmpty ? 0 : Sample(firstTimes[index]).median
             observations[WorkPhase(iteration), default: []].append(
                 Observation(
-                    sequences: iteration.slices.count, priced: pricer.price(of: iteration).seconds,
-                    seconds: Sample(times).median))
+                    rows: iteration.slices.reduce(0) { $0 + $1.tokens.count },
+                    priced: pricer.price(of: iteration).seconds,
+                    seconds: Sample(times[index]).median, firstSeconds: first))
         }
         try closeRequests()
         for batch in microBatches {
@@ -83,25 +91,32 @@ struct QuantumBench {
                 }
             }
         }
-        let decoding = observations.removeValue(forKey: .decode)
-        var corrections = observations.mapValues(Self.fit)
-        if let decoding { corrections[.decode] = Self.fitBySequences(decoding) }
-        return corrections
+        return observations.reduce(into: [:]) { corrections, kind in
+            switch kind.key {
+            case .decode: corrections[.decode] = Self.fitByRows(kind.value, \.firstSeconds)
+            case .prefill: corrections[.prefill] = Self.fitByRows(kind.value, nil)
+            default: corrections[kind.key] = Self.fit(kind.value)
+            }
+        }
     }
 
-    /// A scale for each number of sequences, without an overhead. No line over prices tells both one sequence, whose
-    /// products stream weights, and nine, whose products compute.
-    private static func fitBySequences(_ observations: [Observation]) -> HardwareProfile.Correction {
-        let counts = Set(observations.map(\.sequences)).sorted()
+    /// A scale for each number of rows, without an overhead. No line over prices tells both one row, whose products stream
+    /// weights, and nine, whose products compute; nor both few rows, which kernels fill up to whole tiles, and many.
+    private static func fitByRows(
+        _ observations: [Observation], _ firstSeconds: ((Observation) -> Double)?
+    ) -> HardwareProfile.Correction {
+        let counts = Set(observations.map(\.rows)).sorted()
+        func scales(_ seconds: (Observation) -> Double) -> [Double] {
+            counts.map { count in proportion(observations.filter { $0.rows == count }, seconds) }
+        }
         return HardwareProfile.Correction(
-            sequences: counts,
-            scales: counts.map { count in proportion(observations.filter { $0.sequences == count }) }, overhead: 0)
+            rows: counts, scales: scales(\.seconds), firstScales: firstSeconds.map(scales), overhead: 0)
     }
 
     /// The scale with the least sum of squared errors over times.
-    private static func proportion(_ observations: [Observation]) -> Double {
+    private static func proportion(_ observations: [Observation], _ seconds: (Observation) -> Double) -> Double {
         observations.reduce(0) { $0 + $1.priced }
-            / observations.reduce(0) { $0 + $1.priced * $1.priced / $1.seconds }
+            / observations.reduce(0) { $0 + $1.priced * $1.priced / seconds($1) }
     }
 
     /// The line `overhead + scale x priced` with the least sum of squared errors over times, and no negative overhead. So
@@ -119,10 +134,20 @@ struct QuantumBench {
             let scale = (s * oo - o * os) / determinant
             if overhead >= 0, scale > 0 { return HardwareProfile.Correction(scale: scale, overhead: overhead) }
         }
-        return HardwareProfile.Correction(scale: proportion(observations), overhead: 0)
+        return HardwareProfile.Correction(scale: proportion(observations, \.seconds), overhead: 0)
     }
 
     // MARK: Serving
+
+    /// What a server does between stretches of decoding: the beginning of a prompt.
+    private var otherWork: ServingIteration {
+        let tokens = max(2, min(serving.tokenBudget / 4, engine.config.maxContext / 2))
+        return ServingIteration(
+            slices: [
+                ServingSlice(request: opened.requests - 1, tokens: 0..<tokens, isPrefill: true, emitsToken: false)
+            ],
+            version: 0)
+    }
 
     /// Iterations that only decode, that only prefill, and that do both, with and without context and recording.
     private func iterations() throws -> [ServingIteration] {
@@ -157,7 +182,8 @@ struct QuantumBench {
                 })
         }
         let chunks =
-            effort == .quick ? [budget / 2, budget] : [budget / 8, budget / 4, budget / 2, budget * 3 / 4, budget]
+            effort == .quick
+            ? [budget / 2, budget] : [budget / 8, budget / 4, budget * 3 / 8, budget / 2, budget * 3 / 4, budget]
         for chunk in Set(chunks).sorted() where chunk > 1 && chunk <= longest {
             for start in effort == .quick ? [0] : [0, longest - chunk] {
                 for sequences in effort == .quick ? [0] : [0, 4, 12, 24] where sequences < most && chunk > sequences + 1

@@ -22,7 +22,8 @@ import Testing
             heads: .init(queryWidth: 64, kvWidth: 32), attention: plane, attentionBackward: plane,
             decodeAttention: plane, passes: [.norm: line, .optimizer: line],
             corrections: [
-                .decode: .init(sequences: [1, 8], scales: [1.0 / 3, 2.5], overhead: 1e-5), .loss: .none,
+                .decode: .init(rows: [1, 8], scales: [1.0 / 3, 2.5], firstScales: [0.7, 3.0], overhead: 1e-5),
+                .loss: .none,
             ])
     }()
 
@@ -52,6 +53,12 @@ import Testing
         #expect(try HardwareProfile(yaml: Self.small.yaml, path: "p.yaml") == Self.small)
     }
 
+    @Test func whatWasSaidBySequencesIsReadAsRows() throws {
+        let old = Self.small.yaml.replacing("rows: [1, 8]", with: "sequences: [1, 8]")
+        #expect(old != Self.small.yaml)
+        #expect(try HardwareProfile(yaml: old, path: "p.yaml") == Self.small)
+    }
+
     static let faults: [(from: String, to: String, message: String)] = [
         ("format: 1", "format: 2", "p.yaml:3: field `format`: found 2, but this build reads 1"),
         ("format: 1\n", "", "p.yaml:3: has no `format`"),
@@ -65,20 +72,32 @@ import Testing
             "p.yaml:12: field `limits.bytes_per_second`: found `-30000000000.0`, expected a number above zero"
         ),
         (
-            "  decode: {sequences", "  decod: {sequences",
+            "  decode: {rows", "  decod: {rows",
             "p.yaml:19: field `corrections.decod`: there is no such field; did you mean `decode`?"
         ),
         (
-            "sequences: [1, 8]", "sequences: [8, 8]",
-            "p.yaml:19: field `corrections.decode.sequences`: expected numbers that ascend"
+            "rows: [1, 8]", "rows: [8, 8]",
+            "p.yaml:19: field `corrections.decode.rows`: expected numbers that ascend"
         ),
         (
-            "sequences: [1, 8]", "sequences: [1, 8, 9]",
+            "rows: [1, 8]", "rows: [1, 8, 9]",
             "p.yaml:19: field `corrections.decode.scale`: found 2 numbers, expected 3"
         ),
         (
-            "sequences: [1, 8], ", "",
+            "rows: [1, 8], ", "",
+            "p.yaml:19: field `corrections.decode.first_scale`: has no meaning without `rows`"
+        ),
+        (
+            "rows: [1, 8]", "rows: [1, 8], sequences: [1, 8]",
+            "p.yaml:19: field `corrections.decode.sequences`: expected one of `rows` and `sequences`"
+        ),
+        (
+            "rows: [1, 8], scale: [0.3333333333333333, 2.5], first_scale: [0.7, 3.0]", "scale: [1, 2]",
             "p.yaml:19: field `corrections.decode.scale`: expected a single value"
+        ),
+        (
+            "first_scale: [0.7, 3.0]", "first_scale: [0.7]",
+            "p.yaml:19: field `corrections.decode.first_scale`: found 1 numbers, expected 2"
         ),
         ("m: [1, 24]", "m: [24, 1]", "p.yaml:23: field `products.forward.m`: expected sizes that ascend"),
         ("m: [1, 24]", "m: []", "p.yaml:23: field `products.forward.m`: expected sizes that ascend"),

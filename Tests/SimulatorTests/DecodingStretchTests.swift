@@ -74,8 +74,8 @@ private struct CountingBackend<Base: ExecutionBackend>: ExecutionBackend {
         return try base.execute(plan)
     }
     var isPure: Bool { base.isPure }
-    mutating func decode(sequences: Int, pairs: Int) throws -> SimDuration? {
-        try base.decode(sequences: sequences, pairs: pairs)
+    mutating func decode(sequences: Int, pairs: Int, decodesBefore: Int) throws -> SimDuration? {
+        try base.decode(sequences: sequences, pairs: pairs, decodesBefore: decodesBefore)
     }
     mutating func apply(_ movements: [DataMovement]) throws { try base.apply(movements) }
     mutating func advance(version: Int) throws { try base.advance(version: version) }

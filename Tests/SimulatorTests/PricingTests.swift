@@ -123,24 +123,37 @@ import Testing
     @Test func rememberedPricesAreThoseOfTheOperators() {
         var stream = RandomStream(seed: 8, name: "remembered")
         for _ in 0..<200 {
-            let iteration = ServingIteration(slices: Self.slices(&stream), version: 0)
+            let iteration = ServingIteration(
+                slices: Self.slices(&stream), version: 0, decodesBefore: stream.below(12))
             let fresh = OperatorPricer(.sample, pricer.list)
             let price = pricer.price(of: iteration)
             #expect(abs(fresh.price(of: iteration).seconds / price.seconds - 1) < 1e-12)
             var sum = 0.0
             pricer.list.forEachOperator(of: .serve(iteration)) { sum += pricer.price(of: $0).seconds }
             let correction = HardwareProfile.sample.corrections[WorkPhase(iteration)] ?? .none
-            #expect(
-                abs((correction.overhead + correction.scale(of: iteration.slices.count) * sum) / price.seconds - 1)
-                    < 1e-12)
+            let rows = iteration.slices.reduce(0) { $0 + $1.tokens.count }
+            let scale = correction.scale(of: rows, decodesBefore: iteration.decodesBefore)
+            #expect(abs((correction.overhead + scale * sum) / price.seconds - 1) < 1e-12)
         }
     }
 
     @Test(arguments: [(0, 1.1), (1, 1.1), (2, 1.1 + 0.2 / 3), (4, 1.3), (5, 1.28), (9, 1.2), (100, 1.2)])
-    func correctionsAreLinearBetweenNumbersOfSequences(count: Int, scale: Double) throws {
+    func correctionsAreLinearBetweenNumbersOfRows(count: Int, scale: Double) throws {
         let correction = try #require(HardwareProfile.sample.corrections[.decode])
         #expect(abs(correction.scale(of: count) - scale) < 1e-12)
         #expect(abs(correction.scaled(by: 2).scale(of: count) - 2 * scale) < 1e-12)
+    }
+
+    /// The first iteration after other work has a scale of its own, from which the next seven go over to the settled one by
+    /// the logarithm of their place.
+    @Test(arguments: [(0, 1.5), (1, 1.4), (3, 1.3), (7, 1.2), (8, 1.2), (1000, 1.2)])
+    func decodingSettlesWithinEightIterations(before: Int, scale: Double) throws {
+        let correction = HardwareProfile.Correction(
+            rows: [1, 3], scales: [1.0, 1.4], firstScales: [1.4, 1.6], overhead: 0)
+        #expect(abs(correction.scale(of: 2, decodesBefore: before) - scale) < 1e-12)
+        #expect(abs(correction.scaled(by: 2).scale(of: 2, decodesBefore: before) - 2 * scale) < 1e-12)
+        let plain = HardwareProfile.Correction(rows: [1, 3], scales: [1.0, 1.4], overhead: 0)
+        #expect(plain.scale(of: 2, decodesBefore: before) == plain.scale(of: 2))
     }
 
     @Test(arguments: 0..<20) func noPriceLiesBelowWhatTheHardwareCanDo(seed: Int) {

@@ -89,16 +89,23 @@ extension HardwareProfile {
 
 extension HardwareProfile.Correction {
     fileprivate init(_ node: ProfileNode) throws(ProfileError) {
-        let parts = try node.mapping(allowing: ["sequences", "scale", "overhead"])
+        let parts = try node.mapping(allowing: ["rows", "sequences", "scale", "first_scale", "overhead"])
         let overhead = try parts["overhead"].number(in: 0...1e6)
-        guard let counts = parts.ifAny("sequences") else {
+        // Profiles once said of decoding alone, by the number of sequences, what is now said of prefilling, too.
+        if parts.ifAny("rows") != nil, let old = parts.ifAny("sequences") {
+            throw old.problem("expected one of `rows` and `sequences`, which say the same")
+        }
+        guard let counts = parts.ifAny("rows") ?? parts.ifAny("sequences") else {
+            if let first = parts.ifAny("first_scale") { throw first.problem("has no meaning without `rows`") }
             self.init(scale: try parts["scale"].positive, overhead: overhead)
             return
         }
-        let sequences = try counts.integers(in: 1...1_000_000)
-        guard CostSurface.isAxis(sequences) else { throw counts.problem("expected numbers that ascend") }
-        let scales = try parts["scale"].numbers(sequences.count, in: Double.leastNormalMagnitude...1e9)
-        self.init(sequences: sequences, scales: scales, overhead: overhead)
+        let rows = try counts.integers(in: 1...1_000_000)
+        guard CostSurface.isAxis(rows) else { throw counts.problem("expected numbers that ascend") }
+        let range = Double.leastNormalMagnitude...1e9
+        let scales = try parts["scale"].numbers(rows.count, in: range)
+        let first = try parts.ifAny("first_scale")?.numbers(rows.count, in: range)
+        self.init(rows: rows, scales: scales, firstScales: first, overhead: overhead)
     }
 }
 

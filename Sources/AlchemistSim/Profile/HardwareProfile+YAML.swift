@@ -65,9 +65,9 @@ extension HardwareProfile {
 
 extension HardwareProfile.Correction {
     fileprivate var yaml: String {
-        scales.count == 1
-            ? "{scale: \(scales[0]), overhead: \(overhead)}"
-            : "{sequences: \(list(sequences)), scale: \(list(scales)), overhead: \(overhead)}"
+        if scales.count == 1, firstScales == nil { return "{scale: \(scales[0]), overhead: \(overhead)}" }
+        let first = firstScales.map { ", first_scale: \(list($0))" } ?? ""
+        return "{rows: \(list(rows)), scale: \(list(scales))\(first), overhead: \(overhead)}"
     }
 }
 

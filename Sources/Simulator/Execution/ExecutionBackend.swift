@@ -23,8 +23,9 @@ public protocol ExecutionBackend: MemoryDemand {
     /// Whether what it does depends on plans alone: the same ones always take the same time, and it has no bytes to move.
     var isPure: Bool { get }
     /// What an iteration takes that decodes one token of each of `sequences` sequences, whose contexts sum to `pairs` with
-    /// the new tokens; nil where the iteration itself must be executed. From a pure backend only.
-    mutating func decode(sequences: Int, pairs: Int) throws -> SimDuration?
+    /// the new tokens, when `decodesBefore` iterations in a row have only decoded; nil where the iteration itself must be executed.
+    /// From a pure backend only.
+    mutating func decode(sequences: Int, pairs: Int, decodesBefore: Int) throws -> SimDuration?
 
     /// Follows the decisions about bytes. Takes no virtual time: copies are charged to the link.
     mutating func apply(_ movements: [DataMovement]) throws
@@ -55,7 +56,7 @@ extension ExecutionBackend {
         return (predicted, try execute(plan))
     }
     public var isPure: Bool { false }
-    public mutating func decode(sequences: Int, pairs: Int) throws -> SimDuration? { nil }
+    public mutating func decode(sequences: Int, pairs: Int, decodesBefore: Int) throws -> SimDuration? { nil }
     public func evaluate() throws -> HeldOutLoss? { nil }
     public var arenaPeaks: [ArenaPeak] { [] }
 }

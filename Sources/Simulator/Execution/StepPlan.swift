@@ -9,10 +9,14 @@ public struct ServingIteration: Sendable {
     public var slices: [ServingSlice]
     /// Version of the weights that serve it.
     public var version: Int
+    /// Iterations that only decoded and were executed right before this one, with nothing else in between. What they read
+    /// is in the caches.
+    public var decodesBefore: Int
 
-    public init(slices: [ServingSlice], version: Int) {
+    public init(slices: [ServingSlice], version: Int, decodesBefore: Int = 0) {
         self.slices = slices
         self.version = version
+        self.decodesBefore = decodesBefore
     }
 
     /// Tokens that the iteration prefills, decodes and records.

@@ -27,11 +27,15 @@ extension Simulation {
         let sequences = stretch.requests.count
         var isFirst = true
         while stretch.iterations > 0 {
-            guard let duration = try backend.decode(sequences: sequences, pairs: stretch.pairs) else { break }
+            guard
+                let duration = try backend.decode(
+                    sequences: sequences, pairs: stretch.pairs, decodesBefore: decodesInARow)
+            else { break }
             let end = now + duration
             if let next = events.nextTime, end >= next { break }
             guard scheduler.extendForDecoding(&memory) else { break }
             if isFirst { endStall() }
+            decodesInARow += 1
             log.quanta.append(
                 QuantumRecord(
                     kind: .serve, start: now, duration: duration, predicted: duration, decodeTokens: sequences,

@@ -39,7 +39,7 @@ extension Simulation {
         try decodeAhead()
         guard var slices = nextSlices() else { return false }
         beginRecords(of: &slices)
-        let iteration = ServingIteration(slices: slices, version: servedVersion)
+        let iteration = ServingIteration(slices: slices, version: servedVersion, decodesBefore: decodesInARow)
         for slice in slices where slice.isPrefill && log.requests[slice.request].scheduled == nil {
             log.requests[slice.request].scheduled = now
         }

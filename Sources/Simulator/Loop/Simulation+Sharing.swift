@@ -56,7 +56,7 @@ extension Simulation {
                     request: sequence.request, tokens: sequence.start..<sequence.start + tokens, isPrefill: true,
                     emitsToken: tokens == sequence.prefillTokens))
         }
-        return ServingIteration(slices: slices, version: servedVersion)
+        return ServingIteration(slices: slices, version: servedVersion, decodesBefore: decodesInARow)
     }
 
     /// Books an iteration of the server in the trainer's favour, while the trainer has work.

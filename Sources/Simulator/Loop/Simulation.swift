@@ -28,6 +28,8 @@ public struct Simulation<Backend: ExecutionBackend> {
     let microBatchRoom: Bytes
     /// Whether each request is recorded; empty if all are.
     let selected: [Bool]
+    /// Iterations that only decoded, executed last and with nothing else in between.
+    var decodesInARow = 0
     /// The next iteration, planned, while it waits for room for its records.
     var heldSlices: [ServingSlice] = []
     /// Since when it has waited.
@@ -190,12 +192,14 @@ public struct Simulation<Backend: ExecutionBackend> {
         switch plan {
         case .serve(let iteration):
             (record.prefillTokens, record.decodeTokens, record.recordedTokens) = iteration.counts
+            decodesInARow = record.prefillTokens == 0 ? decodesInARow + 1 : 0
             if let since = servingHeldSince {
                 record.held = now - since
                 servingHeldSince = nil
             }
         case .train(let quantum):
             record.kind = .train
+            decodesInARow = 0
             record.version = trainer.version
             for (unit, duration) in zip(quantum.units, outcome.unitDurations) {
                 log.units.append(UnitRecord(quantum: log.quanta.total, phase: unit.phase, duration: duration))

@@ -46,8 +46,8 @@ public struct ModelledBackend<Demand: MemoryDemand>: ExecutionBackend {
     public var isPure: Bool { true }
 
     /// - Throws: `PricingError.belowFloor`.
-    public func decode(sequences: Int, pairs: Int) throws -> SimDuration? {
-        let price = pricer.priceOfDecoding(sequences: sequences, pairs: pairs)
+    public func decode(sequences: Int, pairs: Int, decodesBefore: Int) throws -> SimDuration? {
+        let price = pricer.priceOfDecoding(sequences: sequences, pairs: pairs, decodesBefore: decodesBefore)
         guard price.seconds >= price.floor * (1 - 1e-9) else {
             throw PricingError.belowFloor(
                 shape: "serve d of \(sequences) sequences with \(pairs) tokens", price: price.seconds,

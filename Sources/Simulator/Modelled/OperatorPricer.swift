@@ -72,7 +72,7 @@ public final class OperatorPricer {
         if let price = ofUnits[unit] { return price }
         var sum = Price.zero
         list.forEachOperator(of: unit, in: microBatch) { sum += price(of: $0) }
-        let corrected = corrected(sum, WorkPhase(unit.phase), sequences: 0)
+        let corrected = corrected(sum, WorkPhase(unit.phase), rows: 0, sequences: 0, decodesBefore: 0)
         ofUnits[unit] = corrected
         return corrected
     }
@@ -107,16 +107,19 @@ public final class OperatorPricer {
         }
         guard rows > 0 else { return .zero }
         add(rows: rows, wanted: wanted, emitted: emitted, decoding, to: &sum)
-        return corrected(sum, WorkPhase(iteration), sequences: iteration.slices.count)
+        return corrected(
+            sum, WorkPhase(iteration), rows: rows, sequences: iteration.slices.count,
+            decodesBefore: iteration.decodesBefore)
     }
 
-    /// The price of an iteration that decodes a token of each of `sequences` sequences, whose contexts sum to `pairs`.
-    public func priceOfDecoding(sequences: Int, pairs: Int) -> Price {
+    /// The price of an iteration that decodes a token of each of `sequences` sequences, whose contexts sum to `pairs`,
+    /// when `decodesBefore` iterations in a row have only decoded.
+    public func priceOfDecoding(sequences: Int, pairs: Int, decodesBefore: Int) -> Price {
         var sum = Price.zero
         add(
             rows: sequences, wanted: sequences, emitted: sequences,
             OperatorList.Decoding(sequences: sequences, pairs: pairs), to: &sum)
-        return corrected(sum, .decode, sequences: sequences)
+        return corrected(sum, .decode, rows: sequences, sequences: sequences, decodesBefore: decodesBefore)
     }
 
     /// Adds what an iteration takes whoever its tokens belong to, and its lone queries.
@@ -141,13 +144,17 @@ public final class OperatorPricer {
 
     /// What a piece of work takes beside its operators.
     ///
-    /// - Parameter sequences: of a serving iteration; zero for a unit of training.
-    private func corrected(_ sum: Price, _ phase: WorkPhase, sequences: Int) -> Price {
+    /// - Parameters:
+    ///   - rows: of a serving iteration; zero for a unit of training, as are its sequences.
+    ///   - decodesBefore: iterations right before it that only decoded.
+    private func corrected(
+        _ sum: Price, _ phase: WorkPhase, rows: Int, sequences: Int, decodesBefore: Int
+    ) -> Price {
         switch costs {
         case .surfaces(let profile):
             let correction = profile.corrections[phase] ?? .none
-            return Price(
-                seconds: correction.overhead + correction.scale(of: sequences) * sum.seconds, floor: sum.floor)
+            let scale = correction.scale(of: rows, decodesBefore: decodesBefore)
+            return Price(seconds: correction.overhead + scale * sum.seconds, floor: sum.floor)
         case .formulas(let pricer):
             let host = pricer.accelerator.constants.host
             let overhead = sequences > 0 ? host.iteration + Double(sequences) * host.sequence : host.unit

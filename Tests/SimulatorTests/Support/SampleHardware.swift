@@ -37,7 +37,8 @@ extension HardwareProfile {
             heads: Heads(queryWidth: 32, kvWidth: 16), attention: attention, attentionBackward: attention,
             decodeAttention: attention, passes: Dictionary(uniqueKeysWithValues: passes),
             corrections: [
-                .decode: Correction(sequences: [1, 4, 9], scales: [1.1, 1.3, 1.2], overhead: 2e-5),
+                .decode: Correction(
+                    rows: [1, 4, 9], scales: [1.1, 1.3, 1.2], firstScales: [1.15, 1.35, 1.3], overhead: 2e-5),
                 .prefill: Correction(scale: 1.2, overhead: 1e-5),
                 .backward: Correction(scale: 1.05, overhead: 0),
             ])
