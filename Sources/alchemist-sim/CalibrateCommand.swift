@@ -76,6 +76,11 @@ struct CalibrateCommand: ParsableCommand {
             var scenario = try settings.resolved()
             if let model { try scenario.set("model", to: model, at: .option("--model")) }
             if let threads { try scenario.set("threads", to: "\(threads)", at: .option("--threads")) }
+            guard scenario.backend == Scenario.measuredBackend else {
+                throw Failure(
+                    "field `backend`: found `\(scenario.backend)`, expected measured: this machine is calibrated",
+                    .usage)
+            }
             if let warning = BLAS.narrowKernelWarning { Terminal.warn("alchemist-sim: \(warning)\n") }
             let start = Date()
             let isShown = !quiet && Terminal.errorIsTerminal

@@ -69,6 +69,11 @@ struct ValidateCommand: ParsableCommand {
         var scenario = try Scenario(contentsOf: self.scenario)
         try ScenarioOptions.apply(settings, to: &scenario)
         if let repeats { try scenario.set("repeats", to: "\(repeats)", at: .option("--repeats")) }
+        guard scenario.backend == Scenario.measuredBackend else {
+            throw Failure(
+                "field `backend`: found `\(scenario.backend)`, expected measured: this machine is measured, and held against "
+                    + "the profile that --profile names", .usage)
+        }
         let loads = try parsedLoads()
         let model = try ScenarioModel(of: scenario)
         let trace = try TraceFile.read(self.trace, for: model)
@@ -89,6 +94,7 @@ struct ValidateCommand: ParsableCommand {
             let result = try validation.run(
                 atLoad: load, of: capacity, again: again, progress: line.show, shouldStop: { Interrupt.isRequested })
             line.clear()
+            if result.arms.isEmpty { throw Failure("interrupted before any arm was measured", .interrupted) }
             let run = validation.result(
                 of: result, commandLine: CommandLine.arguments.joined(separator: " "), created: created)
             try writer.write(run, report: try RunReport(run))

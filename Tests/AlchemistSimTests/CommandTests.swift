@@ -77,14 +77,15 @@ import Testing
         var profile = ProfileTests.nano()
         profile.origin.threads = try live.provenance.threads
         profile.origin.kernel = try live.provenance.blasKernel
+        profile.origin.cpu = try live.provenance.runCPU
         let own = try folder.file("own.yaml", profile.yaml)
         profile.origin.threads += 1
         let foreign = try folder.file("foreign.yaml", profile.yaml)
         let arguments = ["run", trace, "-o", folder.path("r.h5")] + SmallRun.settings
 
         for (options, part) in [
-            (["--profile", foreign], "it is of \(profile.origin.threads) threads and kernels"),
-            (["--profile", own, "--set", "backend=" + own], "nothing is measured"),
+            (["--profile", foreign], ", \(profile.origin.threads) threads and kernels"),
+            (["--profile", own, "--set", "backend=" + own], "set `backend` to measured"),
         ] {
             let refused = try Program.run(arguments + options)
             #expect(refused.status == 64 && refused.errors.contains(part), "\(refused.errors)")

@@ -57,6 +57,25 @@ import Testing
         #expect(overlapping, "two devices never compute at the same time")
     }
 
+    /// Neither does it empty the server's caches, which the first iteration after other work has to fill again.
+    @Test func aSeparateTrainerLeavesTheServersCachesAlone() throws {
+        let trace = Self.trace(40, every: SimDuration.milliseconds(3))
+        let alone = try Self.runModelled(Self.configuration { $0.training.enabled = false }, trace)
+        let separate = try Self.runModelled(Self.configuration { $0.training.placement = .separate }, trace)
+        let shared = try Self.runModelled(Self.configuration { $0.training.sharing = .idle }, trace)
+        #expect(!separate.steps.isEmpty && !shared.steps.isEmpty)
+        #expect(alone.requests.map(\.finish) == separate.requests.map(\.finish))
+        #expect(alone.tokenGaps.map(\.gap) == separate.tokenGaps.map(\.gap))
+    }
+
+    /// On hardware whose caches show: decoding right after other work takes longer.
+    private static func runModelled(_ configuration: ArmConfiguration, _ trace: Trace) throws -> ArmLog {
+        let backend = ModelledBackend(hardware: .machine(.sample), demand: SampleDemand())
+        var simulation = try Simulation(configuration: configuration, trace: trace, backend: backend)
+        simulation.checksEveryEvent = true
+        return try simulation.run()
+    }
+
     /// Publishing takes the link's time, and nothing is served with weights that have not arrived.
     @Test(arguments: [1e6, 1e8, 1e11]) func weightsTravelOverTheLink(bandwidth: Double) throws {
         let trace = Self.trace(60, every: SimDuration(nanoseconds: 400_000))
@@ -172,6 +191,24 @@ import Testing
         let alone = idle.tokenGaps.map(\.gap.nanoseconds).max() ?? 0
         let objective = SimDuration(nanoseconds: Int64(Double(alone) * (1 + factor)))
         let log = try Self.busy(.slo, every: 0) { $0.serving.tbtObjective = objective }
+        #expect(log.tokenGaps.allSatisfy { $0.gap <= objective })
+        #expect(Self.trainingWhileServing(log).trainer > 0)
+    }
+
+    /// The iteration after the trainer's quantum finds other caches than the one before it, and is foreseen so.
+    @Test(arguments: [1, 3.0]) func objectivesAreKeptWhereTheTrainerEmptiesTheCaches(factor: Double) throws {
+        func run(_ sharing: Sharing, _ objective: SimDuration) throws -> ArmLog {
+            try Self.runModelled(
+                Self.configuration {
+                    $0.training.sharing = sharing
+                    $0.training.quantumMax = SimDuration.milliseconds(1)
+                    $0.serving.maxBatch = 8
+                    $0.serving.tbtObjective = objective
+                }, Self.trace(60, every: .zero))
+        }
+        let alone = try run(.idle, .zero).tokenGaps.map(\.gap.nanoseconds).max() ?? 0
+        let objective = SimDuration(nanoseconds: Int64(Double(alone) * (1 + factor)))
+        let log = try run(.slo, objective)
         #expect(log.tokenGaps.allSatisfy { $0.gap <= objective })
         #expect(Self.trainingWhileServing(log).trainer > 0)
     }

@@ -147,14 +147,19 @@ public struct Experiment {
     /// The same with measured runs estimating and planning by a profile of this machine, instead of one that is measured
     /// briefly before they begin.
     ///
-    /// - Throws: when nothing is measured, or the profile is of other kernels or of another number of threads.
+    /// - Throws: when nothing is measured, or the profile is of another processor, of other kernels or of another number of
+    ///   threads.
     public func estimating(by profile: HardwareProfile) throws(ExperimentError) -> Experiment {
-        guard runsEngine else { throw .foreignProfile("nothing is measured that estimates would be needed for") }
-        let origin = profile.origin
-        guard origin.threads == threads, origin.kernel == BLAS.kernelName else {
+        guard runsEngine else {
             throw .foreignProfile(
-                "it is of \(origin.threads) threads and kernels \(origin.kernel.safeExcerpt), expected \(threads) and "
-                    + BLAS.kernelName + ", as this run has")
+                "it is for runs that are measured, and here work is replayed or priced: leave it out, or set `backend` to "
+                    + Scenario.measuredBackend)
+        }
+        let origin = profile.origin
+        guard origin.threads == threads, origin.kernel == BLAS.kernelName, origin.cpu == Machine.processor else {
+            throw .foreignProfile(
+                "it is of \(origin.cpu.safeExcerpt), \(origin.threads) threads and kernels \(origin.kernel.safeExcerpt), "
+                    + "expected \(Machine.processor), \(threads) and \(BLAS.kernelName), as this run has")
         }
         var experiment = self
         experiment.profile = profile
@@ -333,7 +338,7 @@ public enum ExperimentError: Error, CustomStringConvertible {
         case .scenario(let error): error.description
         case .arm(let name, let error): "arm \(name): \(error)"
         case .profile(let error): error.description
-        case .foreignProfile(let problem): "the given profile is of no use: \(problem)"
+        case .foreignProfile(let problem): "the profile that --profile names can not be used: \(problem)"
         case .pricing(let name, let error): "arm \(name): \(error)"
         case .brokenLaw(let broken): broken.description
         }

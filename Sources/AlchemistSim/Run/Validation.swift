@@ -82,13 +82,15 @@ public struct Validation {
         rounds: for round in 0..<max(scenario.repeats, again ? 2 : 1) {
             for (index, arm) in experiment.arms.enumerated() {
                 if round < scenario.repeats {
+                    // A run that was cut short has other figures than a whole one: it counts for nothing.
                     let log = try run(arm, measured, over: trace, round: round, watcher: watcher)
-                    logs[index].append(log)
                     if log.status == .interrupted { break rounds }
+                    logs[index].append(log)
                 }
                 if again, round > 0 {
-                    executions[index].append(
-                        try durations(of: logs[index][0], arm, measured, over: trace, watcher: watcher))
+                    let taken = try durations(of: logs[index][0], arm, measured, over: trace, watcher: watcher)
+                    if shouldStop() { break rounds }
+                    executions[index].append(taken)
                 }
             }
         }

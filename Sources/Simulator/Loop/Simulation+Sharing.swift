@@ -37,7 +37,7 @@ extension Simulation {
     }
 
     /// The next iteration as it can be foreseen: every decoding sequence, and as much of the prompts as the budget has
-    /// room for. A request that arrives meanwhile can still make it longer.
+    /// room for, right after the trainer has worked. A request that arrives meanwhile can still make it longer.
     private func iterationAhead(_ line: [Scheduler.Foreseen]) -> ServingIteration {
         var room = configuration.serving.tokenBudget
         var slices: [ServingSlice] = []
@@ -56,7 +56,7 @@ extension Simulation {
                     request: sequence.request, tokens: sequence.start..<sequence.start + tokens, isPrefill: true,
                     emitsToken: tokens == sequence.prefillTokens))
         }
-        return ServingIteration(slices: slices, version: servedVersion, decodesBefore: decodesInARow)
+        return ServingIteration(slices: slices, version: servedVersion, decodesBefore: 0)
     }
 
     /// Books an iteration of the server in the trainer's favour, while the trainer has work.

@@ -199,7 +199,8 @@ public struct Simulation<Backend: ExecutionBackend> {
             }
         case .train(let quantum):
             record.kind = .train
-            decodesInARow = 0
+            // A trainer on a device of its own leaves the server's caches alone.
+            if !hasTrainerDevice { decodesInARow = 0 }
             record.version = trainer.version
             for (unit, duration) in zip(quantum.units, outcome.unitDurations) {
                 log.units.append(UnitRecord(quantum: log.quanta.total, phase: unit.phase, duration: duration))
