@@ -10,7 +10,7 @@ PROGRAM := $(BUILD)/alchemist-sim
 export ALCHEMIST_COMMIT := $(shell git describe --always --dirty=-modified --abbrev=12 2>/dev/null || echo unknown)
 
 .PHONY: all setup build install uninstall test-install run test sanitize check format bench peers effect plan validate burst million headline
-.PHONY: prefix-cache shared-prompt precision base staleness headline-cpu sample-traces plots figures figures-full reproduce
+.PHONY: predicted-speedup prefix-cache shared-prompt precision base staleness headline-cpu sample-traces plots figures figures-full reproduce
 .PHONY: reproduce-full test-report test-page test-figures test-plots tokenizer clean
 
 all: build
@@ -150,9 +150,13 @@ effect: build
 
 ## The machine against its model, at four loads, five times each: half an hour on an otherwise idle machine.
 validate: build
-	$(PROGRAM) trace generate --requests 120 --turns 1 --scale 0.3 --target-p 0.8 --rate 2 --feedback-rate 0.7 --seed 11 \
+	$(PROGRAM) trace generate --requests 120 --turns 1 --scale 0.3 --target-p 0.8 --rate 2 --feedback-rate 0.7 --seed 29 \
 	  -o results/validate.jsonl
 	$(PROGRAM) validate experiments/validate.yaml results/validate.jsonl --repeats 5 --again
+
+## The speed-up that a calibration predicts, over p and ways of tuning: half an hour on an otherwise idle machine.
+predicted-speedup: build
+	python3 experiments/predicted-speedup.py $(PROGRAM)
 
 ## What each policy for records does to serving and training under bursts on a tight device: minutes, priced by formulas.
 burst: build

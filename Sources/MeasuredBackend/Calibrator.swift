@@ -19,31 +19,37 @@ public struct Calibrator {
         self.effort = effort
     }
 
-    /// - Parameter progress: told the share that is done.
-    public func run(origin: HardwareProfile.Origin, progress: (Double) -> Void = { _ in }) throws -> HardwareProfile {
+    /// - Parameters:
+    ///   - told: how long the speed's probe took at the speed at which times are told (`HardwareProfile.probe`); nil for the
+    ///     speed that is found.
+    ///   - progress: told the share that is done; what it throws ends the calibration.
+    public func run(
+        origin: HardwareProfile.Origin, atSpeed told: Double? = nil, progress: (Double) throws -> Void = { _ in }
+    ) throws -> HardwareProfile {
         var peak = 0.0
         let probe = SpeedProbe(pool: engine.pool)
-        let reference = probe.reference(over: effort == .quick ? 0.02 : 3)
+        let found = probe.reference(over: effort == .quick ? 0.02 : 3)
+        let reference = told ?? found
         let sampling = Sampling(effort, probe, reference: reference)
         let products = ProductBench(
             engine.config, training.tuning, effort: effort, sampling: sampling, pool: engine.pool)
         var surfaces: [Operator.Orientation: CostSurface] = [:]
         for (index, orientation) in Operator.Orientation.allCases.enumerated() {
-            progress(0.2 * Double(index))
+            try progress(0.2 * Double(index))
             surfaces[orientation] = products.surface(orientation) { peak = max(peak, $0) }
         }
-        progress(0.6)
+        try progress(0.6)
         let attention = AttentionBench(
             engine.config, effort: effort, sampling: sampling, blockTokens: serving.kvBlockTokens, pool: engine.pool)
         let passes = PassBench(engine.config, effort: effort, sampling: sampling, pool: engine.pool)
         let curves = passes.curves().merging(passes.trainedCurves(TuningMode(training.tuning))) { own, _ in own }
-        progress(0.75)
+        try progress(0.75)
         var profile = HardwareProfile(
             origin: origin, probe: reference, limits: LimitsBench(effort: effort, pool: engine.pool).limits(seen: peak),
             products: surfaces, heads: attention.heads, attention: attention.forward(),
             attentionBackward: attention.backward(), decodeAttention: attention.decode(), passes: curves,
             corrections: [:])
-        progress(0.9)
+        try progress(0.9)
         engine.warmUp(serving)
         let quanta = QuantumBench(engine, profile: profile, training: training, serving: serving, effort: effort)
         profile.corrections = try quanta.corrections()
@@ -52,7 +58,7 @@ public struct Calibrator {
         profile.limits.flopsPerSecond /= fastest
         profile.limits.bytesPerSecond /= fastest
         profile.limits.cacheBytesPerSecond /= fastest
-        progress(1)
+        try progress(1)
         return profile
     }
 }

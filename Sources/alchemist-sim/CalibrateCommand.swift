@@ -11,13 +11,15 @@ struct CalibrateCommand: ParsableCommand {
             "Measures what work costs on this machine, or fits an accelerator to timings, and writes the profile.",
         discussion: """
             The profile is measured with the sizes of one model and one way of tuning; other sizes are priced between \
-            and beyond them. Nothing else should run meanwhile.
+            and beyond them. Nothing else should run meanwhile. A machine that others share is in another state some \
+            minutes later: several passes with pauses between them give the medians over its states.
 
             With --from, nothing is measured: the constants of an accelerator are fitted to tables of operator timings \
             (docs/hardware.md), and the errors on these and on the tables of --test are printed.
 
             EXAMPLES
               alchemist-sim calibrate -o profiles/here.yaml
+              alchemist-sim calibrate --passes 5 --pause 120 -o profiles/here.yaml
               alchemist-sim run traces/sample.jsonl --set backend=profiles/here.yaml
               alchemist-sim calibrate --from llama-3-8b.csv --test llama-2-7b.csv --hardware a100-80g -o mine.yaml
             """)
@@ -30,6 +32,12 @@ struct CalibrateCommand: ParsableCommand {
 
     @Option(help: "Threads of the engine; 0 takes every processor. (default: that of the scenario)")
     var threads: Int?
+
+    @Option(help: "How often everything is measured; points are medians over passes.")
+    var passes = 1
+
+    @Option(help: "Seconds between two passes.")
+    var pause = 60.0
 
     @Option(
         name: .customLong("from"), parsing: .singleValue,
@@ -71,6 +79,15 @@ struct CalibrateCommand: ParsableCommand {
         try Terminal.print(report + (output.map { "written to \($0)\n" } ?? ""))
     }
 
+    func validate() throws {
+        guard (1...1000).contains(passes) else {
+            throw ValidationError("--passes \(passes): expected a whole number from 1 to 1000")
+        }
+        guard pause.isFinite, (0...86_400).contains(pause) else {
+            throw ValidationError("--pause \(pause): expected seconds from 0 to 86400")
+        }
+    }
+
     private func measure() throws {
         do {
             var scenario = try settings.resolved()
@@ -82,13 +99,11 @@ struct CalibrateCommand: ParsableCommand {
                     .usage)
             }
             if let warning = BLAS.narrowKernelWarning { Terminal.warn("alchemist-sim: \(warning)\n") }
+            // A profile is written whole at the end or not at all.
+            Interrupt.endAtOnce()
             let start = Date()
-            let isShown = !quiet && Terminal.errorIsTerminal
-            let calibration = try MachineCalibration(scenario, model: ScenarioModel(of: scenario))
-            let profile = try calibration.run(date: start.ISO8601Format()) { share in
-                if isShown { Terminal.warn("\r\u{1B}[Kcalibrating: \((100 * share).formatted(decimals: 0)) %") }
-            }
-            if isShown { Terminal.warn("\r\u{1B}[K") }
+            let profile = try measure(
+                MachineCalibration(scenario, model: ScenarioModel(of: scenario)), date: start.ISO8601Format())
             guard let output else {
                 try Terminal.print(profile.yaml)
                 return
@@ -102,6 +117,21 @@ struct CalibrateCommand: ParsableCommand {
         } catch {
             throw Failure(error)
         }
+    }
+
+    private func measure(_ calibration: MachineCalibration, date: String) throws -> HardwareProfile {
+        let isShown = !quiet && Terminal.errorIsTerminal
+        defer { if isShown { Terminal.warn("\r\u{1B}[K") } }
+        var taken: [HardwareProfile] = []
+        for pass in 0..<passes {
+            if pass > 0 { Thread.sleep(forTimeInterval: pause) }
+            taken.append(
+                try calibration.run(date: date, toldAs: taken.first) { share in
+                    let done = 100 * (Double(pass) + share) / Double(passes)
+                    if isShown { Terminal.warn("\r\u{1B}[Kcalibrating: \(done.formatted(decimals: 0)) %") }
+                })
+        }
+        return .median(of: taken)
     }
 
     private func write(_ text: String, to path: String) throws {

@@ -14,6 +14,10 @@ struct ValidateCommand: ParsableCommand {
             figures end to end as tables in Markdown. Each load leaves a results file in which every arm stands beside \
             itself modelled. Loads are shares of what the modelled server finishes when all requests wait.
 
+            Repeats are rounds over all loads and arms. Unless a profile is given, each round begins with a calibration of a \
+            minute, and prices are the medians of all: a machine that others share drifts, and both sides then see the \
+            same of it.
+
             EXAMPLES
               alchemist-sim validate experiments/validate.yaml results/validate.jsonl
               alchemist-sim validate experiments/validate.yaml results/validate.jsonl --repeats 5 --again
@@ -26,7 +30,7 @@ struct ValidateCommand: ParsableCommand {
     @Argument(help: "A trace in JSON lines, whose arrivals are stretched to each load.")
     var trace: String
 
-    @Option(help: "The profile of this machine; measured first if there is none.")
+    @Option(help: "The profile of this machine; measured, once for each repeat, if there is none.")
     var profile: String?
 
     @Option(help: "Loads, separated by commas.")
@@ -79,31 +83,41 @@ struct ValidateCommand: ParsableCommand {
         let trace = try TraceFile.read(self.trace, for: model)
         if let warning = BLAS.narrowKernelWarning { Terminal.warn("alchemist-sim: \(warning)\n") }
         let created = Date().ISO8601Format()
-        let hardware =
-            if let profile { try HardwareProfile(contentsOf: profile) } else {
-                try MachineCalibration(scenario, model: model).run(date: created)
+        func results(of load: Double) throws -> ResultsWriter {
+            try ResultsWriter(creating: "\(output)/validate-\(load.formatted(decimals: 2)).h5")
+        }
+        // Half an hour later is too late to learn that nothing can be written.
+        for load in loads { _ = try results(of: load) }
+        let calibration = try MachineCalibration(scenario, model: model)
+        func calibrated(as first: HardwareProfile? = nil) throws -> HardwareProfile {
+            try calibration.run(date: created, toldAs: first) { _ in if Interrupt.isRequested { throw Self.interrupted }
             }
+        }
+        let given = try profile.map { try HardwareProfile(contentsOf: $0) }
+        let hardware = try given ?? calibrated()
         let validation = try Validation(scenario: scenario, model: model, trace: trace, profile: hardware)
         let capacity = try validation.capacity()
         try Terminal.print(
             "\(hardware.origin.cpu), \(hardware.origin.kernel) kernels, \(hardware.origin.threads) threads; model "
                 + "\(scenario.model); capacity \(capacity.formatted(decimals: 2)) requests/s\n\n")
         let line = ProgressLine(isShown: !quiet)
-        for load in loads {
-            let writer = try ResultsWriter(creating: "\(output)/validate-\(load.formatted(decimals: 2)).h5")
-            let result = try validation.run(
-                atLoad: load, of: capacity, again: again, progress: line.show, shouldStop: { Interrupt.isRequested })
-            line.clear()
-            // Fewer repeats than were asked for, of some arms alone, would stand in the file as though they were all.
-            if Interrupt.isRequested {
-                throw Failure("interrupted; load \(load.formatted(decimals: 2)) is left out", .interrupted)
-            }
+        let outcome = try validation.run(
+            Validation.Plan(
+                loads: loads, capacity: capacity, again: again,
+                calibrate: given == nil ? { try calibrated(as: hardware) } : nil),
+            progress: line.show, shouldStop: { Interrupt.isRequested })
+        line.clear()
+        guard let outcome else { throw Self.interrupted }
+        for load in outcome.loads {
             let run = validation.result(
-                of: result, commandLine: CommandLine.arguments.joined(separator: " "), created: created)
-            try writer.write(run, report: try RunReport(run))
-            try Terminal.print(result.markdown() + "\n")
+                of: load, by: outcome.profile, commandLine: CommandLine.arguments.joined(separator: " "),
+                created: created)
+            try results(of: load.load).write(run, report: try RunReport(run))
+            try Terminal.print(load.markdown() + "\n")
         }
     }
+
+    private static let interrupted = Failure("interrupted; nothing is written", .interrupted)
 
     private func parsedLoads() throws -> [Double] {
         try loads.split(separator: ",", omittingEmptySubsequences: false).map { text in

@@ -167,6 +167,22 @@ import Testing
         #expect(digest.written == digest.found)
     }
 
+    @Test func anInterruptedValidationLeavesNothing() throws {
+        let folder = try Folder()
+        let trace = try SmallRun.trace(folder)
+        let scenario = try folder.file("s.yaml", "model: nano\n")
+        let profile = try folder.file("p.yaml", ProfileTests.nano().yaml)
+        let outcome = try Program.run(
+            ["validate", scenario, trace, "--profile", profile, "--repeats", "1000", "-o", folder.url.path],
+            meanwhile: { process in
+                usleep(3_000_000)
+                kill(process, SIGTERM)
+            })
+        #expect(outcome.status == 130, "\(outcome.errors)")
+        #expect(outcome.errors.contains("interrupted; nothing is written"))
+        #expect(folder.names == ["p.yaml", "s.yaml", "trace.jsonl"])
+    }
+
     @Test func aKilledRunLeavesEarlierResultsAlone() throws {
         let folder = try Folder()
         let trace = try SmallRun.trace(folder)

@@ -53,12 +53,24 @@ import Testing
         let medians = try #require(errors.ofMedians)
         #expect(abs(medians.median - (0.1 + 2.0 / 42) / 2) < 1e-12)
         #expect(abs(medians.bias - (89.0 / 92 - 1)) < 1e-12)
-        // 0, 20, 10 and 50 % at the first time, 10, 20, 0 and 47.5 % at the second.
+        // The second time, 10, 12, 33 and 40, against the means of the first and the third: 10.5, 9, 30 and 61.
         let machine = try #require(errors.machine)
-        #expect(abs(machine.median - 0.15) < 1e-12)
-        #expect(abs(machine.bias - (186.0 / 260 - 1)) < 1e-12)
+        #expect(abs(machine.median - (0.1 + 1.0 / 3) / 2) < 1e-12)
+        #expect(abs(machine.bias - (95.0 / 110.5 - 1)) < 1e-12)
         let text = ValidatedLoad(load: 0.3, trace: Fixture.trace, arms: [arm]).markdown()
-        #expect(text.contains(" | -3.3 % | 15.0 % | "))
+        #expect(text.contains(" | -3.3 % | 21.7 % | "))
+    }
+
+    /// Prices of a profile that was finished after the runs stand in place of what was predicted in them.
+    @Test func pricesCanBeOfALaterProfile() throws {
+        let runs = [[10, 10], [20, 40]].map { Self.log(predicted: [1, 1], durations: $0) }
+        let arm = ValidatedArm(
+            name: "recompute", measured: runs, modelled: runs[0],
+            prices: [[11, 12], [26, 56]].map { $0.map { ms($0) } },
+            executions: [[ms(10), ms(10)]], trace: Fixture.trace)
+        let errors = try #require(arm.quantumErrors.first)
+        #expect(abs(errors.single.median - 0.25) < 1e-12)
+        #expect(abs((errors.ofMedians?.median ?? 0) - 0.15) < 1e-12)
     }
 
     /// A list of executions that was cut off counts as far as it goes.

@@ -17,15 +17,20 @@ public struct MachineCalibration {
         threads = scenario.threads > 0 ? scenario.threads : ThreadPool.processorCount
     }
 
+    /// One pass.
+    ///
     /// - Parameters:
     ///   - date: in ISO 8601.
-    ///   - progress: told the share that is done.
-    public func run(date: String, progress: (Double) -> Void = { _ in }) throws -> HardwareProfile {
+    ///   - first: an earlier pass at whose speed the times are told, so that their medians can be taken.
+    ///   - progress: told the share that is done; what it throws ends the pass.
+    public func run(
+        date: String, toldAs first: HardwareProfile? = nil, progress: (Double) throws -> Void = { _ in }
+    ) throws -> HardwareProfile {
         let engine = EngineContext(model, pool: ThreadPool(width: threads))
         let origin = HardwareProfile.Origin(
             cpu: Machine.processor, kernel: BLAS.kernelName, threads: threads, date: date, model: model.name)
         return try Calibrator(engine, training: arm.training, serving: arm.serving, effort: .full)
-            .run(origin: origin, progress: progress)
+            .run(origin: origin, atSpeed: first?.probe, progress: progress)
     }
 }
 

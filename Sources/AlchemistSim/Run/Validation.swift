@@ -6,7 +6,7 @@ public import Simulator
 /// Holds the model of a machine against the machine: the same arms over the same requests, measured and modelled.
 ///
 /// Measured durations are told as at the speed that the profile was measured at, because a machine's drift is no error of
-/// a model. Both sides estimate by the same profile, so they differ by what quanta take.
+/// a model. Measured runs estimate by the first calibration, modelled ones by the medians of all.
 public struct Validation {
     private let scenario: Scenario
     private let trace: Trace
@@ -45,8 +45,9 @@ public struct Validation {
         var configuration = arm.configuration
         configuration.training.enabled = false
         configuration.recording.scope = .none
+        let alone = Arm(name: arm.name, configuration: configuration)
         let log = try run(
-            Arm(name: arm.name, configuration: configuration), modelled, over: saturated, watcher: .silent)
+            alone, on: modelled(by: profile).backend(for: alone, round: 0), over: saturated, watcher: .silent)
         return Double(log.requests.count) / max(log.end.seconds, 1e-9)
     }
 
@@ -66,50 +67,122 @@ public struct Validation {
         return scaled
     }
 
-    /// Runs every arm both ways at one load. Repeats are interleaved, so that a drift of the machine meets all arms.
+    /// What a validation measures, over which runs.
+    public struct Plan {
+        /// Shares of the capacity, and that in requests per second.
+        public var loads: [Double]
+        public var capacity: Double
+        /// Whether the quanta of each arm's first run are executed again: once for each repeat but the first, and once at
+        /// least.
+        public var again: Bool
+        /// Calibrates once more, told at the speed of the profile; nil where the profile is what is to be validated.
+        public var calibrate: (() throws -> HardwareProfile)?
+
+        public init(
+            loads: [Double], capacity: Double, again: Bool = false, calibrate: (() throws -> HardwareProfile)? = nil
+        ) {
+            self.loads = loads
+            self.capacity = capacity
+            self.again = again
+            self.calibrate = calibrate
+        }
+    }
+
+    /// Loads as they were measured and modelled, and the profile that modelled them.
+    public struct Outcome {
+        public let loads: [ValidatedLoad]
+        public let profile: HardwareProfile
+    }
+
+    /// Runs every arm both ways at each load. A round measures each of them once, and is begun by a calibration, so that a
+    /// drift of the machine meets all arms and the calibration alike: medians are held against the medians of one time.
     ///
-    /// - Parameter again: whether the quanta of each arm's first run are executed again, too: once for each repeat but the
-    ///   first, and once at least.
+    /// - Returns: nil when it was stopped: fewer rounds than were asked for would stand as though they were all.
     public func run(
-        atLoad load: Double, of capacity: Double, again: Bool = false,
-        progress: @escaping (RunProgress) -> Void = { _ in }, shouldStop: @escaping () -> Bool = { false }
-    ) throws -> ValidatedLoad {
-        let trace = trace(atLoad: load, of: capacity)
-        let watcher = RunWatcher(requests: trace.requests.count, progress: progress, shouldStop: shouldStop)
-        let measured = MeasuredSteadily(engine: engine, trace: trace, seed: scenario.base.seed, profile: profile)
-        var logs = [[ArmLog]](repeating: [], count: experiment.arms.count)
-        var executions = [[[SimDuration]]](repeating: [], count: experiment.arms.count)
-        rounds: for round in 0..<max(scenario.repeats, again ? 2 : 1) {
-            for (index, arm) in experiment.arms.enumerated() {
-                if round < scenario.repeats {
-                    // A run that was cut short has other figures than a whole one: it counts for nothing.
-                    let log = try run(arm, measured, over: trace, round: round, watcher: watcher)
-                    if log.status == .interrupted { break rounds }
-                    logs[index].append(log)
-                }
-                if again, round > 0 {
-                    let taken = try durations(of: logs[index][0], arm, measured, over: trace, watcher: watcher)
-                    if shouldStop() { break rounds }
-                    executions[index].append(taken)
+        _ plan: Plan, progress: @escaping (RunProgress) -> Void = { _ in },
+        shouldStop: @escaping () -> Bool = { false }
+    ) throws -> Outcome? {
+        var measurements = plan.loads.map { load in
+            let trace = trace(atLoad: load, of: plan.capacity)
+            return LoadMeasurements(
+                trace: trace,
+                source: MeasuredSteadily(engine: engine, trace: trace, seed: scenario.base.seed, profile: profile),
+                watcher: RunWatcher(requests: trace.requests.count, progress: progress, shouldStop: shouldStop),
+                arms: .init(repeating: .init(), count: experiment.arms.count))
+        }
+        var passes = [profile]
+        for round in 0..<max(scenario.repeats, plan.again ? 2 : 1) {
+            if round > 0, let calibrate = plan.calibrate { passes.append(try calibrate()) }
+            for load in measurements.indices {
+                for index in experiment.arms.indices {
+                    try measure(arm: index, round: round, again: plan.again, &measurements[load])
+                    if shouldStop() { return nil }
                 }
             }
         }
-        let arms = try zip(experiment.arms, zip(logs, executions)).compactMap { arm, taken -> ValidatedArm? in
-            guard !taken.0.isEmpty else { return nil }
-            return ValidatedArm(
-                name: arm.name, measured: taken.0, modelled: try run(arm, modelled, over: trace, watcher: .silent),
-                executions: taken.1, trace: trace)
+        let prices = HardwareProfile.median(of: passes)
+        let loads = try zip(plan.loads, measurements).map { load, measurements in
+            ValidatedLoad(
+                load: load, trace: measurements.trace,
+                arms: try zip(experiment.arms, measurements.arms).map { arm, taken in
+                    try validated(arm, taken, of: measurements, by: prices)
+                })
         }
-        return ValidatedLoad(load: load, trace: trace, arms: arms)
+        return Outcome(loads: loads, profile: prices)
     }
 
-    /// What the quanta of a run take when they are executed again, in the same order on the same contents.
-    private func durations(
-        of log: ArmLog, _ arm: Arm, _ source: MeasuredSteadily, over trace: Trace, watcher: RunWatcher
+    /// What was measured at one load.
+    private struct LoadMeasurements {
+        let trace: Trace
+        let source: MeasuredSteadily
+        let watcher: RunWatcher
+        var arms: [ArmMeasurements]
+    }
+
+    private struct ArmMeasurements {
+        var logs: [ArmLog] = []
+        /// Of the quanta of the first run.
+        var executions: [[SimDuration]] = []
+    }
+
+    private func measure(arm index: Int, round: Int, again: Bool, _ taken: inout LoadMeasurements) throws {
+        let arm = experiment.arms[index]
+        if round < scenario.repeats {
+            let backend = taken.source.backend(for: arm, round: round)
+            taken.arms[index].logs.append(
+                try run(arm, on: backend, over: taken.trace, round: round, watcher: taken.watcher))
+        }
+        if again, round > 0 {
+            let backend = taken.source.backend(for: arm, round: 0)
+            taken.arms[index].executions.append(
+                try durations(
+                    on: backend, of: taken.arms[index].logs[0], arm, over: taken.trace, watcher: taken.watcher))
+        }
+    }
+
+    private func validated(
+        _ arm: Arm, _ taken: ArmMeasurements, of measurements: LoadMeasurements, by prices: HardwareProfile
+    ) throws -> ValidatedArm {
+        let backend = { self.modelled(by: prices).backend(for: arm, round: 0) }
+        let modelled = try run(arm, on: backend(), over: measurements.trace, watcher: .silent)
+        // Runs estimated by the first calibration. What is to be validated are the prices of all of them.
+        let repriced =
+            prices == profile
+            ? nil
+            : try taken.logs.map {
+                try durations(on: backend(), of: $0, arm, over: measurements.trace, watcher: .silent)
+            }
+        return ValidatedArm(
+            name: arm.name, measured: taken.logs, modelled: modelled, prices: repriced, executions: taken.executions,
+            trace: measurements.trace)
+    }
+
+    /// What the quanta of a run take on a backend, in the same order on the same contents.
+    private func durations<Backend: ExecutionBackend>(
+        on backend: Backend, of log: ArmLog, _ arm: Arm, over trace: Trace, watcher: RunWatcher
     ) throws -> [SimDuration] {
         var table = ReplayTable()
         table.add(log)
-        let backend = source.backend(for: arm, round: 0)
         let retold = RetoldBackend(
             backend,
             told: ReplayBackend(
@@ -120,15 +193,8 @@ public struct Validation {
         return retold.taken
     }
 
-    private var modelled: ModelledSource {
-        ModelledSource(
-            hardware: .machine(profile), model: experiment.model.config, threads: profile.origin.threads)
-    }
-
-    private func run<Source: BackendSource>(
-        _ arm: Arm, _ source: Source, over trace: Trace, round: Int = 0, watcher: RunWatcher
-    ) throws -> ArmLog {
-        try run(arm, on: try source.backend(for: arm, round: round), over: trace, round: round, watcher: watcher)
+    private func modelled(by prices: HardwareProfile) -> ModelledSource {
+        ModelledSource(hardware: .machine(prices), model: experiment.model.config, threads: prices.origin.threads)
     }
 
     private func run<Backend: ExecutionBackend>(
@@ -146,8 +212,13 @@ public struct Validation {
             shouldStop: watcher.shouldStop)
     }
 
-    /// The results of a load as a run, whose arms stand beside themselves modelled.
-    public func result(of load: ValidatedLoad, commandLine: String, created: String) -> RunResult {
+    /// The results of a load as a run, whose arms stand beside themselves modelled. Measured ones have estimated by the first
+    /// profile, modelled ones by the second.
+    ///
+    /// - Parameter prices: the profile that modelled the load.
+    public func result(
+        of load: ValidatedLoad, by prices: HardwareProfile, commandLine: String, created: String
+    ) -> RunResult {
         var provenance = Provenance(
             toolVersion: Build.version, gitCommit: Build.commit, commandLine: commandLine,
             seed: scenario.base.seed, buildCPU: Build.features, runCPU: Machine.processor,
@@ -160,9 +231,9 @@ public struct Validation {
             arms: load.arms.flatMap { arm in
                 [
                     ArmResult(name: arm.name, repeats: arm.measured, profile: 0),
-                    ArmResult(name: arm.name + "-modelled", repeats: [arm.modelled], profile: 0),
+                    ArmResult(name: arm.name + "-modelled", repeats: [arm.modelled], profile: 1),
                 ]
-            }, profiles: [profile.yaml])
+            }, profiles: [profile.yaml, prices.yaml])
     }
 }
 

@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""The training speed-up of reuse as a calibration predicts it, against what is measured, over p and ways of tuning.
+
+    experiments/predicted-speedup.py PROGRAM [-o results/predicted-speedup.md] [--rounds 5]
+
+A round calibrates PROGRAM (alchemist-sim) for each way of tuning, and then measures and models recomputing and reuse at each
+share p of recorded tokens. Prints a table in Markdown: medians over rounds, each with its lowest and highest. Python's standard
+library suffices.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+SCENARIO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "predicted-speedup.yaml")
+SHARES = [0.1, 0.25, 0.5, 0.75, 0.9, 0.95]
+TUNINGS = ["lora", "full"]
+
+
+def write_trace(path, requests, length, share):
+    """Requests of `length` tokens each, `share` of them prompt; all are learned from, soon."""
+    prompt = max(1, round(share * length))
+    with open(path, "w") as file:
+        for number in range(requests):
+            line = dict(id=f"r{number}", arrival=float(number), prompt_tokens=prompt, output_tokens=length - prompt + 1,
+                        feedback=dict(delay=0.05))
+            file.write(json.dumps(line) + "\n")
+    return path
+
+
+def predicted(program, trace, profile, tuning, load, folder):
+    """The speed-up measured, and how far the predicted one lies from it."""
+    command = [program, "validate", SCENARIO, trace, "--profile", profile, "--set", "training.tuning=" + tuning, "--loads",
+               str(load), "--quiet", "-o", folder]
+    table = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
+    row = next(line for line in table.splitlines() if line.startswith("| reuse / recompute |"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    return float(cells[2]), float(cells[4].split()[0])
+
+
+def spread(values, digits, unit=""):
+    return f"{statistics.median(values):.{digits}f}{unit} ({min(values):.{digits}f} .. {max(values):.{digits}f})"
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("program")
+    options.add_argument("-o", "--output", default="results/predicted-speedup.md")
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--requests", type=int, default=16)
+    options.add_argument("--length", type=int, default=512)
+    options.add_argument("--load", type=float, default=0.5)
+    arguments = options.parse_args()
+    folder = os.path.join(os.path.dirname(arguments.output) or ".", "predicted-speedup")
+    os.makedirs(folder, exist_ok=True)
+    found = {}
+    for number in range(arguments.rounds):
+        for tuning in TUNINGS:
+            profile = os.path.join(folder, tuning + ".yaml")
+            print(f"round {number}: calibrating {tuning}", file=sys.stderr)
+            subprocess.run([arguments.program, "calibrate", "--scenario", SCENARIO, "--set", "training.tuning=" + tuning,
+                            "--quiet", "-o", profile], check=True, stdout=subprocess.DEVNULL)
+            for share in SHARES:
+                trace = write_trace(os.path.join(folder, "trace.jsonl"), arguments.requests, arguments.length, share)
+                figures = predicted(arguments.program, trace, profile, tuning, arguments.load, folder)
+                found.setdefault((tuning, share), []).append(figures)
+    lines = ["| tuning | p | speed-up measured | predicted, off by |", "|---|---|---|---|"]
+    for (tuning, share), figures in sorted(found.items(), reverse=True, key=lambda item: (item[0][0], -item[0][1])):
+        measured, errors = zip(*figures)
+        lines.append(f"| {tuning} | {share} | {spread(measured, 2)} | {spread(errors, 1, ' %')} |")
+    text = "\n".join(lines) + "\n"
+    print(text)
+    with open(arguments.output, "w") as file:
+        file.write(text)
+
+
+if __name__ == "__main__":
+    main()
