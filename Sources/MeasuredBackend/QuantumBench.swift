@@ -7,6 +7,8 @@ struct QuantumBench {
     private let training: TrainingConfiguration
     private let serving: ServingConfiguration
     private let effort: CalibrationEffort
+    /// Executions of each iteration. Units of training are executed half as often, but twice where there are several.
+    private let rounds: Int
     private let backend: MeasuredBackend
     private let pricer: OperatorPricer
     private let tokens: SampleTokens
@@ -14,8 +16,9 @@ struct QuantumBench {
     /// - Parameter profile: prices of operators by themselves.
     init(
         _ engine: EngineContext, profile: HardwareProfile, training: TrainingConfiguration,
-        serving: ServingConfiguration, effort: CalibrationEffort
+        serving: ServingConfiguration, effort: CalibrationEffort, rounds: Int
     ) {
+        self.rounds = rounds
         self.engine = engine
         self.training = training
         self.serving = serving
@@ -45,7 +48,6 @@ struct QuantumBench {
 
     func corrections() throws -> [WorkPhase: HardwareProfile.Correction] {
         var observations: [WorkPhase: [Observation]] = [:]
-        let rounds = effort == .quick ? 3 : 9
         // Round after round, so that a prefilling iteration finds the caches as another one left them.
         let iterations = try iterations()
         var times = [[Double]](repeating: [], count: iterations.count)
@@ -76,7 +78,7 @@ struct QuantumBench {
             for size in unitSizes where size <= batch.rows || size == unitSizes.first {
                 let units = units(of: batch, size: size)
                 var times = [[Double]](repeating: [], count: units.count)
-                for _ in 0..<max(2, rounds / 2) {
+                for _ in 0..<max(min(2, rounds), rounds / 2) {
                     try backend.open(batch, unitRows: min(size, batch.rows))
                     let outcome = try backend.execute(.train(TrainerQuantum(microBatch: batch, units: units)))
                     try backend.close(batch)

@@ -110,6 +110,11 @@ struct CalibrateCommand: ParsableCommand {
             }
             try write(profile.yaml, to: output)
             let spreads = profile.spreads
+            if passes == 1, spreads.median > Self.disturbed {
+                Terminal.warn(
+                    "alchemist-sim: half of the points spread by more than "
+                        + "\((100 * spreads.median).formatted(decimals: 1)) %: something else runs on this machine\n")
+            }
             try Terminal.print(
                 "\(spreads.points) points in \(Date().timeIntervalSince(start).formatted(decimals: 0)) s; spread: median "
                     + "\((100 * spreads.median).formatted(decimals: 1)) %, largest "
@@ -118,6 +123,9 @@ struct CalibrateCommand: ParsableCommand {
             throw Failure(error)
         }
     }
+
+    /// Median spread above which a machine is not left to itself; alone it is about 2 %.
+    private static let disturbed = 0.05
 
     private func measure(_ calibration: MachineCalibration, date: String) throws -> HardwareProfile {
         let isShown = !quiet && Terminal.errorIsTerminal

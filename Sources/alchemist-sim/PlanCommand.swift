@@ -100,6 +100,11 @@ struct PlanCommand: ParsableCommand {
 
     private func hardware(_ scenario: Scenario, _ model: ScenarioModel) throws -> Hardware {
         guard scenario.backend == Scenario.measuredBackend else {
+            guard profile == nil else {
+                throw Failure(
+                    "--profile: it is for the measured backend, and \(scenario.backend) has prices of its own: leave it out, "
+                        + "or set `backend` to \(Scenario.measuredBackend)", .usage)
+            }
             do { return try Hardware(named: scenario.backend, scenario.hardware) } catch {
                 throw scenario.mistake(ofBackend: error) ?? error
             }

@@ -14,9 +14,9 @@ struct ValidateCommand: ParsableCommand {
             figures end to end as tables in Markdown. Each load leaves a results file in which every arm stands beside \
             itself modelled. Loads are shares of what the modelled server finishes when all requests wait.
 
-            Repeats are rounds over all loads and arms. Unless a profile is given, each round begins with a calibration of a \
-            minute, and prices are the medians of all: a machine that others share drifts, and both sides then see the \
-            same of it.
+            Repeats are rounds over all loads and arms. Unless a profile is given, the machine is calibrated first, and \
+            whole quanta are calibrated again for some seconds before each run of an arm; prices are the medians of all. \
+            A machine that others share drifts, and both sides then see the same of it.
 
             EXAMPLES
               alchemist-sim validate experiments/validate.yaml results/validate.jsonl
@@ -30,7 +30,7 @@ struct ValidateCommand: ParsableCommand {
     @Argument(help: "A trace in JSON lines, whose arrivals are stretched to each load.")
     var trace: String
 
-    @Option(help: "The profile of this machine; measured, once for each repeat, if there is none.")
+    @Option(help: "The profile of this machine; measured, before and between the runs, if there is none.")
     var profile: String?
 
     @Option(help: "Loads, separated by commas.")
@@ -89,12 +89,10 @@ struct ValidateCommand: ParsableCommand {
         // Half an hour later is too late to learn that nothing can be written.
         for load in loads { _ = try results(of: load) }
         let calibration = try MachineCalibration(scenario, model: model)
-        func calibrated(as first: HardwareProfile? = nil) throws -> HardwareProfile {
-            try calibration.run(date: created, toldAs: first) { _ in if Interrupt.isRequested { throw Self.interrupted }
-            }
-        }
         let given = try profile.map { try HardwareProfile(contentsOf: $0) }
-        let hardware = try given ?? calibrated()
+        let hardware =
+            try given
+            ?? calibration.run(date: created) { _ in if Interrupt.isRequested { throw Self.interrupted } }
         let validation = try Validation(scenario: scenario, model: model, trace: trace, profile: hardware)
         let capacity = try validation.capacity()
         try Terminal.print(
@@ -104,7 +102,7 @@ struct ValidateCommand: ParsableCommand {
         let outcome = try validation.run(
             Validation.Plan(
                 loads: loads, capacity: capacity, again: again,
-                calibrate: given == nil ? { try calibrated(as: hardware) } : nil),
+                calibrate: given == nil ? { try calibration.corrected(hardware) } : nil),
             progress: line.show, shouldStop: { Interrupt.isRequested })
         line.clear()
         guard let outcome else { throw Self.interrupted }

@@ -43,6 +43,13 @@ import Testing
         #expect(planned >= 0.97 * (fixed.max() ?? 0), "\(speedUps)")
     }
 
+    @Test func aProfileIsRefusedWhereNothingIsMeasured() throws {
+        let outcome = try Program.run(
+            ["plan", "--tokens", "512", "--recorded", "0.5", "--set", "backend=a100-80g", "--profile", Self.profile])
+        #expect(outcome.status == 64 && outcome.output.isEmpty)
+        #expect(outcome.errors.contains("--profile: it is for the measured backend"), "\(outcome.errors)")
+    }
+
     /// Somewhere between the plans that suit a slow and a fast link a mixture beats both.
     @Test func aMixtureBeatsEveryFixedPlan() throws {
         let (speedUps, result) = try Self.speedUps(try Self.scenario(link: "300MB/s"))

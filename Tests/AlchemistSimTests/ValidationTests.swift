@@ -22,10 +22,11 @@ import Testing
         return profile
     }
 
-    /// Each round but the first calibrates again; what was measured is held against the medians, which the first
-    /// calibration alone was not.
+    /// There is a calibration before each run of an arm; what was measured is held against the medians, which the first
+    /// alone was not.
     @Test func pricesAreTheMediansOfAllCalibrations() throws {
-        var further = [4.0, 9].map(Self.profile)
+        // Of 2 arms, 2 loads and 3 rounds; with the first one's 1, the median is 4.
+        var further = [1, 9, 4, 9, 4, 1, 9, 4, 9, 1, 9, 4].map(Self.profile)
         let validation = try Self.validation(repeats: 3)
         let plan = Validation.Plan(loads: [0.5, 2], capacity: try validation.capacity(), again: true) {
             further.removeFirst()

@@ -4,17 +4,19 @@ public import Simulator
 
 /// Measures the profile of this machine.
 public struct MachineCalibration {
-    private let model: ModelConfig
-    private let arm: ArmConfiguration
-    private let threads: Int
+    private let origin: HardwareProfile.Origin
+    private let calibrator: Calibrator
 
     /// - Parameters:
     ///   - scenario: its threads, batching and tuning are those that are measured.
     ///   - model: the one that the scenario names; its sizes are measured, with drawn weights.
     public init(_ scenario: Scenario, model: ScenarioModel) throws(ExperimentError) {
-        self.model = model.config
-        arm = try model.adopted(by: scenario).base
-        threads = scenario.threads > 0 ? scenario.threads : ThreadPool.processorCount
+        let arm = try model.adopted(by: scenario).base
+        let threads = scenario.threads > 0 ? scenario.threads : ThreadPool.processorCount
+        let engine = EngineContext(model.config, pool: ThreadPool(width: threads))
+        origin = HardwareProfile.Origin(
+            cpu: Machine.processor, kernel: BLAS.kernelName, threads: threads, date: "", model: model.config.name)
+        calibrator = Calibrator(engine, training: arm.training, serving: arm.serving, effort: .full)
     }
 
     /// One pass.
@@ -26,12 +28,13 @@ public struct MachineCalibration {
     public func run(
         date: String, toldAs first: HardwareProfile? = nil, progress: (Double) throws -> Void = { _ in }
     ) throws -> HardwareProfile {
-        let engine = EngineContext(model, pool: ThreadPool(width: threads))
-        let origin = HardwareProfile.Origin(
-            cpu: Machine.processor, kernel: BLAS.kernelName, threads: threads, date: date, model: model.name)
-        return try Calibrator(engine, training: arm.training, serving: arm.serving, effort: .full)
-            .run(origin: origin, atSpeed: first?.probe, progress: progress)
+        var origin = origin
+        origin.date = date
+        return try calibrator.run(origin: origin, atSpeed: first?.probe, progress: progress)
     }
+
+    /// A pass with whole quanta measured anew, in some seconds.
+    public func corrected(_ pass: HardwareProfile) throws -> HardwareProfile { try calibrator.corrected(pass) }
 }
 
 extension HardwareProfile {

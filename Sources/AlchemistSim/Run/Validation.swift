@@ -75,7 +75,7 @@ public struct Validation {
         /// Whether the quanta of each arm's first run are executed again: once for each repeat but the first, and once at
         /// least.
         public var again: Bool
-        /// Calibrates once more, told at the speed of the profile; nil where the profile is what is to be validated.
+        /// Calibrates once more, on the same surfaces, in some seconds; nil where the profile is what is to be validated.
         public var calibrate: (() throws -> HardwareProfile)?
 
         public init(
@@ -94,7 +94,7 @@ public struct Validation {
         public let profile: HardwareProfile
     }
 
-    /// Runs every arm both ways at each load. A round measures each of them once, and is begun by a calibration, so that a
+    /// Runs every arm both ways at each load. A round measures each of them once, each after some calibrating, so that a
     /// drift of the machine meets all arms and the calibration alike: medians are held against the medians of one time.
     ///
     /// - Returns: nil when it was stopped: fewer rounds than were asked for would stand as though they were all.
@@ -112,9 +112,11 @@ public struct Validation {
         }
         var passes = [profile]
         for round in 0..<max(scenario.repeats, plan.again ? 2 : 1) {
-            if round > 0, let calibrate = plan.calibrate { passes.append(try calibrate()) }
             for load in measurements.indices {
-                for index in experiment.arms.indices {
+                for place in experiment.arms.indices {
+                    // Every second round in the opposite order, so that no arm always follows the same neighbour.
+                    let index = round.isMultiple(of: 2) ? place : experiment.arms.count - 1 - place
+                    if let calibrate = plan.calibrate { passes.append(try calibrate()) }
                     try measure(arm: index, round: round, again: plan.again, &measurements[load])
                     if shouldStop() { return nil }
                 }
