@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """The training speed-up of reuse as a calibration predicts it, against what is measured, over p and ways of tuning.
 
-    experiments/predicted-speedup.py PROGRAM [-o results/predicted-speedup.md] [--rounds 5]
+    experiments/predicted-speedup.py PROGRAM [-o results/predicted-speedup.md] [--rounds 3]
 
 A round calibrates PROGRAM (alchemist-sim) for each way of tuning, and then measures and models recomputing and reuse at each
-share p of recorded tokens. Prints a table in Markdown: medians over rounds, each with its lowest and highest. Python's standard
-library suffices.
+share p of recorded tokens, twice each and in both orders. Prints a table in Markdown after every round: medians over rounds,
+each with its lowest and highest. Python's standard library suffices.
 """
 
 import argparse
@@ -34,11 +34,21 @@ def write_trace(path, requests, length, share):
 def predicted(program, trace, profile, tuning, load, folder):
     """The speed-up measured, and how far the predicted one lies from it."""
     command = [program, "validate", SCENARIO, trace, "--profile", profile, "--set", "training.tuning=" + tuning, "--loads",
-               str(load), "--quiet", "-o", folder]
-    table = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
-    row = next(line for line in table.splitlines() if line.startswith("| reuse / recompute |"))
+               str(load), "--repeats", "2", "--quiet", "-o", folder]
+    printed = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
+    row = next((line for line in printed.splitlines() if line.startswith("| reuse / recompute |")), None)
+    if row is None:
+        sys.exit(f"{' '.join(command)}: tells no speed-up")
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     return float(cells[2]), float(cells[4].split()[0])
+
+
+def table(found):
+    lines = ["| tuning | p | speed-up measured | predicted, off by |", "|---|---|---|---|"]
+    for (tuning, share), figures in sorted(found.items(), reverse=True, key=lambda item: (item[0][0], -item[0][1])):
+        measured, errors = zip(*figures)
+        lines.append(f"| {tuning} | {share} | {spread(measured, 2)} | {spread(errors, 1, ' %')} |")
+    return "\n".join(lines) + "\n"
 
 
 def spread(values, digits, unit=""):
@@ -49,7 +59,7 @@ def main():
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("program")
     options.add_argument("-o", "--output", default="results/predicted-speedup.md")
-    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--requests", type=int, default=16)
     options.add_argument("--length", type=int, default=512)
     options.add_argument("--load", type=float, default=0.5)
@@ -67,14 +77,10 @@ def main():
                 trace = write_trace(os.path.join(folder, "trace.jsonl"), arguments.requests, arguments.length, share)
                 figures = predicted(arguments.program, trace, profile, tuning, arguments.load, folder)
                 found.setdefault((tuning, share), []).append(figures)
-    lines = ["| tuning | p | speed-up measured | predicted, off by |", "|---|---|---|---|"]
-    for (tuning, share), figures in sorted(found.items(), reverse=True, key=lambda item: (item[0][0], -item[0][1])):
-        measured, errors = zip(*figures)
-        lines.append(f"| {tuning} | {share} | {spread(measured, 2)} | {spread(errors, 1, ' %')} |")
-    text = "\n".join(lines) + "\n"
+        text = table(found)
+        with open(arguments.output, "w") as file:
+            file.write(text)
     print(text)
-    with open(arguments.output, "w") as file:
-        file.write(text)
 
 
 if __name__ == "__main__":

@@ -50,32 +50,32 @@ public struct Calibrator {
             attentionBackward: attention.backward(), decodeAttention: attention.decode(), passes: curves,
             corrections: [:])
         try progress(0.9)
-        profile = try corrected(profile, rounds: effort == .quick ? 3 : 9)
+        profile.setCorrections(try observe(profile, rounds: effort == .quick ? 3 : 9).corrections)
         try progress(1)
         return profile
     }
 
-    /// A profile with whole quanta measured anew, in some seconds. What a machine that others share takes for them changes
-    /// within minutes, and the last seconds of one calibration see one moment.
+    /// Executes whole quanta. What a machine that others share takes for them changes within minutes, and the last seconds of
+    /// one calibration see one moment.
     ///
-    /// - Parameter rounds: executions of each quantum.
-    public func corrected(_ profile: HardwareProfile, rounds: Int = 1) throws -> HardwareProfile {
+    /// - Parameters:
+    ///   - profile: whose operators are summed; its corrections do not count.
+    ///   - rounds: executions of each quantum.
+    public func observe(_ profile: HardwareProfile, rounds: Int = 1) throws -> QuantumTimes {
         engine.warmUp(serving)
         var bare = profile
         bare.corrections = [:]
-        let quanta = QuantumBench(
-            engine, profile: bare, training: training, serving: serving, effort: effort, rounds: rounds)
-        var result = profile
-        result.corrections = try quanta.corrections()
-        // Work in place can be faster than by itself, where it finds its inputs in a cache: the limits allow for that.
-        let raise = max(1, Self.fastest(of: profile.corrections) / Self.fastest(of: result.corrections))
-        result.limits.flopsPerSecond *= raise
-        result.limits.bytesPerSecond *= raise
-        result.limits.cacheBytesPerSecond *= raise
-        return result
+        return try QuantumBench(
+            engine, profile: bare, training: training, serving: serving, effort: effort, rounds: rounds
+        ).run()
     }
+}
 
-    private static func fastest(of corrections: [WorkPhase: HardwareProfile.Correction]) -> Double {
-        min(1, corrections.values.flatMap { $0.scales + ($0.firstScales ?? []) }.min() ?? 1)
+extension HardwareProfile {
+    /// The same surfaces, with whole quanta as they were observed.
+    public func corrected(by times: QuantumTimes) -> HardwareProfile {
+        var result = self
+        result.setCorrections(times.corrections)
+        return result
     }
 }

@@ -1,7 +1,7 @@
 internal import Engine
 internal import Simulator
 
-/// Runs whole quanta and holds their times against the sums of their operators.
+/// Runs whole quanta, whose times are then held against the sums of their operators.
 struct QuantumBench {
     private let engine: EngineContext
     private let training: TrainingConfiguration
@@ -36,22 +36,16 @@ struct QuantumBench {
         pricer = OperatorPricer(profile, OperatorList(backend.footprint))
     }
 
-    /// The time of a piece of work, and the sum of the prices of its operators.
-    private struct Observation {
-        /// Of a serving iteration; zero for a unit of training.
-        var rows = 0
-        let priced: Double
-        let seconds: Double
-        /// What decoding took right after other work.
-        var firstSeconds = 0.0
-    }
-
-    func corrections() throws -> [WorkPhase: HardwareProfile.Correction] {
-        var observations: [WorkPhase: [Observation]] = [:]
+    func run() throws -> QuantumTimes {
+        var times = QuantumTimes()
         // Round after round, so that a prefilling iteration finds the caches as another one left them.
         let iterations = try iterations()
-        var times = [[Double]](repeating: [], count: iterations.count)
-        var firstTimes = times
+        for iteration in iterations {
+            times.pieces.append(
+                QuantumTimes.Piece(
+                    phase: WorkPhase(iteration), rows: iteration.slices.reduce(0) { $0 + $1.tokens.count },
+                    priced: pricer.price(of: iteration).seconds))
+        }
         for _ in 0..<rounds {
             for (index, iteration) in iterations.enumerated() {
                 func execute() throws -> Double { try backend.execute(.serve(iteration)).duration.seconds }
@@ -59,84 +53,33 @@ struct QuantumBench {
                     // Right after other work, and then when the K and V of the same sequences, and what fits of the weights,
                     // are in the caches.
                     _ = try backend.execute(.serve(otherWork))
-                    firstTimes[index].append(try execute())
+                    times.pieces[index].firstSeconds.append(try execute())
                     for _ in 2..<HardwareProfile.Correction.settledDecodes { _ = try execute() }
                 }
-                times[index].append(try execute())
+                times.pieces[index].seconds.append(try execute())
             }
-        }
-        for (index, iteration) in iterations.enumerated() {
-            let first = firstTimes[index].isEmpty ? 0 : Sample(firstTimes[index]).median
-            observations[WorkPhase(iteration), default: []].append(
-                Observation(
-                    rows: iteration.slices.reduce(0) { $0 + $1.tokens.count },
-                    priced: pricer.price(of: iteration).seconds,
-                    seconds: Sample(times[index]).median, firstSeconds: first))
         }
         try closeRequests()
         for batch in microBatches {
             for size in unitSizes where size <= batch.rows || size == unitSizes.first {
                 let units = units(of: batch, size: size)
-                var times = [[Double]](repeating: [], count: units.count)
+                let start = times.pieces.count
+                for unit in units {
+                    times.pieces.append(
+                        QuantumTimes.Piece(
+                            phase: WorkPhase(unit.phase), priced: pricer.price(of: unit, in: batch).seconds))
+                }
                 for _ in 0..<max(min(2, rounds), rounds / 2) {
                     try backend.open(batch, unitRows: min(size, batch.rows))
                     let outcome = try backend.execute(.train(TrainerQuantum(microBatch: batch, units: units)))
                     try backend.close(batch)
                     for (index, duration) in outcome.unitDurations.enumerated() {
-                        times[index].append(duration.seconds)
+                        times.pieces[start + index].seconds.append(duration.seconds)
                     }
                 }
-                for (unit, times) in zip(units, times) {
-                    observations[WorkPhase(unit.phase), default: []].append(
-                        Observation(
-                            priced: pricer.price(of: unit, in: batch).seconds, seconds: Sample(times).median))
-                }
             }
         }
-        return observations.reduce(into: [:]) { corrections, kind in
-            switch kind.key {
-            case .decode: corrections[.decode] = Self.fitByRows(kind.value, \.firstSeconds)
-            case .prefill: corrections[.prefill] = Self.fitByRows(kind.value, nil)
-            default: corrections[kind.key] = Self.fit(kind.value)
-            }
-        }
-    }
-
-    /// A scale for each number of rows, without an overhead. No line over prices tells both one row, whose products stream
-    /// weights, and nine, whose products compute; nor both few rows, which kernels fill up to whole tiles, and many.
-    private static func fitByRows(
-        _ observations: [Observation], _ firstSeconds: ((Observation) -> Double)?
-    ) -> HardwareProfile.Correction {
-        let counts = Set(observations.map(\.rows)).sorted()
-        func scales(_ seconds: (Observation) -> Double) -> [Double] {
-            counts.map { count in proportion(observations.filter { $0.rows == count }, seconds) }
-        }
-        return HardwareProfile.Correction(
-            rows: counts, scales: scales(\.seconds), firstScales: firstSeconds.map(scales), overhead: 0)
-    }
-
-    /// The scale with the least sum of squared errors over times.
-    private static func proportion(_ observations: [Observation], _ seconds: (Observation) -> Double) -> Double {
-        observations.reduce(0) { $0 + $1.priced }
-            / observations.reduce(0) { $0 + $1.priced * $1.priced / seconds($1) }
-    }
-
-    /// The line `overhead + scale x priced` with the least sum of squared errors over times, and no negative overhead. So
-    /// long pieces of work weigh more than short ones, but not as much more as they are longer.
-    private static func fit(_ observations: [Observation]) -> HardwareProfile.Correction {
-        var (oo, os, ss, o, s) = (0.0, 0.0, 0.0, 0.0, 0.0)
-        for observation in observations {
-            let (p, t) = (observation.priced, observation.seconds)
-            (oo, os, ss, o, s) = (oo + 1 / t, os + p / t, ss + p * p / t, o + 1, s + p)
-        }
-        guard ss > 0 else { return .none }
-        let determinant = oo * ss - os * os
-        if determinant > 1e-9 * oo * ss {
-            let overhead = (o * ss - s * os) / determinant
-            let scale = (s * oo - o * os) / determinant
-            if overhead >= 0, scale > 0 { return HardwareProfile.Correction(scale: scale, overhead: overhead) }
-        }
-        return HardwareProfile.Correction(scale: proportion(observations, \.seconds), overhead: 0)
+        return times
     }
 
     // MARK: Serving

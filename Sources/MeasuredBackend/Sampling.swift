@@ -61,7 +61,8 @@ struct Sample {
 
     init(_ times: [Double]) {
         let sorted = times.sorted()
-        median = sorted[sorted.count / 2]
+        let middle = sorted.count / 2
+        median = sorted.count.isMultiple(of: 2) ? (sorted[middle - 1] + sorted[middle]) / 2 : sorted[middle]
         let spread = (sorted[sorted.count * 3 / 4] - sorted[sorted.count / 4]) / 2 / median
         self.spread = (spread * 1e4).rounded() / 1e4
         shortest = sorted[0]

@@ -80,6 +80,9 @@ struct CalibrateCommand: ParsableCommand {
     }
 
     func validate() throws {
+        guard passes == 1 || tables.isEmpty && tests.isEmpty else {
+            throw ValidationError("--passes \(passes): nothing is measured with --from or --test")
+        }
         guard (1...1000).contains(passes) else {
             throw ValidationError("--passes \(passes): expected a whole number from 1 to 1000")
         }
@@ -104,17 +107,18 @@ struct CalibrateCommand: ParsableCommand {
             let start = Date()
             let profile = try measure(
                 MachineCalibration(scenario, model: ScenarioModel(of: scenario)), date: start.ISO8601Format())
+            let spreads = profile.spreads
+            if passes == 1, spreads.median > Self.disturbed {
+                Terminal.warn(
+                    "alchemist-sim: half of the points spread by more than "
+                        + "\((100 * spreads.median).formatted(decimals: 1)) %: something disturbs this machine, or others "
+                        + "share it\n")
+            }
             guard let output else {
                 try Terminal.print(profile.yaml)
                 return
             }
             try write(profile.yaml, to: output)
-            let spreads = profile.spreads
-            if passes == 1, spreads.median > Self.disturbed {
-                Terminal.warn(
-                    "alchemist-sim: half of the points spread by more than "
-                        + "\((100 * spreads.median).formatted(decimals: 1)) %: something else runs on this machine\n")
-            }
             try Terminal.print(
                 "\(spreads.points) points in \(Date().timeIntervalSince(start).formatted(decimals: 0)) s; spread: median "
                     + "\((100 * spreads.median).formatted(decimals: 1)) %, largest "
@@ -124,7 +128,7 @@ struct CalibrateCommand: ParsableCommand {
         }
     }
 
-    /// Median spread above which a machine is not left to itself; alone it is about 2 %.
+    /// Median spread above which the program says so. A shared machine of two cores had 2 % when left to itself.
     private static let disturbed = 0.05
 
     private func measure(_ calibration: MachineCalibration, date: String) throws -> HardwareProfile {

@@ -15,8 +15,9 @@ struct ValidateCommand: ParsableCommand {
             itself modelled. Loads are shares of what the modelled server finishes when all requests wait.
 
             Repeats are rounds over all loads and arms. Unless a profile is given, the machine is calibrated first, and \
-            whole quanta are calibrated again for some seconds before each run of an arm; prices are the medians of all. \
-            A machine that others share drifts, and both sides then see the same of it.
+            whole quanta go on being calibrated for some seconds before each run of an arm. So prices are of the same time \
+            as what they are held against, as far as corrections go: a machine that others share drifts. What the first \
+            calibration alone would have said stands beside them.
 
             EXAMPLES
               alchemist-sim validate experiments/validate.yaml results/validate.jsonl
@@ -88,11 +89,7 @@ struct ValidateCommand: ParsableCommand {
         }
         // Half an hour later is too late to learn that nothing can be written.
         for load in loads { _ = try results(of: load) }
-        let calibration = try MachineCalibration(scenario, model: model)
-        let given = try profile.map { try HardwareProfile(contentsOf: $0) }
-        let hardware =
-            try given
-            ?? calibration.run(date: created) { _ in if Interrupt.isRequested { throw Self.interrupted } }
+        let (hardware, calibration) = try calibrated(scenario, model, date: created)
         let validation = try Validation(scenario: scenario, model: model, trace: trace, profile: hardware)
         let capacity = try validation.capacity()
         try Terminal.print(
@@ -100,29 +97,43 @@ struct ValidateCommand: ParsableCommand {
                 + "\(scenario.model); capacity \(capacity.formatted(decimals: 2)) requests/s\n\n")
         let line = ProgressLine(isShown: !quiet)
         let outcome = try validation.run(
-            Validation.Plan(
-                loads: loads, capacity: capacity, again: again,
-                calibrate: given == nil ? { try calibration.corrected(hardware) } : nil),
+            Validation.Plan(loads: loads, capacity: capacity, again: again, calibration: calibration),
             progress: line.show, shouldStop: { Interrupt.isRequested })
         line.clear()
         guard let outcome else { throw Self.interrupted }
+        // The figures are still worth something when the files can not be written.
+        for load in outcome.loads { try Terminal.print(load.markdown() + "\n") }
         for load in outcome.loads {
             let run = validation.result(
                 of: load, by: outcome.profile, commandLine: CommandLine.arguments.joined(separator: " "),
                 created: created)
             try results(of: load.load).write(run, report: try RunReport(run))
-            try Terminal.print(load.markdown() + "\n")
         }
+    }
+
+    /// The profile that runs estimate by, and the calibration that goes on from it; none from a profile that is given.
+    private func calibrated(
+        _ scenario: Scenario, _ model: ScenarioModel, date: String
+    ) throws -> (HardwareProfile, (any ContinuedCalibration)?) {
+        if let profile { return (try HardwareProfile(contentsOf: profile), nil) }
+        let calibration = try MachineCalibration(scenario, model: model)
+        let first = try calibration.run(date: date) { _ in if Interrupt.isRequested { throw Self.interrupted } }
+        return (first, calibration.continued(from: first))
     }
 
     private static let interrupted = Failure("interrupted; nothing is written", .interrupted)
 
     private func parsedLoads() throws -> [Double] {
-        try loads.split(separator: ",", omittingEmptySubsequences: false).map { text in
+        let parsed = try loads.split(separator: ",", omittingEmptySubsequences: false).map { text in
             guard let load = Double(text), load.isFinite, load > 0, load <= 100 else {
                 throw Failure("--loads \(loads): expected numbers above zero, separated by commas", .usage)
             }
             return load
         }
+        guard Set(parsed.map { $0.formatted(decimals: 2) }).count == parsed.count else {
+            throw Failure(
+                "--loads \(loads): expected loads that differ in two decimals, which name their files", .usage)
+        }
+        return parsed
     }
 }

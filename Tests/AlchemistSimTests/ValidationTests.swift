@@ -15,25 +15,39 @@ import Testing
         return try Validation(scenario: scenario, model: model, trace: trace, profile: ProfileTests.nano())
     }
 
-    /// The nano profile, with decoding `factor` times as dear.
-    private static func profile(decoding factor: Double) -> HardwareProfile {
-        var profile = ProfileTests.nano()
-        profile.corrections[.decode] = profile.corrections[.decode]?.scaled(by: factor)
-        return profile
+    /// A calibration that finds decoding four times as dear as the first pass did, and notes when it was at work.
+    private final class FourTimesAsDear: ContinuedCalibration {
+        let first = ProfileTests.nano()
+        var stages: [String] = []
+
+        func observe() { stages.append("calibrating") }
+
+        var profile: HardwareProfile {
+            var profile = first
+            profile.corrections[.decode] = first.corrections[.decode]?.scaled(by: 4)
+            return profile
+        }
     }
 
-    /// There is a calibration before each run of an arm; what was measured is held against the medians, which the first
-    /// alone was not.
-    @Test func pricesAreTheMediansOfAllCalibrations() throws {
-        // Of 2 arms, 2 loads and 3 rounds; with the first one's 1, the median is 4.
-        var further = [1, 9, 4, 9, 4, 1, 9, 4, 9, 1, 9, 4].map(Self.profile)
+    /// There is some calibrating before each run of an arm, every second round in the opposite order; what was measured is
+    /// held against all of it, and against the first pass alone.
+    @Test func pricesAreOfTheWholeCalibration() throws {
+        let calibration = FourTimesAsDear()
         let validation = try Self.validation(repeats: 3)
-        let plan = Validation.Plan(loads: [0.5, 2], capacity: try validation.capacity(), again: true) {
-            further.removeFirst()
-        }
-        let outcome = try #require(try validation.run(plan))
-        #expect(further.isEmpty)
-        #expect(outcome.profile == Self.profile(decoding: 4))
+        let plan = Validation.Plan(
+            loads: [0.5, 2], capacity: try validation.capacity(), again: true, calibration: calibration)
+        let outcome = try #require(
+            try validation.run(plan) { progress in
+                guard case .running(let arm, let round, _) = progress.stage else { return }
+                let stage = "\(arm) \(round)"
+                if calibration.stages.last != stage { calibration.stages.append(stage) }
+            })
+        #expect(outcome.profile == calibration.profile)
+        let forth = ["calibrating", "serve-only 0", "calibrating", "recompute 0"]
+        #expect(Array(calibration.stages.prefix(8)) == forth + forth)
+        let back = ["calibrating", "recompute 1", "calibrating", "serve-only 1"]
+        #expect(Array(calibration.stages.dropFirst(8).prefix(8)) == back + back)
+        #expect(calibration.stages.count == 24)
         #expect(outcome.loads.map(\.load) == [0.5, 2])
         for arm in outcome.loads.flatMap(\.arms) {
             #expect(arm.measured.count == 3 && arm.executions.count == 2)
@@ -46,7 +60,9 @@ import Testing
                     #expect(abs(price.seconds - factor * quantum.predicted.seconds) < 1e-7)
                 }
             }
-            // The modelled side is the medians' too.
+            // The modelled side is of all of it, too; beside it stands what the first pass alone would have said.
+            let first = try #require(arm.first)
+            #expect(arm.modelled.end > first.end)
             #expect(arm.modelled.quanta.allSatisfy { abs($0.predicted.seconds - $0.duration.seconds) < 1e-7 })
         }
         let run = validation.result(

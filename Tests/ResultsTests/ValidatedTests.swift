@@ -39,8 +39,8 @@ import Testing
         #expect(load.markdown().contains(row))
     }
 
-    /// Quanta of the first run that are executed again are held against the median of all their executions, and each
-    /// of these against the first.
+    /// Quanta of the first run that are executed again are held against the median of all their executions, and one half
+    /// of these against the other.
     @Test func quantaAreHeldAgainstTheMediansOfTheirExecutions() throws {
         let first = Self.log(predicted: [11, 8, 30, 40], durations: [10, 10, 30, 80])
         let second = Self.log(predicted: [20, 20], durations: [10, 10])
@@ -53,24 +53,38 @@ import Testing
         let medians = try #require(errors.ofMedians)
         #expect(abs(medians.median - (0.1 + 2.0 / 42) / 2) < 1e-12)
         #expect(abs(medians.bias - (89.0 / 92 - 1)) < 1e-12)
-        // The second time, 10, 12, 33 and 40, against the means of the first and the third: 10.5, 9, 30 and 61.
+        // Means of the second and the third time, 10.5, 10, 31.5 and 41, against the first: 10, 10, 30 and 80.
         let machine = try #require(errors.machine)
-        #expect(abs(machine.median - (0.1 + 1.0 / 3) / 2) < 1e-12)
-        #expect(abs(machine.bias - (95.0 / 110.5 - 1)) < 1e-12)
+        #expect(abs(machine.median - 0.05) < 1e-12)
+        #expect(abs(machine.bias - (93.0 / 130 - 1)) < 1e-12)
         let text = ValidatedLoad(load: 0.3, trace: Fixture.trace, arms: [arm]).markdown()
-        #expect(text.contains(" | -3.3 % | 21.7 % | "))
+        #expect(text.contains(" | -3.3 % | 5.0 % | "))
     }
 
-    /// Prices of a profile that was finished after the runs stand in place of what was predicted in them.
+    /// Prices of a profile that was finished after the runs stand in place of what was predicted in them, and beside it.
     @Test func pricesCanBeOfALaterProfile() throws {
-        let runs = [[10, 10], [20, 40]].map { Self.log(predicted: [1, 1], durations: $0) }
+        let runs = [[10, 10], [20, 40]].map { Self.log(predicted: [9, 12], durations: $0) }
         let arm = ValidatedArm(
-            name: "recompute", measured: runs, modelled: runs[0],
-            prices: [[11, 12], [26, 56]].map { $0.map { ms($0) } },
+            name: "recompute", measured: runs, modelled: Fixture.training(forward: 55),
+            first: Fixture.training(forward: 45), prices: [[11, 12], [26, 56]].map { $0.map { ms($0) } },
             executions: [[ms(10), ms(10)]], trace: Fixture.trace)
         let errors = try #require(arm.quantumErrors.first)
         #expect(abs(errors.single.median - 0.25) < 1e-12)
         #expect(abs((errors.ofMedians?.median ?? 0) - 0.15) < 1e-12)
+        #expect(abs((errors.first?.bias ?? 0) - 0.05) < 1e-12)
+        let text = ValidatedLoad(load: 0.3, trace: Fixture.trace, arms: [arm]).markdown()
+        #expect(text.contains("| first calibration against medians: median |"))
+        // Two steps of 50 ms of forward passes were measured, 55 and 45 are modelled.
+        #expect(text.contains("| recompute | `forward_seconds` | 0.100 | 0.110 | 10.0 % | 0.0 % | 0.0 % | -10.0 % |"))
+    }
+
+    /// Rounds alternate in the order of arms, and each half of the executions has both orders.
+    @Test func halvesHaveBothOrders() throws {
+        let first = Self.log(predicted: [1], durations: [1])
+        let arm = ValidatedArm(
+            name: "recompute", measured: [first], modelled: first, executions: [2, 2, 1].map { [ms($0)] },
+            trace: Fixture.trace)
+        #expect(arm.quantumErrors.first?.machine?.bias == 1)
     }
 
     /// A list of executions that was cut off counts as far as it goes.

@@ -50,4 +50,26 @@ import Testing
         #expect(profile.attention.seconds == [2, 2])
         #expect(profile.attention.spread == [0.5, 0])
     }
+
+    /// Work in place that is faster than the sum of its operators raises the limits, and only as long as it is.
+    @Test func limitsAllowForTheFastestWorkInPlace() {
+        var profile = Self.pass(1, second: 2, flops: 1e11)
+        for (scale, flops) in [(0.5, 2e11), (0.8, 1.25e11), (3, 1e11)] {
+            profile.setCorrections([.loss: .init(scale: scale, overhead: 0), .forward: .init(scale: 2, overhead: 0)])
+            #expect(abs(profile.limits.flopsPerSecond / flops - 1) < 1e-12)
+            #expect(abs(profile.limits.bytesPerSecond / (flops / 10) - 1) < 1e-12)
+            #expect(profile.limits.cacheBytes == 1e6)
+        }
+    }
+
+    /// The passes' own allowances do not add up: what they reached by themselves counts.
+    @Test func limitsOfPassesAreWhatOperatorsReached() {
+        let passes = [0.5, 1, 1].map { scale in
+            var pass = Self.pass(1, second: 2, flops: 1e11)
+            pass.setCorrections([.loss: .init(scale: scale, overhead: 0)])
+            return pass
+        }
+        #expect(passes[0].limits.flopsPerSecond == 2e11)
+        #expect(HardwareProfile.median(of: passes).limits.flopsPerSecond == 1e11)
+    }
 }

@@ -7,8 +7,8 @@ extension HardwareProfile {
 
     public var yaml: String {
         var text = """
-            # What work costs on some hardware, as `alchemist-sim calibrate` measured it: medians in seconds, and half
-            # the distance between the quartiles over the median.
+            # What work costs on some hardware, as `alchemist-sim calibrate` measured it: medians in seconds, and how far
+            # they spread: half the distance between the quartiles, of several passes at least half their range, over it.
             format: \(Self.format)
             cpu: \(Self.quoted(origin.cpu))
             kernel: \(Self.quoted(origin.kernel))

@@ -33,8 +33,33 @@ public struct MachineCalibration {
         return try calibrator.run(origin: origin, atSpeed: first?.probe, progress: progress)
     }
 
-    /// A pass with whole quanta measured anew, in some seconds.
-    public func corrected(_ pass: HardwareProfile) throws -> HardwareProfile { try calibrator.corrected(pass) }
+    /// Goes on from a pass while something else is measured, so that both see the same of a drifting machine.
+    public func continued(from pass: HardwareProfile) -> any ContinuedCalibration {
+        ContinuedMachineCalibration(calibrator, pass)
+    }
+}
+
+/// A calibration that goes on between other measurements.
+public protocol ContinuedCalibration: AnyObject {
+    /// Executes whole quanta, for some seconds.
+    func observe() throws
+    /// The surfaces of the first pass, and whole quanta by all that was observed since.
+    var profile: HardwareProfile { get }
+}
+
+private final class ContinuedMachineCalibration: ContinuedCalibration {
+    private let calibrator: Calibrator
+    private let pass: HardwareProfile
+    private var times = QuantumTimes()
+
+    init(_ calibrator: Calibrator, _ pass: HardwareProfile) {
+        self.calibrator = calibrator
+        self.pass = pass
+    }
+
+    func observe() throws { times.add(try calibrator.observe(pass)) }
+
+    var profile: HardwareProfile { pass.corrected(by: times) }
 }
 
 extension HardwareProfile {

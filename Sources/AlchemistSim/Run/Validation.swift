@@ -6,7 +6,7 @@ public import Simulator
 /// Holds the model of a machine against the machine: the same arms over the same requests, measured and modelled.
 ///
 /// Measured durations are told as at the speed that the profile was measured at, because a machine's drift is no error of
-/// a model. Measured runs estimate by the first calibration, modelled ones by the medians of all.
+/// a model. Measured runs estimate by the first calibration, modelled ones by all of it.
 public struct Validation {
     private let scenario: Scenario
     private let trace: Trace
@@ -75,16 +75,16 @@ public struct Validation {
         /// Whether the quanta of each arm's first run are executed again: once for each repeat but the first, and once at
         /// least.
         public var again: Bool
-        /// Calibrates once more, on the same surfaces, in some seconds; nil where the profile is what is to be validated.
-        public var calibrate: (() throws -> HardwareProfile)?
+        /// Goes on between the runs; nil where the profile is what is to be validated.
+        public var calibration: (any ContinuedCalibration)?
 
         public init(
-            loads: [Double], capacity: Double, again: Bool = false, calibrate: (() throws -> HardwareProfile)? = nil
+            loads: [Double], capacity: Double, again: Bool = false, calibration: (any ContinuedCalibration)? = nil
         ) {
             self.loads = loads
             self.capacity = capacity
             self.again = again
-            self.calibrate = calibrate
+            self.calibration = calibration
         }
     }
 
@@ -94,8 +94,8 @@ public struct Validation {
         public let profile: HardwareProfile
     }
 
-    /// Runs every arm both ways at each load. A round measures each of them once, each after some calibrating, so that a
-    /// drift of the machine meets all arms and the calibration alike: medians are held against the medians of one time.
+    /// Runs every arm both ways at each load. A round takes each of them once, after some calibrating, so that a drift of
+    /// the machine meets all arms and the calibration alike: medians are held against the medians of one time.
     ///
     /// - Returns: nil when it was stopped: fewer rounds than were asked for would stand as though they were all.
     public func run(
@@ -110,27 +110,28 @@ public struct Validation {
                 watcher: RunWatcher(requests: trace.requests.count, progress: progress, shouldStop: shouldStop),
                 arms: .init(repeating: .init(), count: experiment.arms.count))
         }
-        var passes = [profile]
         for round in 0..<max(scenario.repeats, plan.again ? 2 : 1) {
             for load in measurements.indices {
                 for place in experiment.arms.indices {
                     // Every second round in the opposite order, so that no arm always follows the same neighbour.
                     let index = round.isMultiple(of: 2) ? place : experiment.arms.count - 1 - place
-                    if let calibrate = plan.calibrate { passes.append(try calibrate()) }
+                    try plan.calibration?.observe()
+                    if shouldStop() { return nil }
                     try measure(arm: index, round: round, again: plan.again, &measurements[load])
                     if shouldStop() { return nil }
                 }
             }
         }
-        let prices = HardwareProfile.median(of: passes)
+        let prices = plan.calibration?.profile ?? profile
+        let quiet = RunWatcher(requests: 0, progress: { _ in }, shouldStop: shouldStop)
         let loads = try zip(plan.loads, measurements).map { load, measurements in
             ValidatedLoad(
                 load: load, trace: measurements.trace,
                 arms: try zip(experiment.arms, measurements.arms).map { arm, taken in
-                    try validated(arm, taken, of: measurements, by: prices)
+                    try validated(arm, taken, of: measurements, by: prices, watcher: quiet)
                 })
         }
-        return Outcome(loads: loads, profile: prices)
+        return shouldStop() ? nil : Outcome(loads: loads, profile: prices)
     }
 
     /// What was measured at one load.
@@ -158,30 +159,35 @@ public struct Validation {
             let backend = taken.source.backend(for: arm, round: 0)
             taken.arms[index].executions.append(
                 try durations(
-                    on: backend, of: taken.arms[index].logs[0], arm, over: taken.trace, watcher: taken.watcher))
+                    on: backend, of: taken.arms[index].logs[0], arm, over: taken.trace, round: round,
+                    watcher: taken.watcher))
         }
     }
 
     private func validated(
-        _ arm: Arm, _ taken: ArmMeasurements, of measurements: LoadMeasurements, by prices: HardwareProfile
+        _ arm: Arm, _ taken: ArmMeasurements, of measurements: LoadMeasurements, by prices: HardwareProfile,
+        watcher: RunWatcher
     ) throws -> ValidatedArm {
-        let backend = { self.modelled(by: prices).backend(for: arm, round: 0) }
-        let modelled = try run(arm, on: backend(), over: measurements.trace, watcher: .silent)
-        // Runs estimated by the first calibration. What is to be validated are the prices of all of them.
+        let backend = { self.modelled(by: $0).backend(for: arm, round: 0) }
+        func run(by prices: HardwareProfile) throws -> ArmLog {
+            try self.run(arm, on: backend(prices), over: measurements.trace, watcher: watcher)
+        }
+        // Runs were estimated by the first calibration. What is to be validated are the prices of all of it.
         let repriced =
             prices == profile
             ? nil
             : try taken.logs.map {
-                try durations(on: backend(), of: $0, arm, over: measurements.trace, watcher: .silent)
+                try durations(on: backend(prices), of: $0, arm, over: measurements.trace, watcher: watcher)
             }
         return ValidatedArm(
-            name: arm.name, measured: taken.logs, modelled: modelled, prices: repriced, executions: taken.executions,
+            name: arm.name, measured: taken.logs, modelled: try run(by: prices),
+            first: prices == profile ? nil : try run(by: profile), prices: repriced, executions: taken.executions,
             trace: measurements.trace)
     }
 
     /// What the quanta of a run take on a backend, in the same order on the same contents.
     private func durations<Backend: ExecutionBackend>(
-        on backend: Backend, of log: ArmLog, _ arm: Arm, over trace: Trace, watcher: RunWatcher
+        on backend: Backend, of log: ArmLog, _ arm: Arm, over trace: Trace, round: Int = 0, watcher: RunWatcher
     ) throws -> [SimDuration] {
         var table = ReplayTable()
         table.add(log)
@@ -191,7 +197,7 @@ public struct Validation {
                 table: table, choice: .inOrder, hardware: .machine(profile), fallback: nil,
                 demand: MeasuredDemand(
                     experiment.model.config, MeasuredOptions(arm.configuration), threads: profile.origin.threads)))
-        _ = try run(arm, on: retold, over: trace, watcher: watcher)
+        _ = try run(arm, on: retold, over: trace, round: round, watcher: watcher)
         return retold.taken
     }
 
@@ -233,9 +239,10 @@ public struct Validation {
             arms: load.arms.flatMap { arm in
                 [
                     ArmResult(name: arm.name, repeats: arm.measured, profile: 0),
-                    ArmResult(name: arm.name + "-modelled", repeats: [arm.modelled], profile: 1),
+                    ArmResult(
+                        name: arm.name + "-modelled", repeats: [arm.modelled], profile: profile == prices ? 0 : 1),
                 ]
-            }, profiles: [profile.yaml, prices.yaml])
+            }, profiles: profile == prices ? [profile.yaml] : [profile.yaml, prices.yaml])
     }
 }
 

@@ -43,7 +43,7 @@ public enum BLAS {
     /// OpenBLAS takes processors that it does not know for older ones, or for wider ones: Debian's 0.3.21 runs a Zen 5 with
     /// its Haswell kernels, at half the speed, and a Zen 4 with Cooperlake's, which are 5 % slower there than Haswell's.
     /// The core type is read when the library loads, so the process sets `OPENBLAS_CORETYPE` and executes
-    /// `/proc/self/exe` once more with the same arguments. Call it first in `main`. It returns when there is nothing to
+    /// its file once more with the same arguments. Call it first in `main`. It returns when there is nothing to
     /// gain, the user has set the variable, or the system refuses.
     public static func reexecuteWithBestKernelsIfNeeded() {
         guard getenv(coreVariable) == nil, getenv(replacedVariable) == nil else { return }
@@ -52,6 +52,10 @@ public enum BLAS {
         setenv(replacedVariable, kernelName, 1)
         // Threads of its own would only spin: see `useCallingThreadOnly`.
         setenv("OPENBLAS_NUM_THREADS", "1", 0)
+        // By its own path, so that the process keeps its name.
+        var path = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let length = readlink("/proc/self/exe", &path, path.count - 1)
+        if length > 0 { execv(path, CommandLine.unsafeArgv) }
         execv("/proc/self/exe", CommandLine.unsafeArgv)
         unsetenv(coreVariable)
         unsetenv(replacedVariable)

@@ -20,24 +20,33 @@ public struct ValidatedArm: Sendable {
     public let name: String
     public let measured: [ArmLog]
     public let modelled: ArmLog
+    /// By the calibration before all measurements alone, which the measured runs were estimated by; nil where there was no
+    /// other.
+    public let first: ArmLog?
     /// Of the quanta of each measured run, in order; nil where they are what was predicted.
     public let prices: [[SimDuration]]?
     /// What the quanta of the first run took when they were executed again, in order: one list for each time.
     public let executions: [[SimDuration]]
     private let live: [ArmSummary]
     private let model: ArmSummary
+    private let firstModel: ArmSummary?
 
+    /// - Precondition: `prices`, if given, has one for each quantum of each measured run.
     public init(
-        name: String, measured: [ArmLog], modelled: ArmLog, prices: [[SimDuration]]? = nil,
+        name: String, measured: [ArmLog], modelled: ArmLog, first: ArmLog? = nil, prices: [[SimDuration]]? = nil,
         executions: [[SimDuration]] = [], trace: Trace
     ) {
+        precondition(
+            prices.map { $0.map(\.count) == measured.map(\.quanta.count) } ?? true, "a price for each quantum")
         self.name = name
         self.measured = measured
         self.modelled = modelled
+        self.first = first
         self.prices = prices
         self.executions = executions
         live = measured.map { ArmSummary($0, trace: trace) }
         model = ArmSummary(modelled, trace: trace)
+        firstModel = first.map { ArmSummary($0, trace: trace) }
     }
 
     /// A figure both ways.
@@ -46,6 +55,8 @@ public struct ValidatedArm: Sendable {
         /// Over all repeats.
         public let measured: Spread
         public let modelled: Double
+        /// By the first calibration alone.
+        public let first: Double?
         /// Modelled over the median of what was measured, less one.
         public var error: Double { modelled / measured.median - 1 }
     }
@@ -57,15 +68,16 @@ public struct ValidatedArm: Sendable {
                 let measured = Spread(live.lazy.map(metric.value)), let modelled = metric.value(model),
                 measured.median != 0
             else { return nil }
-            return Pair(name: name, measured: measured, modelled: modelled)
+            return Pair(
+                name: name, measured: measured, modelled: modelled, first: firstModel.flatMap(metric.value))
         }
     }
 
     /// Trained tokens per second of training in each measured run, and modelled.
-    fileprivate var trainingRates: (measured: [Double?], modelled: Double?) {
+    fileprivate var trainingRates: (measured: [Double?], modelled: Double?, first: Double?) {
         let name = "tokens_per_busy_second"
-        guard let metric = ArmSummary.metrics.first(where: { $0.name == name }) else { return ([], nil) }
-        return (live.map(metric.value), metric.value(model))
+        guard let metric = ArmSummary.metrics.first(where: { $0.name == name }) else { return ([], nil, nil) }
+        return (live.map(metric.value), metric.value(model), firstModel.flatMap(metric.value))
     }
 
     /// How far the prices of quanta lie from what they took.
@@ -78,10 +90,12 @@ public struct ValidatedArm: Sendable {
         /// Of the first run's quanta: each price against the median of what the quantum took, executed time and again. So the
         /// noise of single executions is no error of the model.
         public let ofMedians: Errors?
-        /// Of the first run's quanta: the median of every second execution against that of the others. What the machine
+        /// Of the first run's quanta: the median of half of the executions against that of the others. What the machine
         /// differs from itself by is no error of a model, and a price against the median of all is off by about half of it
         /// where the model is perfect.
         public let machine: Errors?
+        /// As `ofMedians`, of what was predicted by the first calibration alone; nil where there was no other.
+        public let first: Errors?
 
         /// Absolute errors, and the bias of their sum.
         public struct Errors: Sendable {
@@ -107,18 +121,20 @@ public struct ValidatedArm: Sendable {
             }
             var medians: [(price: Double, duration: Double)] = []
             var machine: [(price: Double, duration: Double)] = []
+            var predicted: [(price: Double, duration: Double)] = []
             for (index, (quantum, price)) in first.enumerated() where isMeant(quantum) {
                 let again = executions.compactMap { index < $0.count ? $0[index].seconds : nil }
                 let all = [quantum.duration.seconds] + again
                 medians.append((price, Self.median(of: all)))
-                let halves = [1, 0].map { half in
-                    stride(from: half, to: all.count, by: 2).map { all[$0] }
-                }
+                predicted.append((quantum.predicted.seconds, Self.median(of: all)))
+                // Executions 0, 3, 4, 7, 8 and so on against 1, 2, 5, 6: rounds alternate in the order of arms, and a
+                // half should have both orders.
+                let halves = [1, 0].map { half in all.indices.filter { ($0 + 1) / 2 % 2 == half }.map { all[$0] } }
                 if !halves[0].isEmpty { machine.append((Self.median(of: halves[0]), Self.median(of: halves[1]))) }
             }
             return QuantumErrors(
                 kind: kind, count: meant.count, single: single, ofMedians: Self.errors(of: medians),
-                machine: Self.errors(of: machine))
+                machine: Self.errors(of: machine), first: prices == nil ? nil : Self.errors(of: predicted))
         }
         return [
             errors("decode") { $0.kind == .serve && $0.prefillTokens == 0 },
@@ -152,6 +168,7 @@ extension ValidatedLoad {
     public func markdown() -> String {
         let isExecutedAgain = arms.contains { !$0.executions.isEmpty }
         let isRepeated = arms.contains { $0.measured.count > 1 }
+        let isContinued = arms.contains { $0.first != nil }
         func row(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |\n" }
         func rule(_ cells: [String]) -> String { "|" + String(repeating: "---|", count: cells.count) + "\n" }
         func percents(_ errors: ValidatedArm.QuantumErrors.Errors?) -> [String] {
@@ -162,45 +179,50 @@ extension ValidatedLoad {
         var head = ["arm", "quanta", "count", "median error", "P90 error", "bias"]
         if isExecutedAgain {
             head += ["against medians: median", "P90", "bias", "machine, half against half: median", "P90", "bias"]
+            if isContinued { head += ["first calibration against medians: median", "P90", "bias"] }
         }
         text += row(head) + rule(head)
         for arm in arms {
             for errors in arm.quantumErrors {
                 text += row(
                     [arm.name, errors.kind, "\(errors.count)"] + percents(errors.single)
-                        + (isExecutedAgain ? percents(errors.ofMedians) + percents(errors.machine) : []))
+                        + (isExecutedAgain ? percents(errors.ofMedians) + percents(errors.machine) : [])
+                        + (isExecutedAgain && isContinued ? percents(errors.first) : []))
             }
         }
-        head = ["arm", "figure", "measured", "modelled", "error"] + (isRepeated ? ["lowest", "highest"] : [])
+        head =
+            ["arm", "figure", "measured", "modelled", "error"] + (isRepeated ? ["lowest", "highest"] : [])
+            + (isContinued ? ["error of the first calibration"] : [])
         text += "\n" + row(head) + rule(head)
-        func add(_ arm: String, _ name: String, _ measured: Spread, _ modelled: Double) {
+        func add(_ arm: String, _ name: String, _ measured: Spread, _ modelled: Double, _ first: Double?) {
             let ends = [measured.minimum, measured.maximum].map { Figure.percent($0 / measured.median - 1) }
             text += row(
                 [
                     arm, name, Figure.number(measured.median), Figure.number(modelled),
                     Figure.percent(modelled / measured.median - 1),
-                ] + (isRepeated ? ends : []))
+                ] + (isRepeated ? ends : [])
+                    + (isContinued ? [first.map { Figure.percent($0 / measured.median - 1) } ?? "-"] : []))
         }
         for arm in arms {
             for pair in arm.pairs(ValidatedArm.endToEnd) {
-                add(arm.name, "`\(pair.name)`", pair.measured, pair.modelled)
+                add(arm.name, "`\(pair.name)`", pair.measured, pair.modelled, pair.first)
             }
         }
-        if let (measured, modelled) = speedup {
-            add("reuse / recompute", "training speed-up", measured, modelled)
+        if let (measured, modelled, first) = speedup {
+            add("reuse / recompute", "training speed-up", measured, modelled, first)
         }
         return text
     }
 
     /// Of each repeat by itself, because the arms of a repeat are measured one after the other.
-    private var speedup: (measured: Spread, modelled: Double)? {
-        func rates(_ name: String) -> (measured: [Double?], modelled: Double?) {
-            arms.first { $0.name == name }?.trainingRates ?? ([], nil)
+    private var speedup: (measured: Spread, modelled: Double, first: Double?)? {
+        func rates(_ name: String) -> (measured: [Double?], modelled: Double?, first: Double?) {
+            arms.first { $0.name == name }?.trainingRates ?? ([], nil, nil)
         }
         let (candidate, baseline) = (rates("reuse"), rates("recompute"))
         guard let measured = Spread(zip(candidate.measured, baseline.measured).map(ratio)),
             let modelled = ratio(candidate.modelled, baseline.modelled)
         else { return nil }
-        return (measured, modelled)
+        return (measured, modelled, ratio(candidate.first, baseline.first))
     }
 }

@@ -9,7 +9,8 @@ public struct CostSurface: Sendable, Equatable {
     public let axes: [[Int]]
     /// Medians as measured, in seconds, the last axis running fastest.
     public let seconds: [Double]
-    /// Half the distance between the quartiles of each point, over its median.
+    /// Half the distance between the quartiles of each point, over its median; over several passes as
+    /// `HardwareProfile.median(of:)` says.
     public let spread: [Double]
     /// What prices are taken from.
     private let monotone: [Double]

@@ -3,6 +3,9 @@
 extension HardwareProfile {
     /// Several calibrations of one machine as one: each point the median of the passes.
     ///
+    /// A point's spread is the largest of the passes', or half the distance between the shortest and the longest of its
+    /// times over the median, if that is more.
+    ///
     /// - Parameter passes: of the same sizes, told at the same speed (`probe`); the origin is the first one's.
     /// - Precondition: one pass at least, and the same nodes in all.
     public static func median(of passes: [HardwareProfile]) -> HardwareProfile {
@@ -17,22 +20,25 @@ extension HardwareProfile {
             result.products[orientation] = .median(of: passes.compactMap { $0.products[orientation] })
         }
         for role in result.passes.keys { result.passes[role] = .median(of: passes.compactMap { $0.passes[role] }) }
-        for phase in result.corrections.keys {
-            result.corrections[phase] = .median(of: passes.compactMap { $0.corrections[phase] })
-        }
         // What was reached once can be reached: a floor is one of all passes.
-        for limits in passes.map(\.limits) {
-            result.limits.flopsPerSecond = max(result.limits.flopsPerSecond, limits.flopsPerSecond)
-            result.limits.bytesPerSecond = max(result.limits.bytesPerSecond, limits.bytesPerSecond)
-            result.limits.cacheBytesPerSecond = max(result.limits.cacheBytesPerSecond, limits.cacheBytesPerSecond)
+        var reached = result.reachedLimits
+        for limits in passes.map(\.reachedLimits) {
+            reached.flopsPerSecond = max(reached.flopsPerSecond, limits.flopsPerSecond)
+            reached.bytesPerSecond = max(reached.bytesPerSecond, limits.bytesPerSecond)
+            reached.cacheBytesPerSecond = max(reached.cacheBytesPerSecond, limits.cacheBytesPerSecond)
         }
+        result.corrections = [:]
+        result.limits = reached
+        result.setCorrections(
+            passes[0].corrections.keys.reduce(into: [:]) { corrections, phase in
+                corrections[phase] = .median(of: passes.compactMap { $0.corrections[phase] })
+            })
         return result
     }
 }
 
 extension CostSurface {
-    /// Each point's median over surfaces of the same nodes. Its spread is the largest of theirs, or half the distance
-    /// between the shortest and the longest of its times over the median, if that is more.
+    /// Each point's median over surfaces of the same nodes.
     fileprivate static func median(of surfaces: [CostSurface]) -> CostSurface {
         precondition(surfaces.allSatisfy { $0.axes == surfaces[0].axes }, "passes measure the same nodes")
         var seconds: [Double] = []

@@ -128,6 +128,24 @@ public struct HardwareProfile: Sendable, Equatable {
     }
 }
 
+extension HardwareProfile {
+    /// Takes other corrections. Work in place can be faster than by itself, where it finds its inputs in a cache: the limits
+    /// allow for the fastest.
+    public mutating func setCorrections(_ corrections: [WorkPhase: Correction]) {
+        let reached = reachedLimits
+        self.corrections = corrections
+        limits = reached.scaled(by: 1 / fastest)
+    }
+
+    /// What operators by themselves reached, without allowance for work in place.
+    var reachedLimits: PhysicalLimits { limits.scaled(by: fastest) }
+
+    /// The least scale of all corrections, if work in place is faster by any.
+    private var fastest: Double {
+        min(1, corrections.values.flatMap { $0.scales + ($0.firstScales ?? []) }.min() ?? 1)
+    }
+}
+
 /// Kinds of work whose operators meet different conditions.
 public enum WorkPhase: String, Sendable, Hashable, CaseIterable {
     /// Iterations that only decode.

@@ -18,6 +18,13 @@ public struct PhysicalLimits: Sendable, Equatable {
         self.cacheBytes = cacheBytes
     }
 
+    /// Rates times `factor`.
+    func scaled(by factor: Double) -> PhysicalLimits {
+        PhysicalLimits(
+            flopsPerSecond: flopsPerSecond * factor, bytesPerSecond: bytesPerSecond * factor,
+            cacheBytesPerSecond: cacheBytesPerSecond * factor, cacheBytes: cacheBytes)
+    }
+
     /// The least time that moving `bytes` takes: what the cache can hold at its speed, the rest at memory's.
     public func floor(bytes: Double) -> Double {
         min(bytes, cacheBytes) / cacheBytesPerSecond + max(0, bytes - cacheBytes) / bytesPerSecond
