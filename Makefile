@@ -154,7 +154,7 @@ validate: build
 	  -o results/validate.jsonl
 	$(PROGRAM) validate experiments/validate.yaml results/validate.jsonl --repeats 5 --again
 
-## The speed-up that a calibration predicts, over p and ways of tuning: twenty minutes on an otherwise idle machine.
+## The speed-up that a calibration predicts, over p and ways of tuning: half an hour on an otherwise idle machine.
 predicted-speedup: build
 	python3 experiments/predicted-speedup.py $(PROGRAM)
 
