@@ -4,31 +4,21 @@
     experiments/predicted-speedup.py PROGRAM [-o results/predicted-speedup.md] [--rounds 3]
 
 A round calibrates PROGRAM (alchemist-sim) for each way of tuning, and then measures and models recomputing and reuse at each
-share p of recorded tokens, twice each and in both orders. Prints a table in Markdown after every round: medians over rounds,
-each with its lowest and highest. Python's standard library suffices.
+share p of recorded tokens, twice each and in both orders. Writes a table in Markdown after every round, and prints the last:
+medians over rounds, each with its lowest and highest. Python's standard library suffices.
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
 
+from headline import write_trace
+
 SCENARIO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "predicted-speedup.yaml")
 SHARES = [0.1, 0.25, 0.5, 0.75, 0.9, 0.95]
 TUNINGS = ["lora", "full"]
-
-
-def write_trace(path, requests, length, share):
-    """Requests of `length` tokens each, `share` of them prompt; all are learned from, soon."""
-    prompt = max(1, round(share * length))
-    with open(path, "w") as file:
-        for number in range(requests):
-            line = dict(id=f"r{number}", arrival=float(number), prompt_tokens=prompt, output_tokens=length - prompt + 1,
-                        feedback=dict(delay=0.05))
-            file.write(json.dumps(line) + "\n")
-    return path
 
 
 def predicted(program, trace, profile, tuning, load, folder):
@@ -74,7 +64,7 @@ def main():
             subprocess.run([arguments.program, "calibrate", "--scenario", SCENARIO, "--set", "training.tuning=" + tuning,
                             "--quiet", "-o", profile], check=True, stdout=subprocess.DEVNULL)
             for share in SHARES:
-                trace = write_trace(os.path.join(folder, "trace.jsonl"), arguments.requests, arguments.length, share)
+                trace = write_trace(os.path.join(folder, "trace.jsonl"), arguments.requests, arguments.length, share, gap=1.0)
                 figures = predicted(arguments.program, trace, profile, tuning, arguments.load, folder)
                 found.setdefault((tuning, share), []).append(figures)
         text = table(found)
