@@ -3,9 +3,9 @@ internal import Glibc
 
 /// y = x W^T for a few rows of x, as in decoding: reads W from memory once, in the order in which it lies.
 ///
-/// One to eight rows of x are multiplied with one row of W at a time, so that memory sees a single stream. More rows
+/// One to four rows of x are multiplied with one row of W at a time, so that memory sees a single stream. More rows
 /// are arithmetic's business: x is packed by columns, and each float of W multiplies a vector that holds one column of
-/// 16 or 32 rows of x, without sums across lanes at the end.
+/// 8, 16 or 32 rows of x, without sums across lanes at the end.
 enum SkinnyProduct {
     /// Whether this beats `sgemm`, which packs W first: up to 64 rows always; up to 256 while the packed x stays in the
     /// second-level cache beside the rows of W in use, and W has rows enough to make packing x worth it.
@@ -15,7 +15,7 @@ enum SkinnyProduct {
     }
 
     /// Rows of x up to which W is read row by row.
-    static let streamedRows = 8
+    static let streamedRows = 4
     /// Rows of x up to which this always beats `sgemm`, and up to which it may.
     static let alwaysRows = 64
     static let mostRows = 256
@@ -94,10 +94,10 @@ enum SkinnyProduct {
     private static func streamed(_ x: Matrix, _ w: Matrix, _ row: Int, _ output: Output) {
         let weights = w.base + row * w.stride
         var index = 0
-        while index + 4 <= x.rows {
-            let sums = four(x.base + index * x.stride, x.stride, weights, w.columns)
-            for lane in 0..<4 { output.put(sums[lane], row: index + lane, column: row) }
-            index += 4
+        if x.rows >= 4 {
+            let sums = four(x.base, x.stride, weights, w.columns)
+            for lane in 0..<4 { output.put(sums[lane], row: lane, column: row) }
+            index = 4
         }
         while index < x.rows {
             output.put(Vector.dot(x.base + index * x.stride, weights, w.columns), row: index, column: row)
@@ -106,24 +106,31 @@ enum SkinnyProduct {
     }
 
     /// Products of four rows of x with one of W.
+    ///
+    /// Their arithmetic fills the processor's window of instructions, so that loads do not run far enough ahead by
+    /// themselves to keep memory busy; 8 KiB of W are asked for.
     @inline(__always)
     private static func four(
         _ x: UnsafePointer<Float>, _ stride: Int, _ w: UnsafePointer<Float>, _ count: Int
     ) -> SIMD4<Float> {
-        var a = Lanes.zero
-        var b = Lanes.zero
-        var c = Lanes.zero
-        var d = Lanes.zero
+        var (a, b, c, d) = (Half.zero, Half.zero, Half.zero, Half.zero)
+        var (e, f, g, h) = (Half.zero, Half.zero, Half.zero, Half.zero)
         var k = 0
         while k + 16 <= count {
-            let weights = Lanes(at: w + k)
-            a.addProduct(weights, Lanes(at: x + k))
-            b.addProduct(weights, Lanes(at: x + stride + k))
-            c.addProduct(weights, Lanes(at: x + 2 * stride + k))
-            d.addProduct(weights, Lanes(at: x + 3 * stride + k))
+            alchemist_prefetch_far(w + k + 2048)
+            let (low, high) = (Half(at: w + k), Half(at: w + k + 8))
+            let place = x + k
+            a.addProduct(low, Half(at: place))
+            b.addProduct(low, Half(at: place + stride))
+            c.addProduct(low, Half(at: place + 2 * stride))
+            d.addProduct(low, Half(at: place + 3 * stride))
+            e.addProduct(high, Half(at: place + 8))
+            f.addProduct(high, Half(at: place + stride + 8))
+            g.addProduct(high, Half(at: place + 2 * stride + 8))
+            h.addProduct(high, Half(at: place + 3 * stride + 8))
             k += 16
         }
-        var sums = SIMD4(a.total, b.total, c.total, d.total)
+        var sums = SIMD4((a + e).total, (b + f).total, (c + g).total, (d + h).total)
         while k < count {
             sums += w[k] * SIMD4(x[k], x[stride + k], x[2 * stride + k], x[3 * stride + k])
             k += 1
@@ -138,8 +145,15 @@ enum SkinnyProduct {
         let base: UnsafeMutablePointer<Float>
         let start: Int
         let rows: Int
-        /// 16 or 32.
+        /// 8, 16 or 32.
         let width: Int
+
+        init(base: UnsafeMutablePointer<Float>, start: Int, rows: Int) {
+            self.base = base
+            self.start = start
+            self.rows = rows
+            width = rows <= 8 ? 8 : (rows + 15) / 16 * 16
+        }
     }
 
     /// x in panels, one behind another in the pool's scratch.
@@ -172,7 +186,7 @@ enum SkinnyProduct {
         private static func panel(_ index: Int, of x: Matrix, at base: UnsafeMutablePointer<Float>) -> Panel {
             let start = index * panelRows
             let rows = min(panelRows, x.rows - start)
-            return Panel(base: base + start * x.columns, start: start, rows: rows, width: (rows + 15) / 16 * 16)
+            return Panel(base: base + start * x.columns, start: start, rows: rows)
         }
     }
 
@@ -182,20 +196,53 @@ enum SkinnyProduct {
         withUnsafeTemporaryAllocation(of: Float.self, capacity: group * panelRows) { sums in
             guard let sums = sums.baseAddress else { return }
             let weights = w.base + row * w.stride
-            if panel.width == 32 {
-                thirtyTwo(panel.base, weights, w.stride, w.columns, asksAhead: panel.start == 0, sums)
-            } else {
-                sixteen(panel.base, weights, w.stride, w.columns, asksAhead: panel.start == 0, sums)
+            let asksAhead = panel.start == 0
+            switch panel.width {
+            case 8: eight(panel.base, weights, w.stride, w.columns, asksAhead: asksAhead, sums)
+            case 16: sixteen(panel.base, weights, w.stride, w.columns, asksAhead: asksAhead, sums)
+            default: thirtyTwo(panel.base, weights, w.stride, w.columns, asksAhead: asksAhead, sums)
             }
             output.put(sums, width: panel.width, row: panel.start, count: panel.rows, column: row)
         }
     }
 
-    /// Asks for what lies as far behind the eight rows as `k` lies behind their beginning, line by line.
+    /// Asks for what lies as far behind the eight rows as `k` lies behind their beginning, line by line. By then the lines
+    /// would have left the first-level cache again.
     @inline(__always)
     private static func prefetch(_ w: UnsafePointer<Float>, _ stride: Int, _ k: Int) {
         let next = w + group * stride + group * k
-        for line in 0..<group { alchemist_prefetch(next + 16 * line) }
+        for line in 0..<group { alchemist_prefetch_far(next + 16 * line) }
+    }
+
+    /// sums [8, 8] = eight rows of W times the panel x [count, 8].
+    @inline(__always)
+    private static func eight(
+        _ x: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ stride: Int, _ count: Int, asksAhead: Bool,
+        _ sums: UnsafeMutablePointer<Float>
+    ) {
+        var a = Half.zero, b = Half.zero, c = Half.zero, d = Half.zero
+        var e = Half.zero, f = Half.zero, g = Half.zero, h = Half.zero
+        for k in 0..<count {
+            if asksAhead, k % 16 == 0 { prefetch(w, stride, k) }
+            let column = Half(at: x + 8 * k)
+            let weight = w + k
+            a.addProduct(column, Half(repeating: weight[0]))
+            b.addProduct(column, Half(repeating: weight[stride]))
+            c.addProduct(column, Half(repeating: weight[2 * stride]))
+            d.addProduct(column, Half(repeating: weight[3 * stride]))
+            e.addProduct(column, Half(repeating: weight[4 * stride]))
+            f.addProduct(column, Half(repeating: weight[5 * stride]))
+            g.addProduct(column, Half(repeating: weight[6 * stride]))
+            h.addProduct(column, Half(repeating: weight[7 * stride]))
+        }
+        a.store(at: sums)
+        b.store(at: sums + 8)
+        c.store(at: sums + 16)
+        d.store(at: sums + 24)
+        e.store(at: sums + 32)
+        f.store(at: sums + 40)
+        g.store(at: sums + 48)
+        h.store(at: sums + 56)
     }
 
     /// sums [8, 16] = eight rows of W times the panel x [count, 16].

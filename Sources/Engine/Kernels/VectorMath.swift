@@ -19,10 +19,7 @@ extension Lanes {
     /// The sum of the lanes, by halving.
     @inline(__always)
     var total: Float {
-        let eight = lowHalf + highHalf
-        let four = eight.lowHalf + eight.highHalf
-        let two = four.lowHalf + four.highHalf
-        return two.x + two.y
+        (lowHalf + highHalf).total
     }
 
     /// The largest lane, by halving.
@@ -44,6 +41,29 @@ extension Lanes {
 
     private static var indices: SIMD16<Int32> {
         SIMD16<Int32>(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+    }
+}
+
+/// Half of the lanes.
+typealias Half = SIMD8<Float>
+
+extension Half {
+    @inline(__always)
+    init(at pointer: UnsafePointer<Float>) {
+        self = UnsafeRawPointer(pointer).loadUnaligned(as: Half.self)
+    }
+
+    @inline(__always)
+    func store(at pointer: UnsafeMutablePointer<Float>) {
+        UnsafeMutableRawPointer(pointer).storeBytes(of: self, as: Half.self)
+    }
+
+    /// The sum of the lanes, by halving.
+    @inline(__always)
+    var total: Float {
+        let four = lowHalf + highHalf
+        let two = four.lowHalf + four.highHalf
+        return two.x + two.y
     }
 }
 
@@ -78,21 +98,25 @@ func exponential(_ argument: Float) -> Float { exponential(Lanes(repeating: argu
 
 package enum Vector {
     /// Sum of a[i] b[i].
+    ///
+    /// Eight floats at a time: where memory is the limit, Zen 4 streams loads of 32 bytes faster than loads of 64
+    /// (experiments/LOG.md).
     @inline(__always)
     package static func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Float {
-        var first = Lanes.zero
-        var second = Lanes.zero
+        var (first, second, third, fourth) = (Half.zero, Half.zero, Half.zero, Half.zero)
         var index = 0
         while index + 32 <= count {
-            first.addProduct(Lanes(at: a + index), Lanes(at: b + index))
-            second.addProduct(Lanes(at: a + index + 16), Lanes(at: b + index + 16))
+            first.addProduct(Half(at: a + index), Half(at: b + index))
+            second.addProduct(Half(at: a + index + 8), Half(at: b + index + 8))
+            third.addProduct(Half(at: a + index + 16), Half(at: b + index + 16))
+            fourth.addProduct(Half(at: a + index + 24), Half(at: b + index + 24))
             index += 32
         }
-        if index + 16 <= count {
-            first.addProduct(Lanes(at: a + index), Lanes(at: b + index))
-            index += 16
+        while index + 8 <= count {
+            first.addProduct(Half(at: a + index), Half(at: b + index))
+            index += 8
         }
-        var sum = (first + second).total
+        var sum = ((first + second) + (third + fourth)).total
         while index < count {
             sum += a[index] * b[index]
             index += 1
