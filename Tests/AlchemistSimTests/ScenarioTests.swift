@@ -33,6 +33,15 @@ import Testing
             "model: mini\ntraining:\n  lerning_rate: 1\n",
             "s.yaml:3: field `training.lerning_rate`: there is no such field; did you mean `training.learning_rate`?"
         ),
+        ("layers: 2\nhidden: 64\n", "s.yaml: is a model, not a scenario; a scenario's `model` names it"),
+        (
+            "format: 1\nkind: accelerator\nfigures: {}\n",
+            "s.yaml: is an accelerator, not a scenario; a scenario's `backend` names it"
+        ),
+        (
+            "format: 1\nproducts: {}\n",
+            "s.yaml: is a hardware profile, not a scenario; a scenario's `backend` names it"
+        ),
         ("modle: mini\n", "s.yaml:1: field `modle`: there is no such field; did you mean `model`?"),
         (
             "model: huge\n",

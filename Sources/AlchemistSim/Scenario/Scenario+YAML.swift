@@ -49,10 +49,23 @@ extension Scenario {
             throw ScenarioError(
                 origin: .file(path, line: node.mark?.line), problem: "expected fields, as in `model: mini`")
         }
+        if let (what, field) = Self.otherKind(mapping) {
+            throw ScenarioError(
+                origin: .file(path, line: nil), problem: "is \(what), not a scenario; a scenario's `\(field)` names it")
+        }
         for (key, value) in mapping where key.string == "arms" { try readArms(value, path: path) }
         for setting in try Self.settings(in: mapping, path: path, skipping: ["arms"]) {
             try set(setting.path, to: setting.value, at: .file(path, line: setting.line))
         }
+    }
+
+    /// What a file is that scenarios name, and the field that names it, by fields that no scenario has.
+    private static func otherKind(_ mapping: Node.Mapping) -> (what: String, field: String)? {
+        let names = Set(mapping.keys.compactMap(\.string))
+        if names.isSuperset(of: ["layers", "hidden"]) { return ("a model", "model") }
+        if names.isSuperset(of: ["format", "figures"]) { return ("an accelerator", "backend") }
+        if names.isSuperset(of: ["format", "products"]) { return ("a hardware profile", "backend") }
+        return nil
     }
 
     /// The leaves of nested mappings as dotted paths; a list is its items joined by commas.

@@ -308,7 +308,7 @@ extension ScenarioField {
             atLeast: SimDuration(nanoseconds: 1)),
         integer(
             "training.audit_every", 0...1_000_000,
-            "Audits every n-th step's gradient, outside the clock; 0 audits none.",
+            "Audits every n-th step's gradient, outside the clock; 0 audits none, nor does a run that computes nothing.",
             \.base.training.auditEvery),
         flag(
             "training.audit_samples",
