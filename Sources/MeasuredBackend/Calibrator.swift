@@ -66,8 +66,8 @@ public struct Calibrator {
         var bare = profile
         bare.corrections = [:]
         return try QuantumBench(
-            engine, profile: bare, training: training, serving: serving, effort: effort, rounds: rounds
-        ).run()
+            engine, profile: bare, training: training, serving: serving, effort: effort
+        ).run(rounds: rounds)
     }
 }
 

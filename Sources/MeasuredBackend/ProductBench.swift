@@ -107,8 +107,14 @@ struct ProductSizes {
         let rows =
             switch effort {
             case .quick: [1, 4, 512]
-            // Kernels for few rows compute whole tiles of 16: a node at either end of each.
-            case .full: [1, 2, 3, 4, 6, 16, 17, 32, 33, 48, 49, 96, 128, 192, 384, 512, 1024]
+            // Kernels for few rows compute whole tiles, of 32 rows and the last one of 8, 16 or 32: a node at either end
+            // of each.
+            case .full:
+                [
+                    1, 2, 3, 6, 8, 9, 16, 17, 32, 33, 40, 41, 48, 49, 64, 65, 72, 73, 80, 81, 96, 97, 104, 105, 112,
+                    113, 128,
+                    192, 384, 512, 1024,
+                ]
             }
         m = (rows + MatrixProduct.forwardSteps.flatMap { [$0, $0 + 1] }).asAxis
     }

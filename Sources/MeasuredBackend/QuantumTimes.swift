@@ -1,23 +1,39 @@
-internal import Simulator
+public import Simulator
 
 /// What whole quanta took, each executed several times, beside the sums of the prices of their operators.
 public struct QuantumTimes: Sendable {
     /// A serving iteration or a unit of training.
-    struct Piece {
+    public struct Piece: Sendable {
         let phase: WorkPhase
-        /// Of a serving iteration; zero for a unit of training.
-        var rows = 0
+        let rows: Int
+        let context: Int
         let priced: Double
-        var seconds: [Double] = []
-        /// What decoding took right after other work.
-        var firstSeconds: [Double] = []
+        var seconds: [Double]
+        var firstSeconds: [Double]
+
+        /// - Parameters:
+        ///   - rows: of the iteration or of the unit.
+        ///   - context: the mean of the sequences of an iteration that only decodes; zero for other work.
+        ///   - priced: the sum of the prices of its operators, in seconds.
+        ///   - seconds: of each execution.
+        ///   - firstSeconds: what decoding took right after other work.
+        public init(
+            _ phase: WorkPhase, rows: Int, context: Int = 0, priced: Double, seconds: [Double] = [],
+            firstSeconds: [Double] = []
+        ) {
+            self.phase = phase
+            self.rows = rows
+            self.context = context
+            self.priced = priced
+            self.seconds = seconds
+            self.firstSeconds = firstSeconds
+        }
     }
 
     /// In the order in which they are executed.
-    var pieces: [Piece] = []
+    var pieces: [Piece]
 
-    /// Of nothing yet.
-    public init() {}
+    public init(_ pieces: [Piece] = []) { self.pieces = pieces }
 
     /// Further executions of the same pieces.
     public mutating func add(_ others: QuantumTimes) {
@@ -32,18 +48,21 @@ public struct QuantumTimes: Sendable {
         }
     }
 
-    /// How far each kind of work lies from the sums of its operators, by the medians of executions.
-    var corrections: [WorkPhase: HardwareProfile.Correction] {
+    /// How far each kind of work lies from the sums of its operators.
+    ///
+    /// Times are means over executions: what a request waits for is a sum, and slow executions are slower than fast ones are
+    /// fast. Scales make the sum over all pieces at a node what it was.
+    public var corrections: [WorkPhase: HardwareProfile.Correction] {
         let observations = pieces.filter { !$0.seconds.isEmpty }.map { piece in
             Observation(
-                phase: piece.phase, rows: piece.rows, priced: piece.priced, seconds: Sample(piece.seconds).median,
-                firstSeconds: piece.firstSeconds.isEmpty ? 0 : Sample(piece.firstSeconds).median)
+                phase: piece.phase, rows: piece.rows, context: piece.context, priced: piece.priced,
+                seconds: Self.mean(piece.seconds),
+                firstSeconds: piece.firstSeconds.isEmpty ? nil : Self.mean(piece.firstSeconds))
         }
-        return Dictionary(grouping: observations, by: \.phase).reduce(into: [:]) { corrections, kind in
-            switch kind.key {
-            case .decode: corrections[.decode] = Self.fitByRows(kind.value, \.firstSeconds)
-            case .prefill: corrections[.prefill] = Self.fitByRows(kind.value, nil)
-            default: corrections[kind.key] = Self.fit(kind.value)
+        return Dictionary(grouping: observations, by: \.phase).mapValues { observations in
+            switch observations[0].phase {
+            case .decode, .prefill, .forward, .backward: Self.fitByNodes(observations)
+            case .loss, .optimizer: Self.fitLine(observations)
             }
         }
     }
@@ -52,45 +71,64 @@ public struct QuantumTimes: Sendable {
     private struct Observation {
         let phase: WorkPhase
         let rows: Int
+        let context: Int
         let priced: Double
         let seconds: Double
-        let firstSeconds: Double
+        let firstSeconds: Double?
     }
 
-    /// A scale for each number of rows, without an overhead. No line over prices tells both one row, whose products stream
-    /// weights, and nine, whose products compute; nor both few rows, which kernels fill up to whole tiles, and many.
-    private static func fitByRows(
-        _ observations: [Observation], _ firstSeconds: ((Observation) -> Double)?
-    ) -> HardwareProfile.Correction {
-        let counts = Set(observations.map(\.rows)).sorted()
+    /// The mean of all executions but those that took more than four times the median, in which the machine did something
+    /// else.
+    private static func mean(_ times: [Double]) -> Double {
+        let limit = 4 * Sample(times).median
+        let kept = times.filter { $0 <= limit }
+        return kept.reduce(0, +) / Double(kept.count)
+    }
+
+    /// A scale for each number of rows, and each context of decoding, without an overhead. No line over prices tells both one
+    /// row, whose products stream weights, and nine, whose products compute; nor few rows, which kernels fill up to whole
+    /// tiles, and many, whose outputs leave the caches.
+    ///
+    /// - Precondition: each of the rows with each of the contexts.
+    private static func fitByNodes(_ observations: [Observation]) -> HardwareProfile.Correction {
+        let rows = Set(observations.map(\.rows)).sorted()
+        let contexts = Set(observations.map(\.context)).sorted()
         func scales(_ seconds: (Observation) -> Double) -> [Double] {
-            counts.map { count in proportion(observations.filter { $0.rows == count }, seconds) }
+            rows.flatMap { count in
+                contexts.map { context in
+                    scale(observations.filter { $0.rows == count && $0.context == context }, seconds)
+                }
+            }
         }
+        let hasFirst = observations.allSatisfy { $0.firstSeconds != nil }
         return HardwareProfile.Correction(
-            rows: counts, scales: scales(\.seconds), firstScales: firstSeconds.map(scales), overhead: 0)
+            rows: rows, contexts: contexts.count > 1 ? contexts : [1], scales: scales(\.seconds),
+            firstScales: hasFirst ? scales { $0.firstSeconds ?? $0.seconds } : nil, overhead: 0)
     }
 
-    /// The scale with the least sum of squared errors over times.
-    private static func proportion(_ observations: [Observation], _ seconds: (Observation) -> Double) -> Double {
-        observations.reduce(0) { $0 + $1.priced }
-            / observations.reduce(0) { $0 + $1.priced * $1.priced / seconds($1) }
+    /// What prices are multiplied by to have the sum of the times.
+    private static func scale(_ observations: [Observation], _ seconds: (Observation) -> Double) -> Double {
+        precondition(!observations.isEmpty, "something is observed at each node")
+        return observations.reduce(0) { $0 + seconds($1) } / observations.reduce(0) { $0 + $1.priced }
     }
 
-    /// The line `overhead + scale x priced` with the least sum of squared errors over times, and no negative overhead. So
-    /// long pieces of work weigh more than short ones, but not as much more as they are longer.
-    private static func fit(_ observations: [Observation]) -> HardwareProfile.Correction {
-        var (oo, os, ss, o, s) = (0.0, 0.0, 0.0, 0.0, 0.0)
+    /// The line `overhead + scale x priced` with the least sum of squared errors over prices, and no negative overhead. So
+    /// long pieces of work weigh more than short ones, but not as much more as they are longer; and the sum of all is met.
+    private static func fitLine(_ observations: [Observation]) -> HardwareProfile.Correction {
+        let count = Double(observations.count)
+        var (reciprocals, ratios, prices, times) = (0.0, 0.0, 0.0, 0.0)
         for observation in observations {
-            let (p, t) = (observation.priced, observation.seconds)
-            (oo, os, ss, o, s) = (oo + 1 / t, os + p / t, ss + p * p / t, o + 1, s + p)
+            reciprocals += 1 / observation.priced
+            ratios += observation.seconds / observation.priced
+            prices += observation.priced
+            times += observation.seconds
         }
-        guard ss > 0 else { return .none }
-        let determinant = oo * ss - os * os
-        if determinant > 1e-9 * oo * ss {
-            let overhead = (o * ss - s * os) / determinant
-            let scale = (s * oo - o * os) / determinant
+        let determinant = reciprocals * prices - count * count
+        if determinant > 1e-9 * reciprocals * prices {
+            let overhead = (ratios * prices - times * count) / determinant
+            let scale = (times * reciprocals - ratios * count) / determinant
             if overhead >= 0, scale > 0 { return HardwareProfile.Correction(scale: scale, overhead: overhead) }
         }
-        return HardwareProfile.Correction(scale: proportion(observations, \.seconds), overhead: 0)
+        return HardwareProfile.Correction(scale: times / prices, overhead: 0)
     }
 }

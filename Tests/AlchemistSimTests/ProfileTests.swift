@@ -22,7 +22,10 @@ import Testing
             heads: .init(queryWidth: 64, kvWidth: 32), attention: plane, attentionBackward: plane,
             decodeAttention: plane, passes: [.norm: line, .optimizer: line],
             corrections: [
-                .decode: .init(rows: [1, 8], scales: [1.0 / 3, 2.5], firstScales: [0.7, 3.0], overhead: 1e-5),
+                .decode: .init(
+                    rows: [1, 8], contexts: [16, 64], scales: [1.0 / 3, 0.5, 2.5, 2.25],
+                    firstScales: [0.7, 0.8, 3.0, 2.5], overhead: 1e-5),
+                .forward: .init(rows: [1, 8], scales: [1.25, 1.5], firstScales: [2, 3], overhead: 0),
                 .loss: .none,
             ])
     }()
@@ -81,41 +84,57 @@ import Testing
         ),
         (
             "rows: [1, 8]", "rows: [1, 8, 9]",
-            "p.yaml:19: field `corrections.decode.scale`: found 2 numbers, expected 3"
+            "p.yaml:19: field `corrections.decode.scale`: found 2 lists, expected 3"
         ),
         (
             "rows: [1, 8], ", "",
-            "p.yaml:19: field `corrections.decode.first_scale`: has no meaning without `rows`"
+            "p.yaml:19: field `corrections.decode.context`: has no meaning without `rows`"
+        ),
+        (
+            "rows: [1, 8], scale: [1.25, 1.5]", "scale: 1.25",
+            "p.yaml:20: field `corrections.forward.first_scale`: has no meaning without `rows`"
+        ),
+        (
+            "context: [16, 64]", "context: [64, 16]",
+            "p.yaml:19: field `corrections.decode.context`: expected numbers that ascend"
+        ),
+        (
+            "context: [16, 64], ", "",
+            "p.yaml:19: field `corrections.decode.scale`: expected a single value"
+        ),
+        (
+            "scale: [[0.3333333333333333, 0.5], ", "scale: [[0.3333333333333333], ",
+            "p.yaml:19: field `corrections.decode.scale`: found 1 numbers, expected 2"
         ),
         (
             "rows: [1, 8]", "rows: [1, 8], sequences: [1, 8]",
             "p.yaml:19: field `corrections.decode.sequences`: expected one of `rows` and `sequences`"
         ),
         (
-            "rows: [1, 8], scale: [0.3333333333333333, 2.5], first_scale: [0.7, 3.0]", "scale: [1, 2]",
-            "p.yaml:19: field `corrections.decode.scale`: expected a single value"
+            "rows: [1, 8], scale: [1.25, 1.5], first_scale: [2.0, 3.0]", "scale: [1, 2]",
+            "p.yaml:20: field `corrections.forward.scale`: expected a single value"
         ),
         (
-            "first_scale: [0.7, 3.0]", "first_scale: [0.7]",
-            "p.yaml:19: field `corrections.decode.first_scale`: found 1 numbers, expected 2"
+            "first_scale: [2.0, 3.0]", "first_scale: [2.0]",
+            "p.yaml:20: field `corrections.forward.first_scale`: found 1 numbers, expected 2"
         ),
-        ("m: [1, 24]", "m: [24, 1]", "p.yaml:23: field `products.forward.m`: expected sizes that ascend"),
-        ("m: [1, 24]", "m: []", "p.yaml:23: field `products.forward.m`: expected sizes that ascend"),
+        ("m: [1, 24]", "m: [24, 1]", "p.yaml:24: field `products.forward.m`: expected sizes that ascend"),
+        ("m: [1, 24]", "m: []", "p.yaml:24: field `products.forward.m`: expected sizes that ascend"),
         (
             "m: [1, 24]", "m: [1, 24, 25]",
-            "p.yaml:27: field `products.forward.points`: found 4 lines, expected 6, one for each point of m and n"
+            "p.yaml:28: field `products.forward.points`: found 4 lines, expected 6, one for each point of m and n"
         ),
         (
             "seconds: [1.5e-06]", "seconds: [1.5e-06, 2]",
-            "p.yaml:27: field `products.forward.points.seconds`: found 2 numbers, expected 1"
+            "p.yaml:28: field `products.forward.points.seconds`: found 2 numbers, expected 1"
         ),
         (
             "seconds: [1.5e-06]", "seconds: [0]",
-            "p.yaml:27: field `products.forward.points.seconds`: found `0`, expected a number above zero"
+            "p.yaml:28: field `products.forward.points.seconds`: found `0`, expected a number above zero"
         ),
         (
             "seconds: [1.5e-06]", "seconds: [inf]",
-            "p.yaml:27: field `products.forward.points.seconds`: found `inf`, expected a number above zero"
+            "p.yaml:28: field `products.forward.points.seconds`: found `inf`, expected a number above zero"
         ),
         ("  norm:", "  qkv:", "field `passes.qkv`: there is no such field"),
     ]

@@ -22,6 +22,7 @@ import Testing
         #expect(Set(again.corrections.keys) == Set(WorkPhase.allCases))
         for (phase, correction) in again.corrections {
             #expect(correction.rows == first.corrections[phase]?.rows, "\(phase)")
+            #expect(correction.contexts == first.corrections[phase]?.contexts, "\(phase)")
             #expect(correction.scales.allSatisfy { $0 > 0 && $0.isFinite } && correction.overhead >= 0, "\(phase)")
         }
         // The same observations on other corrections: those do not count.

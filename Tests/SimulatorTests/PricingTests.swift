@@ -132,7 +132,10 @@ import Testing
             pricer.list.forEachOperator(of: .serve(iteration)) { sum += pricer.price(of: $0).seconds }
             let correction = HardwareProfile.sample.corrections[WorkPhase(iteration)] ?? .none
             let rows = iteration.slices.reduce(0) { $0 + $1.tokens.count }
-            let scale = correction.scale(of: rows, decodesBefore: iteration.decodesBefore)
+            let contexts = iteration.slices.filter { $0.tokens.count == 1 }.map { Double($0.tokens.upperBound) }
+            let scale = correction.scale(
+                of: rows, context: contexts.isEmpty ? 0 : contexts.reduce(0, +) / Double(contexts.count),
+                decodesBefore: iteration.decodesBefore)
             #expect(abs((correction.overhead + scale * sum) / price.seconds - 1) < 1e-12)
         }
     }
@@ -142,6 +145,28 @@ import Testing
         let correction = try #require(HardwareProfile.sample.corrections[.decode])
         #expect(abs(correction.scale(of: count) - scale) < 1e-12)
         #expect(abs(correction.scaled(by: 2).scale(of: count) - 2 * scale) < 1e-12)
+    }
+
+    @Test(arguments: [(0, 1.3), (16, 1.3), (72, 1.35), (128, 1.4), (4000, 1.4)])
+    func correctionsAreLinearBetweenContexts(context: Double, scale: Double) throws {
+        let correction = try #require(HardwareProfile.sample.corrections[.decode])
+        #expect(abs(correction.scale(of: 4, context: context) - scale) < 1e-12)
+        // Halfway between the rows both neighbours count, each at this context.
+        let sides = [1, 4].map { correction.scale(of: $0, context: context) }
+        #expect(abs((correction.scale(of: 2, context: context) - sides[0]) / (sides[1] - sides[0]) - 1.0 / 3) < 1e-9)
+    }
+
+    /// A unit of training takes its own number of rows' scale.
+    @Test(arguments: [(1, 1.05), (2, 1.05), (5, 1.075), (8, 1.1), (20, 1.1)])
+    func unitsAreCorrectedByTheirRows(rows: Int, scale: Double) {
+        var stream = RandomStream(seed: 3, name: "units")
+        var batch = MicroBatch.random(&stream)
+        while batch.rows < 20 { batch = MicroBatch.random(&stream) }
+        let unit = TrainerUnit.backward(layer: 1, rows: 0..<rows)
+        let quantum = StepPlan.train(TrainerQuantum(microBatch: batch, units: [unit]))
+        var sum = 0.0
+        pricer.list.forEachOperator(of: quantum) { sum += pricer.price(of: $0).seconds }
+        #expect(abs(pricer.price(of: quantum).seconds / sum / scale - 1) < 1e-12)
     }
 
     /// The first iteration after other work has a scale of its own, from which the next seven go over to the settled one by

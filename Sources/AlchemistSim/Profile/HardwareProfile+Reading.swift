@@ -89,23 +89,44 @@ extension HardwareProfile {
 
 extension HardwareProfile.Correction {
     fileprivate init(_ node: ProfileNode) throws(ProfileError) {
-        let parts = try node.mapping(allowing: ["rows", "sequences", "scale", "first_scale", "overhead"])
+        let parts = try node.mapping(allowing: ["rows", "sequences", "context", "scale", "first_scale", "overhead"])
         let overhead = try parts["overhead"].number(in: 0...1e6)
         // Profiles once said of decoding alone, by the number of sequences, what is now said of prefilling, too.
         if parts.ifAny("rows") != nil, let old = parts.ifAny("sequences") {
             throw old.problem("expected one of `rows` and `sequences`, which say the same")
         }
         guard let counts = parts.ifAny("rows") ?? parts.ifAny("sequences") else {
-            if let first = parts.ifAny("first_scale") { throw first.problem("has no meaning without `rows`") }
+            for name in ["context", "first_scale"] {
+                if let node = parts.ifAny(name) { throw node.problem("has no meaning without `rows`") }
+            }
             self.init(scale: try parts["scale"].positive, overhead: overhead)
             return
         }
-        let rows = try counts.integers(in: 1...1_000_000)
-        guard CostSurface.isAxis(rows) else { throw counts.problem("expected numbers that ascend") }
+        let rows = try counts.axis("numbers")
+        let contexts = try parts.ifAny("context")?.axis("numbers") ?? [1]
+        self.init(
+            rows: rows, contexts: contexts, scales: try parts["scale"].scales(rows, contexts),
+            firstScales: try parts.ifAny("first_scale")?.scales(rows, contexts), overhead: overhead)
+    }
+}
+
+extension ProfileNode {
+    /// Nodes of an axis, called `what` where they do not ascend.
+    fileprivate func axis(_ what: String) throws(ProfileError) -> [Int] {
+        let nodes = try integers(in: 1...1_000_000_000_000)
+        guard CostSurface.isAxis(nodes) else { throw problem("expected \(what) that ascend") }
+        return nodes
+    }
+
+    /// Scales over rows, or for each of these a list over contexts where there are several.
+    fileprivate func scales(_ rows: [Int], _ contexts: [Int]) throws(ProfileError) -> [Double] {
         let range = Double.leastNormalMagnitude...1e9
-        let scales = try parts["scale"].numbers(rows.count, in: range)
-        let first = try parts.ifAny("first_scale")?.numbers(rows.count, in: range)
-        self.init(rows: rows, scales: scales, firstScales: first, overhead: overhead)
+        guard contexts.count > 1 else { return try numbers(rows.count, in: range) }
+        let lists = try items
+        guard lists.count == rows.count else { throw problem("found \(lists.count) lists, expected \(rows.count)") }
+        var scales: [Double] = []
+        for list in lists { scales += try list.numbers(contexts.count, in: range) }
+        return scales
     }
 }
 
@@ -113,11 +134,7 @@ extension CostSurface {
     fileprivate init(_ node: ProfileNode, axes names: [String]) throws(ProfileError) {
         let fields = try node.mapping(allowing: names + ["points"])
         var axes: [[Int]] = []
-        for name in names {
-            let nodes = try fields[name].integers(in: 1...1_000_000_000_000)
-            guard Self.isAxis(nodes) else { throw try fields[name].problem("expected sizes that ascend") }
-            axes.append(nodes)
-        }
+        for name in names { axes.append(try fields[name].axis("sizes")) }
         let lines = try fields["points"].items
         let length = axes[axes.count - 1].count
         let wanted = axes.dropLast().reduce(1) { $0 * $1.count }

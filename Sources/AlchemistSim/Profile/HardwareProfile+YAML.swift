@@ -66,8 +66,16 @@ extension HardwareProfile {
 extension HardwareProfile.Correction {
     fileprivate var yaml: String {
         if scales.count == 1, firstScales == nil { return "{scale: \(scales[0]), overhead: \(overhead)}" }
-        let first = firstScales.map { ", first_scale: \(list($0))" } ?? ""
-        return "{rows: \(list(rows)), scale: \(list(scales))\(first), overhead: \(overhead)}"
+        let context = contexts.count > 1 ? ", context: \(list(contexts))" : ""
+        let first = firstScales.map { ", first_scale: \(grid($0))" } ?? ""
+        return "{rows: \(list(rows))\(context), scale: \(grid(scales))\(first), overhead: \(overhead)}"
+    }
+
+    /// A list over rows, of lists over contexts where there are several.
+    private func grid(_ values: [Double]) -> String {
+        let count = contexts.count
+        guard count > 1 else { return list(values) }
+        return list(rows.indices.map { list(values[$0 * count..<($0 + 1) * count]) })
     }
 }
 

@@ -61,6 +61,9 @@ extension OperatorList {
         private(set) var lastSequences = 0
         private(set) var lastPairs = 0
 
+        /// Zero if nothing decodes.
+        public var meanContext: Double { sequences > 0 ? Double(pairs) / Double(sequences) : 0 }
+
         public init() {}
 
         /// One token of each of `sequences` sequences, all of which yield one.

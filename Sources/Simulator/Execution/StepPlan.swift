@@ -104,6 +104,16 @@ public enum TrainerUnit: Sendable, Hashable {
         case .gradientNorm, .optimizer: .optimizer
         }
     }
+
+    /// Rows that go through; zero where parameters do.
+    public var rows: Int {
+        switch self {
+        case .reference(_, let rows), .forward(_, let rows), .recompute(_, let rows), .backward(_, let rows),
+            .score(let rows, _), .loss(let rows):
+            rows.count
+        case .gradientNorm, .optimizer: 0
+        }
+    }
 }
 
 public enum TrainerPhase: Sendable, CaseIterable {

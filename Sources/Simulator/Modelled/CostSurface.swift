@@ -40,52 +40,19 @@ public struct CostSurface: Sendable, Equatable {
     public func price(_ a: Double, _ b: Double = 1, _ c: Double = 1) -> Double {
         switch axes.count {
         case 1:
-            let x = Place(a, axes[0])
-            return x.factor * x.between(monotone[x.low], monotone[x.high])
+            let x = GridPlace(a, axes[0])
+            return x.growth * x.between(monotone[x.low], monotone[x.high])
         case 2:
-            let (x, y) = (Place(a, axes[0]), Place(b, axes[1]))
-            return x.factor * y.factor * plane(x, y, stride: axes[1].count, offset: 0)
+            let (x, y) = (GridPlace(a, axes[0]), GridPlace(b, axes[1]))
+            return x.growth * y.growth * x.between(y, monotone, stride: axes[1].count)
         default:
-            let (x, y, z) = (Place(a, axes[0]), Place(b, axes[1]), Place(c, axes[2]))
+            let (x, y, z) = (GridPlace(a, axes[0]), GridPlace(b, axes[1]), GridPlace(c, axes[2]))
             let stride = axes[1].count * axes[2].count
-            return x.factor * y.factor * z.factor
+            return x.growth * y.growth * z.growth
                 * x.between(
-                    plane(y, z, stride: axes[2].count, offset: x.low * stride),
-                    plane(y, z, stride: axes[2].count, offset: x.high * stride))
+                    y.between(z, monotone, stride: axes[2].count, offset: x.low * stride),
+                    y.between(z, monotone, stride: axes[2].count, offset: x.high * stride))
         }
-    }
-
-    private func plane(_ x: Place, _ y: Place, stride: Int, offset: Int) -> Double {
-        let (low, high) = (offset + x.low * stride, offset + x.high * stride)
-        return x.between(
-            y.between(monotone[low + y.low], monotone[low + y.high]),
-            y.between(monotone[high + y.low], monotone[high + y.high]))
-    }
-
-    /// Where a size lies on an axis.
-    private struct Place {
-        var low = 0
-        var high = 0
-        var weight = 0.0
-        /// Growth beyond the last node.
-        var factor = 1.0
-
-        init(_ size: Double, _ nodes: [Int]) {
-            let last = nodes.count - 1
-            if size >= Double(nodes[last]) {
-                (low, high, factor) = (last, last, size / Double(nodes[last]))
-                return
-            }
-            guard size > Double(nodes[0]) else { return }
-            high = last
-            while high - low > 1 {
-                let middle = (low + high) / 2
-                if Double(nodes[middle]) <= size { low = middle } else { high = middle }
-            }
-            weight = (size - Double(nodes[low])) / Double(nodes[high] - nodes[low])
-        }
-
-        func between(_ a: Double, _ b: Double) -> Double { a + weight * (b - a) }
     }
 
     /// The mean of the largest value at or below each point and the smallest at or above it.
@@ -103,5 +70,39 @@ public struct CostSurface: Sendable, Equatable {
             stride *= size
         }
         return zip(below, above).map { ($0 + $1) / 2 }
+    }
+}
+
+/// Where a size lies among the nodes of an axis.
+struct GridPlace {
+    private(set) var low = 0
+    private(set) var high = 0
+    private var weight = 0.0
+    /// The size over the last node, beyond that.
+    private(set) var growth = 1.0
+
+    init(_ size: Double, _ nodes: [Int]) {
+        let last = nodes.count - 1
+        if size >= Double(nodes[last]) {
+            (low, high, growth) = (last, last, size / Double(nodes[last]))
+            return
+        }
+        guard size > Double(nodes[0]) else { return }
+        high = last
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if Double(nodes[middle]) <= size { low = middle } else { high = middle }
+        }
+        weight = (size - Double(nodes[low])) / Double(nodes[high] - nodes[low])
+    }
+
+    func between(_ a: Double, _ b: Double) -> Double { a + weight * (b - a) }
+
+    /// Between four of `values`, which `stride` of them lie on each node of this axis.
+    func between(_ column: GridPlace, _ values: [Double], stride: Int, offset: Int = 0) -> Double {
+        let (first, second) = (offset + low * stride, offset + high * stride)
+        return between(
+            column.between(values[first + column.low], values[first + column.high]),
+            column.between(values[second + column.low], values[second + column.high]))
     }
 }

@@ -59,9 +59,11 @@ extension HardwareProfile.Correction {
     /// Each scale's median, and that of overheads.
     fileprivate static func median(of corrections: [Self]) -> Self {
         let first = corrections[0]
-        precondition(corrections.allSatisfy { $0.rows == first.rows }, "passes measure the same rows")
+        precondition(
+            corrections.allSatisfy { $0.rows == first.rows && $0.contexts == first.contexts },
+            "passes measure the same rows and contexts")
         return Self(
-            rows: first.rows,
+            rows: first.rows, contexts: first.contexts,
             scales: first.scales.indices.map { at in Simulator.median(of: corrections.map { $0.scales[at] }) },
             firstScales: first.firstScales.map { own in
                 own.indices.map { at in Simulator.median(of: corrections.compactMap { $0.firstScales?[at] }) }

@@ -1,5 +1,3 @@
-internal import Glibc
-
 /// What work costs on some hardware: pure data, measured by `calibrate` or written by hand.
 public struct HardwareProfile: Sendable, Equatable {
     /// Where the figures come from.
@@ -30,66 +28,6 @@ public struct HardwareProfile: Sendable, Equatable {
         public init(queryWidth: Int, kvWidth: Int) {
             self.queryWidth = queryWidth
             self.kvWidth = kvWidth
-        }
-    }
-
-    /// How operators in place differ from operators by themselves: other caches, outputs that go to memory, threads that
-    /// start and end. A piece of work takes `overhead + scale x` the sum of its operators.
-    public struct Correction: Sendable, Equatable {
-        /// Rows of an iteration, which are its sequences where it only decodes, ascending; and the scale at each: the engine
-        /// takes other paths for other numbers of rows. A single scale holds for any number, as that of a unit of training
-        /// does.
-        public let rows: [Int]
-        public let scales: [Double]
-        /// Of decoding, at the same rows: the scale of an iteration right after other work, which has filled the caches with
-        /// its own. Nil where that was not measured.
-        public let firstScales: [Double]?
-        /// Seconds of a serving iteration, or of a unit of training.
-        public let overhead: Double
-
-        public init(scale: Double, overhead: Double) {
-            self.init(rows: [1], scales: [scale], overhead: overhead)
-        }
-
-        /// - Precondition: numbers that ascend from above zero, with a scale for each.
-        public init(rows: [Int], scales: [Double], firstScales: [Double]? = nil, overhead: Double) {
-            precondition(CostSurface.isAxis(rows) && rows.count == scales.count, "a scale for each number")
-            precondition(firstScales.map { $0.count == scales.count } ?? true, "a first scale for each number")
-            self.rows = rows
-            self.scales = scales
-            self.firstScales = firstScales
-            self.overhead = overhead
-        }
-
-        public static let none = Correction(scale: 1, overhead: 0)
-
-        /// Iterations in a row that only decode until the caches hold what can be held: the scale of the first of them goes
-        /// over to that of this one in proportion to the logarithm of their number, as it was seen to (experiments/LOG.md).
-        public static let settledDecodes = 8
-
-        /// The scale for an iteration of so many rows: linear between nodes, that of the nearest one beyond them.
-        ///
-        /// - Parameter decodesBefore: iterations right before it that only decoded.
-        public func scale(of count: Int, decodesBefore: Int = settledDecodes) -> Double {
-            let settled = Self.value(at: count, of: scales, rows)
-            guard let firstScales, decodesBefore + 1 < Self.settledDecodes else { return settled }
-            let first = Self.value(at: count, of: firstScales, rows)
-            let share = log2(Double(decodesBefore + 1)) / log2(Double(Self.settledDecodes))
-            return first + share * (settled - first)
-        }
-
-        private static func value(at count: Int, of values: [Double], _ nodes: [Int]) -> Double {
-            guard let high = nodes.firstIndex(where: { $0 >= count }) else { return values[values.count - 1] }
-            guard high > 0 else { return values[0] }
-            let weight = Double(count - nodes[high - 1]) / Double(nodes[high] - nodes[high - 1])
-            return values[high - 1] + weight * (values[high] - values[high - 1])
-        }
-
-        /// The same with everything taking `factor` times as long.
-        public func scaled(by factor: Double) -> Correction {
-            Correction(
-                rows: rows, scales: scales.map { $0 * factor },
-                firstScales: firstScales.map { $0.map { $0 * factor } }, overhead: overhead * factor)
         }
     }
 

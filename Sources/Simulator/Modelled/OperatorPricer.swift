@@ -72,7 +72,7 @@ public final class OperatorPricer {
         if let price = ofUnits[unit] { return price }
         var sum = Price.zero
         list.forEachOperator(of: unit, in: microBatch) { sum += price(of: $0) }
-        let corrected = corrected(sum, WorkPhase(unit.phase), rows: 0, sequences: 0, decodesBefore: 0)
+        let corrected = corrected(sum, WorkPhase(unit.phase), rows: unit.rows, sequences: 0)
         ofUnits[unit] = corrected
         return corrected
     }
@@ -108,18 +108,19 @@ public final class OperatorPricer {
         guard rows > 0 else { return .zero }
         add(rows: rows, wanted: wanted, emitted: emitted, decoding, to: &sum)
         return corrected(
-            sum, WorkPhase(iteration), rows: rows, sequences: iteration.slices.count,
+            sum, WorkPhase(iteration), rows: rows, sequences: iteration.slices.count, context: decoding.meanContext,
             decodesBefore: iteration.decodesBefore)
     }
 
     /// The price of an iteration that decodes a token of each of `sequences` sequences, whose contexts sum to `pairs`,
     /// when `decodesBefore` iterations in a row have only decoded.
     public func priceOfDecoding(sequences: Int, pairs: Int, decodesBefore: Int) -> Price {
+        let decoding = OperatorList.Decoding(sequences: sequences, pairs: pairs)
         var sum = Price.zero
-        add(
-            rows: sequences, wanted: sequences, emitted: sequences,
-            OperatorList.Decoding(sequences: sequences, pairs: pairs), to: &sum)
-        return corrected(sum, .decode, rows: sequences, sequences: sequences, decodesBefore: decodesBefore)
+        add(rows: sequences, wanted: sequences, emitted: sequences, decoding, to: &sum)
+        return corrected(
+            sum, .decode, rows: sequences, sequences: sequences, context: decoding.meanContext,
+            decodesBefore: decodesBefore)
     }
 
     /// Adds what an iteration takes whoever its tokens belong to, and its lone queries.
@@ -145,15 +146,17 @@ public final class OperatorPricer {
     /// What a piece of work takes beside its operators.
     ///
     /// - Parameters:
-    ///   - rows: of a serving iteration; zero for a unit of training, as are its sequences.
+    ///   - rows: of a serving iteration or of a unit of training.
+    ///   - sequences: of a serving iteration; zero for a unit of training.
+    ///   - context: the mean of an iteration that only decodes.
     ///   - decodesBefore: iterations right before it that only decoded.
     private func corrected(
-        _ sum: Price, _ phase: WorkPhase, rows: Int, sequences: Int, decodesBefore: Int
+        _ sum: Price, _ phase: WorkPhase, rows: Int, sequences: Int, context: Double = 0, decodesBefore: Int = 0
     ) -> Price {
         switch costs {
         case .surfaces(let profile):
             let correction = profile.corrections[phase] ?? .none
-            let scale = correction.scale(of: rows, decodesBefore: decodesBefore)
+            let scale = correction.scale(of: rows, context: context, decodesBefore: decodesBefore)
             return Price(seconds: correction.overhead + scale * sum.seconds, floor: sum.floor)
         case .formulas(let pricer):
             let host = pricer.accelerator.constants.host

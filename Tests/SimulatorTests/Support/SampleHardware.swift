@@ -38,9 +38,10 @@ extension HardwareProfile {
             decodeAttention: attention, passes: Dictionary(uniqueKeysWithValues: passes),
             corrections: [
                 .decode: Correction(
-                    rows: [1, 4, 9], scales: [1.1, 1.3, 1.2], firstScales: [1.15, 1.35, 1.3], overhead: 2e-5),
+                    rows: [1, 4, 9], contexts: [16, 128], scales: [1.1, 1.15, 1.3, 1.4, 1.2, 1.25],
+                    firstScales: [1.15, 1.2, 1.35, 1.45, 1.3, 1.35], overhead: 2e-5),
                 .prefill: Correction(scale: 1.2, overhead: 1e-5),
-                .backward: Correction(scale: 1.05, overhead: 0),
+                .backward: Correction(rows: [2, 8], scales: [1.05, 1.1], overhead: 0),
             ])
     }()
 }
