@@ -150,7 +150,7 @@ effect: build
 
 ## The machine against its model, at four loads, five times each: half an hour on an otherwise idle machine.
 validate: build
-	$(PROGRAM) trace generate --requests 120 --turns 1 --scale 0.3 --target-p 0.8 --rate 2 --feedback-rate 0.7 --seed 29 \
+	$(PROGRAM) trace generate --requests 120 --turns 1 --scale 0.3 --target-p 0.8 --rate 2 --feedback-rate 0.7 --seed 41 \
 	  -o results/validate.jsonl
 	$(PROGRAM) validate experiments/validate.yaml results/validate.jsonl --repeats 5 --again
 
