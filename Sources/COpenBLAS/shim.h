@@ -3,7 +3,7 @@
 
 #include <cblas.h>
 
-// Swift has no way to say these two; both are hints and change no result.
+// Swift has no way to say these; they are hints and change no result.
 
 /// Asks for the cache line at `address` ahead of its use; any address is allowed.
 static inline void alchemist_prefetch(const float *address) { __builtin_prefetch(address); }

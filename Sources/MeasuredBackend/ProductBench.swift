@@ -73,7 +73,7 @@ struct ProductBench {
         }
         let input = Matrix(x.base, rows: m, columns: k)
         let output = Matrix(y.base, rows: m, columns: n)
-        let isReading = orientation == .forward && m <= MatrixProduct.streamedRows
+        let isReading = orientation == .forward && m <= MatrixProduct.memoryBoundRows
         return sampling.time(isReading ? SpeedElasticity.reading : SpeedElasticity.computing) {
             let w = Matrix(weights.base + place(), rows: n, columns: k)
             switch orientation {
@@ -108,12 +108,11 @@ struct ProductSizes {
             switch effort {
             case .quick: [1, 4, 512]
             // Kernels for few rows compute whole tiles, of 32 rows and the last one of 8, 16 or 32: a node at either end
-            // of each.
+            // of each, up to an iteration's usual budget.
             case .full:
                 [
                     1, 2, 3, 6, 8, 9, 16, 17, 32, 33, 40, 41, 48, 49, 64, 65, 72, 73, 80, 81, 96, 97, 104, 105, 112,
-                    113, 128,
-                    192, 384, 512, 1024,
+                    113, 128, 192, 384, 512, 1024,
                 ]
             }
         m = (rows + MatrixProduct.forwardSteps.flatMap { [$0, $0 + 1] }).asAxis

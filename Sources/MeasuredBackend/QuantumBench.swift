@@ -29,10 +29,10 @@ struct QuantumBench {
             firstRequest: serving.maxBatch + 1, effort: effort)
     }
 
-    /// - Parameter rounds: executions of each iteration. Units of training are executed half as often, but twice where there
-    ///   are several.
+    /// - Parameter rounds: executions of each iteration. Units of training are executed half as often, but three times where
+    ///   that is more.
     func run(rounds: Int) throws -> QuantumTimes {
-        QuantumTimes(try serving.run(rounds: rounds) + training.run(rounds: max(min(2, rounds), rounds / 2)))
+        QuantumTimes(try serving.run(rounds: rounds) + training.run(rounds: max(min(3, rounds), rounds / 2)))
     }
 }
 

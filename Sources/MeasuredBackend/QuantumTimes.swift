@@ -13,7 +13,7 @@ public struct QuantumTimes: Sendable {
 
         /// - Parameters:
         ///   - rows: of the iteration or of the unit.
-        ///   - context: the mean of the sequences of an iteration that only decodes; zero for other work.
+        ///   - context: about the mean of the sequences of an iteration that only decodes; zero for other work.
         ///   - priced: the sum of the prices of its operators, in seconds.
         ///   - seconds: of each execution.
         ///   - firstSeconds: what decoding took right after other work.
@@ -78,10 +78,11 @@ public struct QuantumTimes: Sendable {
     }
 
     /// The mean of all executions but those that took more than four times the median, in which the machine did something
-    /// else.
+    /// else. Fewer than five can not tell which those are, and have their median.
     private static func mean(_ times: [Double]) -> Double {
-        let limit = 4 * Sample(times).median
-        let kept = times.filter { $0 <= limit }
+        let median = Sample(times).median
+        guard times.count >= 5 else { return median }
+        let kept = times.filter { $0 <= 4 * median }
         return kept.reduce(0, +) / Double(kept.count)
     }
 

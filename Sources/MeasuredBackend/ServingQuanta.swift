@@ -96,8 +96,10 @@ struct ServingQuanta {
             add(
                 (0..<prompts).map { request in
                     let start = request.isMultiple(of: 2) ? 0 : min(longest / 3, longest - share)
+                    // The whole budget, whose scale is that of a chunk as long.
+                    let rest = request == prompts - 1 && share < longest ? budget % prompts : 0
                     return ServingSlice(
-                        request: request, tokens: start..<start + share, isPrefill: true, emitsToken: true)
+                        request: request, tokens: start..<start + share + rest, isPrefill: true, emitsToken: true)
                 })
         }
         // In sixteenths of the budget: kernels take rows in tiles, so that not each costs more than the one before it.

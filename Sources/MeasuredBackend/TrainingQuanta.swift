@@ -26,7 +26,7 @@ struct TrainingQuanta {
 
     /// - Parameter rounds: executions of each unit.
     func run(rounds: Int) throws -> [QuantumTimes.Piece] {
-        let sizes = effort == .quick ? [256] : [64, 128, 256, 512]
+        let sizes = effort == .quick ? [256] : [16, 32, 64, 128, 256, 512]
         let stretches = microBatches.flatMap { batch in
             sizes.filter { $0 <= batch.rows || $0 == sizes[0] }.map { Stretch(batch, units(of: batch, size: $0), $0) }
         }

@@ -25,7 +25,7 @@ import Testing
                 .decode: .init(
                     rows: [1, 8], contexts: [16, 64], scales: [1.0 / 3, 0.5, 2.5, 2.25],
                     firstScales: [0.7, 0.8, 3.0, 2.5], overhead: 1e-5),
-                .forward: .init(rows: [1, 8], scales: [1.25, 1.5], firstScales: [2, 3], overhead: 0),
+                .forward: .init(rows: [1, 8], scales: [1.25, 1.5], overhead: 0),
                 .loss: .none,
             ])
     }()
@@ -56,6 +56,12 @@ import Testing
         #expect(try HardwareProfile(yaml: Self.small.yaml, path: "p.yaml") == Self.small)
     }
 
+    @Test func oneContextReadsBackAsItself() throws {
+        var profile = Self.small
+        profile.corrections[.decode] = .init(rows: [1, 8], contexts: [64], scales: [1.25, 1.5], overhead: 0)
+        #expect(try HardwareProfile(yaml: profile.yaml, path: "p.yaml") == profile)
+    }
+
     @Test func whatWasSaidBySequencesIsReadAsRows() throws {
         let old = Self.small.yaml.replacing("rows: [1, 8]", with: "sequences: [1, 8]")
         #expect(old != Self.small.yaml)
@@ -63,78 +69,82 @@ import Testing
     }
 
     static let faults: [(from: String, to: String, message: String)] = [
-        ("format: 1", "format: 2", "p.yaml:3: field `format`: found 2, but this build reads 1"),
-        ("format: 1\n", "", "p.yaml:3: has no `format`"),
+        ("format: 1", "format: 2", "p.yaml:4: field `format`: found 2, but this build reads 1"),
+        ("format: 1\n", "", "p.yaml:4: has no `format`"),
         (
             "threads: 2", "threads: two",
-            "p.yaml:6: field `threads`: found `two`, expected a whole number from 1 to 4096"
+            "p.yaml:7: field `threads`: found `two`, expected a whole number from 1 to 4096"
         ),
-        ("kernel:", "kernal:", "p.yaml:5: field `kernal`: there is no such field; did you mean `kernel`?"),
+        ("kernel:", "kernal:", "p.yaml:6: field `kernal`: there is no such field; did you mean `kernel`?"),
         (
             "bytes_per_second: 3", "bytes_per_second: -3",
-            "p.yaml:12: field `limits.bytes_per_second`: found `-30000000000.0`, expected a number above zero"
+            "p.yaml:13: field `limits.bytes_per_second`: found `-30000000000.0`, expected a number above zero"
         ),
         (
             "  decode: {rows", "  decod: {rows",
-            "p.yaml:19: field `corrections.decod`: there is no such field; did you mean `decode`?"
+            "p.yaml:20: field `corrections.decod`: there is no such field; did you mean `decode`?"
         ),
         (
             "rows: [1, 8]", "rows: [8, 8]",
-            "p.yaml:19: field `corrections.decode.rows`: expected numbers that ascend"
+            "p.yaml:20: field `corrections.decode.rows`: expected numbers that ascend"
         ),
         (
             "rows: [1, 8]", "rows: [1, 8, 9]",
-            "p.yaml:19: field `corrections.decode.scale`: found 2 lists, expected 3"
+            "p.yaml:20: field `corrections.decode.scale`: found 2 lists, expected 3"
         ),
         (
             "rows: [1, 8], ", "",
-            "p.yaml:19: field `corrections.decode.context`: has no meaning without `rows`"
+            "p.yaml:20: field `corrections.decode.context`: has no meaning without `rows`"
         ),
         (
-            "rows: [1, 8], scale: [1.25, 1.5]", "scale: 1.25",
-            "p.yaml:20: field `corrections.forward.first_scale`: has no meaning without `rows`"
+            "scale: [1.25, 1.5]", "scale: [1.25, 1.5], first_scale: [2, 3]",
+            "p.yaml:21: field `corrections.forward.first_scale`: only decoding has one"
+        ),
+        (
+            "scale: [1.25, 1.5]", "context: [16], scale: [1.25, 1.5]",
+            "p.yaml:21: field `corrections.forward.context`: only decoding has one"
         ),
         (
             "context: [16, 64]", "context: [64, 16]",
-            "p.yaml:19: field `corrections.decode.context`: expected numbers that ascend"
+            "p.yaml:20: field `corrections.decode.context`: expected numbers that ascend"
         ),
         (
             "context: [16, 64], ", "",
-            "p.yaml:19: field `corrections.decode.scale`: expected a single value"
+            "p.yaml:20: field `corrections.decode.scale`: expected a single value"
         ),
         (
             "scale: [[0.3333333333333333, 0.5], ", "scale: [[0.3333333333333333], ",
-            "p.yaml:19: field `corrections.decode.scale`: found 1 numbers, expected 2"
+            "p.yaml:20: field `corrections.decode.scale`: found 1 numbers, expected 2"
         ),
         (
             "rows: [1, 8]", "rows: [1, 8], sequences: [1, 8]",
-            "p.yaml:19: field `corrections.decode.sequences`: expected one of `rows` and `sequences`"
+            "p.yaml:20: field `corrections.decode.sequences`: expected one of `rows` and `sequences`"
         ),
         (
-            "rows: [1, 8], scale: [1.25, 1.5], first_scale: [2.0, 3.0]", "scale: [1, 2]",
-            "p.yaml:20: field `corrections.forward.scale`: expected a single value"
+            "rows: [1, 8], scale: [1.25, 1.5]", "scale: [1, 2]",
+            "p.yaml:21: field `corrections.forward.scale`: expected a single value"
         ),
         (
-            "first_scale: [2.0, 3.0]", "first_scale: [2.0]",
-            "p.yaml:20: field `corrections.forward.first_scale`: found 1 numbers, expected 2"
+            "first_scale: [[0.7, 0.8], [3.0, 2.5]]", "first_scale: [[0.7, 0.8]]",
+            "p.yaml:20: field `corrections.decode.first_scale`: found 1 lists, expected 2"
         ),
-        ("m: [1, 24]", "m: [24, 1]", "p.yaml:24: field `products.forward.m`: expected sizes that ascend"),
-        ("m: [1, 24]", "m: []", "p.yaml:24: field `products.forward.m`: expected sizes that ascend"),
+        ("m: [1, 24]", "m: [24, 1]", "p.yaml:25: field `products.forward.m`: expected sizes that ascend"),
+        ("m: [1, 24]", "m: []", "p.yaml:25: field `products.forward.m`: expected sizes that ascend"),
         (
             "m: [1, 24]", "m: [1, 24, 25]",
-            "p.yaml:28: field `products.forward.points`: found 4 lines, expected 6, one for each point of m and n"
+            "p.yaml:29: field `products.forward.points`: found 4 lines, expected 6, one for each point of m and n"
         ),
         (
             "seconds: [1.5e-06]", "seconds: [1.5e-06, 2]",
-            "p.yaml:28: field `products.forward.points.seconds`: found 2 numbers, expected 1"
+            "p.yaml:29: field `products.forward.points.seconds`: found 2 numbers, expected 1"
         ),
         (
             "seconds: [1.5e-06]", "seconds: [0]",
-            "p.yaml:28: field `products.forward.points.seconds`: found `0`, expected a number above zero"
+            "p.yaml:29: field `products.forward.points.seconds`: found `0`, expected a number above zero"
         ),
         (
             "seconds: [1.5e-06]", "seconds: [inf]",
-            "p.yaml:28: field `products.forward.points.seconds`: found `inf`, expected a number above zero"
+            "p.yaml:29: field `products.forward.points.seconds`: found `inf`, expected a number above zero"
         ),
         ("  norm:", "  qkv:", "field `passes.qkv`: there is no such field"),
     ]

@@ -47,7 +47,7 @@ import Testing
         limits: {flops_per_second: 6e11, bytes_per_second: 6e10, cache_bytes_per_second: 5e11, cache_bytes: 3e8}
         heads: {query_width: 384, kv_width: 128}
         corrections:
-          decode: {scale: 0.67, overhead: 0.0016}
+          decode: {rows: [1, 8], context: [16, 64], scale: [[0.7, 0.8], [1, 2]], first_scale: [[1, 1], [2, 2]], overhead: 0.0016}
         products:
           forward: &product
             m: [1, 8]

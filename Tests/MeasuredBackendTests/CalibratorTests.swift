@@ -29,6 +29,25 @@ import Testing
         #expect(again.corrected(by: times).corrections == again.corrections)
     }
 
+    /// A whole calibration has scales by context and by the rows of units, small ones included.
+    @Test func aWholeCalibrationHasAllNodes() throws {
+        let engine = EngineContext(ModelConfig.presets[0], pool: ThreadPool(width: 2))
+        let (training, serving) = (TrainingConfiguration(), ServingConfiguration())
+        let origin = HardwareProfile.Origin(cpu: "any", kernel: "any", threads: 2, date: "", model: "nano")
+        let quick = try Calibrator(engine, training: training, serving: serving, effort: .quick).run(origin: origin)
+        let whole = Calibrator(engine, training: training, serving: serving, effort: .full)
+        let corrections = try whole.observe(quick).corrections
+        let decode = try #require(corrections[.decode])
+        #expect(decode.rows == [1, 2, 3, 4, 5, 8, 9, 12, 16, 24, 32] && decode.contexts.count == 3)
+        #expect(decode.firstScales?.count == 33)
+        let prefill = try #require(corrections[.prefill])
+        #expect(prefill.rows.count == 11 && prefill.rows.last == serving.tokenBudget)
+        for phase in [WorkPhase.forward, .backward] {
+            #expect(Array(try #require(corrections[phase]).rows.prefix(4)) == [16, 32, 64, 128])
+        }
+        for correction in corrections.values { #expect(correction.scales.allSatisfy { $0 > 0 && $0.isFinite }) }
+    }
+
     @Test func whatProgressThrowsEndsTheCalibration() {
         struct Enough: Error {}
         let engine = EngineContext(ModelConfig.presets[0], pool: ThreadPool(width: 1))

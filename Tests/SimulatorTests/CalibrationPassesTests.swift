@@ -18,7 +18,10 @@ import Testing
             products: [.forward: surface, .weightGradient: surface], heads: .init(queryWidth: 64, kvWidth: 32),
             attention: plane, attentionBackward: plane, decodeAttention: plane, passes: [.norm: line],
             corrections: [
-                .decode: .init(rows: [1, 8], scales: [factor, 1], firstScales: [2 * factor, 2], overhead: 0),
+                .decode: .init(
+                    rows: [1, 8], contexts: [16, 64], scales: [factor, 1, 3, factor],
+                    firstScales: [2 * factor, 2, 5, 6],
+                    overhead: 0),
                 .backward: .init(scale: factor, overhead: overhead),
             ])
     }
@@ -40,7 +43,8 @@ import Testing
             #expect(surface.spread == [0.3, 0.1429])
         }
         let decode = try #require(profile.corrections[.decode])
-        #expect(decode.scales == [1.1, 1] && decode.firstScales == [2.2, 2])
+        #expect(decode.scales == [1.1, 1, 3, 1.1] && decode.firstScales == [2.2, 2, 5, 6])
+        #expect(decode.rows == [1, 8] && decode.contexts == [16, 64])
         #expect(profile.corrections[.backward] == .init(scale: 1.1, overhead: 0.1))
         #expect(profile.limits.flopsPerSecond == 3e11)
     }

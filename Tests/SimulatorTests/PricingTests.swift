@@ -151,7 +151,7 @@ import Testing
     func correctionsAreLinearBetweenContexts(context: Double, scale: Double) throws {
         let correction = try #require(HardwareProfile.sample.corrections[.decode])
         #expect(abs(correction.scale(of: 4, context: context) - scale) < 1e-12)
-        // Halfway between the rows both neighbours count, each at this context.
+        // Between the rows both neighbours count by their distance, each at this context.
         let sides = [1, 4].map { correction.scale(of: $0, context: context) }
         #expect(abs((correction.scale(of: 2, context: context) - sides[0]) / (sides[1] - sides[0]) - 1.0 / 3) < 1e-9)
     }

@@ -56,7 +56,7 @@ extension HardwareProfile {
         var corrections: [WorkPhase: Correction] = [:]
         for phase in WorkPhase.allCases {
             guard let node = fields.ifAny(phase.rawValue) else { continue }
-            corrections[phase] = try Correction(node)
+            corrections[phase] = try Correction(node, of: phase)
         }
         return corrections
     }
@@ -88,8 +88,11 @@ extension HardwareProfile {
 }
 
 extension HardwareProfile.Correction {
-    fileprivate init(_ node: ProfileNode) throws(ProfileError) {
+    fileprivate init(_ node: ProfileNode, of phase: WorkPhase) throws(ProfileError) {
         let parts = try node.mapping(allowing: ["rows", "sequences", "context", "scale", "first_scale", "overhead"])
+        for name in ["context", "first_scale"] where phase != .decode {
+            if let node = parts.ifAny(name) { throw node.problem("only decoding has one") }
+        }
         let overhead = try parts["overhead"].number(in: 0...1e6)
         // Profiles once said of decoding alone, by the number of sequences, what is now said of prefilling, too.
         if parts.ifAny("rows") != nil, let old = parts.ifAny("sequences") {

@@ -9,6 +9,7 @@ extension HardwareProfile {
         var text = """
             # What work costs on some hardware, as `alchemist-sim calibrate` measured it: medians in seconds, and how far
             # they spread: half the distance between the quartiles, of several passes at least half their range, over it.
+            # Corrections make the sums of prices of whole quanta what the sums of their times were.
             format: \(Self.format)
             cpu: \(Self.quoted(origin.cpu))
             kernel: \(Self.quoted(origin.kernel))
@@ -66,7 +67,7 @@ extension HardwareProfile {
 extension HardwareProfile.Correction {
     fileprivate var yaml: String {
         if scales.count == 1, firstScales == nil { return "{scale: \(scales[0]), overhead: \(overhead)}" }
-        let context = contexts.count > 1 ? ", context: \(list(contexts))" : ""
+        let context = contexts != [1] ? ", context: \(list(contexts))" : ""
         let first = firstScales.map { ", first_scale: \(grid($0))" } ?? ""
         return "{rows: \(list(rows))\(context), scale: \(grid(scales))\(first), overhead: \(overhead)}"
     }

@@ -5,8 +5,8 @@ internal import COpenBLAS
 /// OpenBLAS runs on one thread; the pool cuts each product along its longer side. With few rows,
 /// packing W for `sgemm` would cost more than reading it, and `SkinnyProduct` streams it instead.
 package enum MatrixProduct {
-    /// Rows of x up to which `forward` streams W, so that memory is what it waits for.
-    package static let streamedRows = SkinnyProduct.streamedRows
+    /// Rows of x up to which `forward` mostly waits for W to come from memory.
+    package static let memoryBoundRows = 8
     /// Rows of x after which `forward` takes, or may take, another path.
     package static let forwardSteps = [SkinnyProduct.streamedRows, SkinnyProduct.alwaysRows, SkinnyProduct.mostRows]
 

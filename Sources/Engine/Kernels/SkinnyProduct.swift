@@ -11,7 +11,8 @@ enum SkinnyProduct {
     /// second-level cache beside the rows of W in use, and W has rows enough to make packing x worth it.
     static func suits(_ x: Matrix, _ w: Matrix) -> Bool {
         if x.rows <= alwaysRows { return true }
-        return x.rows <= mostRows && x.rows * x.columns <= 160 << 10 && x.columns >= 128 && w.rows >= 256
+        let packed = (x.rows + 15) / 16 * 16 * x.columns
+        return x.rows <= mostRows && packed <= 160 << 10 && x.columns >= 128 && w.rows >= 256
     }
 
     /// Rows of x up to which W is read row by row.
@@ -33,7 +34,7 @@ enum SkinnyProduct {
     ) {
         let isSmall = w.rows * w.columns * x.rows < 20_000
         let output = Output(y, scale: scale, accumulating: accumulating)
-        let packed = x.rows > streamedRows ? Packed(x, pool: pool) : nil
+        let packed = x.rows > streamedRows && w.rows >= group ? Packed(x, pool: pool) : nil
         let groups = (w.rows + group - 1) / group
         let parts = isSmall ? 1 : min(groups, 2 * pool.width)
         pool.parallel(parts) { part, _ in
@@ -94,10 +95,10 @@ enum SkinnyProduct {
     private static func streamed(_ x: Matrix, _ w: Matrix, _ row: Int, _ output: Output) {
         let weights = w.base + row * w.stride
         var index = 0
-        if x.rows >= 4 {
-            let sums = four(x.base, x.stride, weights, w.columns)
-            for lane in 0..<4 { output.put(sums[lane], row: lane, column: row) }
-            index = 4
+        while index + 4 <= x.rows {
+            let sums = four(x.base + index * x.stride, x.stride, weights, w.columns)
+            for lane in 0..<4 { output.put(sums[lane], row: index + lane, column: row) }
+            index += 4
         }
         while index < x.rows {
             output.put(Vector.dot(x.base + index * x.stride, weights, w.columns), row: index, column: row)

@@ -23,7 +23,7 @@ struct ProductCase: OperatorCase {
     }
 
     static let table: [any OperatorCase] = {
-        // Streamed rows, panels of 16 and 32 and their remainders, and both sides of the step to `sgemm`.
+        // Streamed rows, panels of 8, 16 and 32 and their remainders, and both sides of the step to `sgemm`.
         let rows = Array(1...9) + [15, 16, 17, 31, 32, 33, 63, 64, 65]
         var cases: [ProductCase] = []
         for m in rows {
