@@ -207,8 +207,8 @@ enum SkinnyProduct {
         }
     }
 
-    /// Asks for what lies as far behind the eight rows as `k` lies behind their beginning, line by line. By then the lines
-    /// would have left the first-level cache again.
+    /// Asks for what lies as far behind the eight rows as `k` lies behind their beginning, line by line; in the second-level
+    /// cache, because sixteen rows rarely fit the first.
     @inline(__always)
     private static func prefetch(_ w: UnsafePointer<Float>, _ stride: Int, _ k: Int) {
         let next = w + group * stride + group * k
